@@ -1,0 +1,68 @@
+/* state: the desired-state document (docs/bus.md), as plain data.
+ *
+ * What every gateway should be doing, in one document that all of them get. Its JSON form is
+ * canonical: keys sorted, no blanks, integers only, so that a signature over the bytes has
+ * one meaning. `format` is "MAJOR.MINOR": an unknown field in the same major is ignored (and
+ * kept out of the struct), a newer major is refused.
+ *
+ * Limits: CM_BUS_MAX bytes, CM_GATEWAYS_MAX gateways. */
+#ifndef PX_STATE_H
+#define PX_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/err.h"
+
+#define PX_STATE_MAJOR 1
+#define PX_STATE_MINOR 0
+#define PX_PORTS_MAX   16
+
+struct px_gateway {
+    char name[33];
+    int number; /* 1..CM_GATEWAYS_MAX; inner net 10.77.NUMBER.0/30 and fd77:NUMBER::/64 */
+    enum cm_mode mode;
+    bool egress;
+    char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
+    size_t address_count;
+    char endpoint[64]; /* host the store dials, numeric or name */
+    int wg_port;
+    char wg_public_key[45]; /* of the gateway, base64 */
+};
+
+struct px_state {
+    int64_t epoch; /* from 1; only grows */
+    char domain[256];
+    char store_wg_public_key[45];
+    int bus_port;
+    uint16_t ports[PX_PORTS_MAX]; /* TCP ports that are forwarded */
+    size_t port_count;
+    enum cm_egress egress;
+    struct px_gateway gateways[CM_GATEWAYS_MAX];
+    size_t gateway_count; /* sorted by number */
+};
+
+/* Canonical JSON without epoch wrapper or signature; caller frees. */
+char *px_state_dump(const struct px_state *state);
+/* Strict: every number in range, every address numeric, every name well-formed, numbers and
+ * names unique. kind REFUSE with the field's name. */
+CM_MUSTUSE int px_state_parse(const char *text, size_t len, struct px_state *state_r,
+                              struct cm_err *err);
+/* NULL when absent. */
+const struct px_gateway *px_state_find(const struct px_state *state, const char *name);
+
+/* The signed envelope as it travels and as it is stored: two lines,
+ * base64 signature LF canonical document. */
+CM_MUSTUSE int px_envelope_seal(const char *secret_key, const char *document, char **out_r,
+                                struct cm_err *err);
+/* Verifies before it parses anything else. */
+CM_MUSTUSE int px_envelope_open(const char *public_key, const char *envelope, size_t len,
+                                struct px_state *state_r, struct cm_err *err);
+
+/* Inner addresses. side 1 is the gateway's end, side 2 the store's. out: 46 bytes. */
+void px_inner4(int number, int side, char out[46]);
+void px_inner6(int number, int side, char out[46]);
+
+#endif
