@@ -1,6 +1,7 @@
-/* Replays a fuzz target's corpus in the ordinary test run: every file of the directories
- * (or files) named on the command line goes once through LLVMFuzzerTestOneInput. An empty
- * corpus is a failure, so that a moved directory cannot pass for a green test. */
+/* Replays a fuzz target's corpus in the ordinary test run: every file of the
+ * directories (or files) named on the command line goes once through
+ * LLVMFuzzerTestOneInput. An empty corpus is a failure, so that a moved directory
+ * cannot pass for a green test. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

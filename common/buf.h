@@ -1,7 +1,7 @@
 /* buf: a growing byte buffer that is always NUL-terminated, with a maximum from birth.
  *
- * An append that would pass `max` adds nothing and sets `overflow`; check it once at the
- * end instead of at each append. */
+ * An append that would pass `max` adds nothing and sets `overflow`; check it once at
+ * the end instead of at each append. */
 #ifndef CM_BUF_H
 #define CM_BUF_H
 
@@ -27,6 +27,6 @@ void cm_buf_str(struct cm_buf *b, const char *s);
 void cm_buf_fmt(struct cm_buf *b, const char *fmt, ...) CM_PRINTF(2, 3);
 void cm_buf_vfmt(struct cm_buf *b, const char *fmt, va_list ap);
 void cm_buf_consume(struct cm_buf *b, size_t n); /* drops n bytes at the front */
-char *cm_buf_steal(struct cm_buf *b); /* caller frees; b is cleared */
+char *cm_buf_steal(struct cm_buf *b);            /* caller frees; b is cleared */
 
 #endif

@@ -1,9 +1,9 @@
 /* bus: the doorbell between store and gateways (nanomsg behind this one file).
  *
- * A doorbell, not a queue: any message may be lost, and whoever cares asks again. Messages
- * are whole, at most CM_BUS_MAX bytes; a larger one is an error at the sender (nanomsg 1.1.5
- * would lose it silently). Sending never blocks: no peer or a full buffer is kind RETRY.
- * Not encrypted: only ever on tunnel addresses. */
+ * A doorbell, not a queue: any message may be lost, and whoever cares asks again.
+ * Messages are whole, at most CM_BUS_MAX bytes; a larger one is an error at the sender
+ * (nanomsg 1.1.5 would lose it silently). Sending never blocks: no peer or a full
+ * buffer is kind RETRY. Not encrypted: only ever on tunnel addresses. */
 #ifndef CM_BUS_H
 #define CM_BUS_H
 
@@ -33,7 +33,8 @@ struct cm_bus *cm_bus_new(struct cm_loop *loop, enum cm_bus_kind kind, cm_bus_cb
                           void *ctx, struct cm_err *err);
 void cm_bus_free(struct cm_bus **bus);
 
-/* url: tcp://ADDRESS:PORT. A socket may have several. The address of a bind must exist. */
+/* url: tcp://ADDRESS:PORT. A socket may have several. The address of a bind must exist.
+ */
 CM_MUSTUSE int cm_bus_bind(struct cm_bus *bus, const char *url, int *endpoint_r,
                            struct cm_err *err);
 CM_MUSTUSE int cm_bus_connect(struct cm_bus *bus, const char *url, int *endpoint_r,

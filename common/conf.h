@@ -1,10 +1,11 @@
-/* conf: chatmail.ini as one struct. The settings table in conf.c is the only list of keys:
- * it feeds defaults, checks, the generated file, `chatops` help and docs/settings.md.
+/* conf: chatmail.ini as one struct. The settings table in conf.c is the only list of
+ * keys: it feeds defaults, checks, the generated file, `chatops` help and
+ * docs/settings.md.
  *
- * [params] has every key of upstream's HEAD with upstream's default (relay-spec.md 1.6).
- * [store] and [gateway NAME] are ours. Sizes are MiB where upstream's size grammar is used,
- * bytes where the name says so. All strings are owned by the struct; unset is NULL only
- * where said, else "". */
+ * [params] has every key of upstream's HEAD with upstream's default
+ * (relay-spec.md 1.6). [store] and [gateway NAME] are ours. Sizes are MiB where
+ * upstream's size grammar is used, bytes where the name says so. All strings are owned
+ * by the struct; unset is NULL only where said, else "". */
 #ifndef CM_CONF_H
 #define CM_CONF_H
 
@@ -22,23 +23,24 @@ enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 #define CM_ADDRESSES_MAX 8  /* public addresses of one gateway */
 
 struct cm_conf_gateway {
-    char *name;         /* [gateway NAME]: a-z 0-9 -, at most 32 */
-    char *ssh;          /* ssh = root@198.51.100.11, as given to ssh(1) */
-    int64_t number;     /* number = 1: names the tunnel; never reused for another gateway */
-    char *addresses;    /* addresses = 198.51.100.11 2001:db8:1::11: public, DNAT and DNS */
-    char *endpoint;     /* endpoint: where the store dials; default: first address */
-    int64_t wg_port;    /* wg_port = 51820 */
-    enum cm_mode mode;  /* mode = active | drain | hold | off */
-    bool egress;        /* egress = yes: the store's mail may leave here */
-    unsigned line;      /* of the section header, for messages */
+    char *name;     /* [gateway NAME]: a-z 0-9 -, at most 32 */
+    char *ssh;      /* ssh = root@198.51.100.11, as given to ssh(1) */
+    int64_t number; /* number = 1: names the tunnel; never reused for another gateway */
+    char
+        *addresses; /* addresses = 198.51.100.11 2001:db8:1::11: public, DNAT and DNS */
+    char *endpoint; /* endpoint: where the store dials; default: first address */
+    int64_t wg_port;   /* wg_port = 51820 */
+    enum cm_mode mode; /* mode = active | drain | hold | off */
+    bool egress;       /* egress = yes: the store's mail may leave here */
+    unsigned line;     /* of the section header, for messages */
 };
 
 struct cm_conf_store {
-    char *ssh;               /* ssh = root@10.9.0.2; "" means: this machine */
-    char *addresses;         /* public addresses of a store without gateways; "" else */
-    enum cm_egress egress;   /* egress = gateways | direct | all; default gateways when
-                                there is one, else direct */
-    int64_t bus_port;        /* bus_port = 4710: PUB; +1 REP; +2 PULL */
+    char *ssh;             /* ssh = root@10.9.0.2; "" means: this machine */
+    char *addresses;       /* public addresses of a store without gateways; "" else */
+    enum cm_egress egress; /* egress = gateways | direct | all; default gateways when
+                              there is one, else direct */
+    int64_t bus_port;      /* bus_port = 4710: PUB; +1 REP; +2 PULL */
 };
 
 struct cm_conf {
@@ -46,7 +48,7 @@ struct cm_conf {
     char *mail_domain;
     int64_t max_user_send_per_minute;
     int64_t max_user_send_burst_size;
-    char *max_mailbox_size; /* the text as written; see max_mailbox_size_mib */
+    char *max_mailbox_size;   /* the text as written; see max_mailbox_size_mib */
     int64_t max_message_size; /* bytes */
     char *delete_mails_after; /* days, text as upstream */
     char *delete_large_after;
@@ -88,9 +90,9 @@ struct cm_conf {
     size_t gateway_count;
 
     /* Derived. */
-    char *domain;    /* effective: mail_domain, or "[1.2.3.4]" */
+    char *domain; /* effective: mail_domain, or "[1.2.3.4]" */
     char *myhostname;
-    bool is_ip;      /* mail_domain is an IPv4 address */
+    bool is_ip; /* mail_domain is an IPv4 address */
     enum cm_tls_mode tls_mode;
     char *tls_cert;
     char *tls_key;
@@ -103,8 +105,9 @@ struct cm_conf {
     size_t unused_count;
 };
 
-/* Parses text. An error names "NAME:LINE: [section] key: what is wrong; what is allowed".
- * Unknown keys are not an error: they are collected in unused. An unknown section is. */
+/* Parses text. An error names "NAME:LINE: [section] key: what is wrong; what is
+ * allowed". Unknown keys are not an error: they are collected in unused. An unknown
+ * section is. */
 CM_MUSTUSE int cm_conf_parse(const char *name, const char *text, size_t len,
                              struct cm_conf *conf_r, struct cm_err *err);
 /* Reads and parses; a missing file says to run "chatops init DOMAIN". */
@@ -112,8 +115,8 @@ CM_MUSTUSE int cm_conf_load(const char *path, struct cm_conf *conf_r,
                             struct cm_err *err);
 void cm_conf_clear(struct cm_conf *conf);
 
-/* The text of a fresh chatmail.ini for DOMAIN: mail_domain and the privacy keys live, all
- * others as comments with their defaults. Caller frees. */
+/* The text of a fresh chatmail.ini for DOMAIN: mail_domain and the privacy keys live,
+ * all others as comments with their defaults. Caller frees. */
 char *cm_conf_default_text(const char *domain);
 
 /* One line per setting for docs/settings.md and help. Caller frees. */
@@ -122,7 +125,8 @@ char *cm_conf_reference(void);
 /* The words of an address list, split at blanks. Returns the count; at most max. */
 size_t cm_conf_words(const char *text, char words[][64], size_t max);
 
-/* Value parsers, one per type, shared with command lines. `what` goes into the message. */
+/* Value parsers, one per type, shared with command lines. `what` goes into the message.
+ */
 CM_MUSTUSE int cm_value_int(const char *text, int64_t min, int64_t max, int64_t *out,
                             struct cm_err *err);
 CM_MUSTUSE int cm_value_size_mib(const char *text, int64_t *mib, struct cm_err *err);

@@ -1,13 +1,13 @@
 /* err: why something failed, told where the fact is known.
  *
- * A function that can fail returns 0 or -1 (lookups: 1 found, 0 not found, -1 error) and
- * fills its last parameter, which is never NULL. Outputs are untouched on failure.
+ * A function that can fail returns 0 or -1 (lookups: 1 found, 0 not found, -1 error)
+ * and fills its last parameter, which is never NULL. Outputs are untouched on failure.
  * Library code does not log: the program logs the text once. A broken invariant of our
  * own is not an error value; use cm_assert(). */
 #ifndef CM_ERR_H
 #define CM_ERR_H
 
-#define CM_MUSTUSE __attribute__((warn_unused_result))
+#define CM_MUSTUSE      __attribute__((warn_unused_result))
 #define CM_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 enum cm_err_kind {
@@ -30,8 +30,7 @@ int cm_err_set(struct cm_err *err, enum cm_err_kind kind, const char *fmt, ...)
 int cm_err_prefix(struct cm_err *err, const char *fmt, ...) CM_PRINTF(2, 3);
 
 /* On in release too: prints file, line and expression on stderr and aborts. */
-#define cm_assert(expr)                                                                \
-    ((expr) ? (void)0 : cm_assert_failed(#expr, __FILE__, __LINE__))
+#define cm_assert(expr) ((expr) ? (void)0 : cm_assert_failed(#expr, __FILE__, __LINE__))
 _Noreturn void cm_assert_failed(const char *expr, const char *file, int line);
 
 #endif

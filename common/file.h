@@ -1,5 +1,5 @@
-/* file: whole small files, read with a limit and replaced so that a crash leaves the old
- * or the new one, never half of either. */
+/* file: whole small files, read with a limit and replaced so that a crash leaves the
+ * old or the new one, never half of either. */
 #ifndef CM_FILE_H
 #define CM_FILE_H
 

@@ -1,8 +1,8 @@
 /* log: one line per event, "event=NAME key=value ...", on stderr for the journal.
  *
- * Values with blanks, quotes, '=' or control bytes are quoted and escaped, so that a line
- * stays a line. Never give it a password, token, client address or message subject.
- * A line starts with the syslog priority "<6>" when stderr is the journal. */
+ * Values with blanks, quotes, '=' or control bytes are quoted and escaped, so that a
+ * line stays a line. Never give it a password, token, client address or message
+ * subject. A line starts with the syslog priority "<6>" when stderr is the journal. */
 #ifndef CM_LOG_H
 #define CM_LOG_H
 

@@ -1,7 +1,7 @@
 /* loop: one event loop per process (libevent behind this one file).
  *
- * Every callback runs on the loop's thread. Freeing any event, its own included, inside a
- * callback is legal. */
+ * Every callback runs on the loop's thread. Freeing any event, its own included, inside
+ * a callback is legal. */
 #ifndef CM_LOOP_H
 #define CM_LOOP_H
 
@@ -20,8 +20,8 @@ struct cm_work;
 
 struct cm_loop *cm_loop_new(void);
 void cm_loop_free(struct cm_loop **loop);
-void cm_loop_run(struct cm_loop *loop);  /* until cm_loop_stop() */
-void cm_loop_stop(struct cm_loop *loop); /* from a callback */
+void cm_loop_run(struct cm_loop *loop);                       /* until cm_loop_stop() */
+void cm_loop_stop(struct cm_loop *loop);                      /* from a callback */
 void cm_loop_once(struct cm_loop *loop, int64_t max_wait_ms); /* one turn; for tests */
 
 /* Watches fd (borrowed; the caller closes it after cm_io_free). events may be 0. */
@@ -44,8 +44,8 @@ typedef void (*cm_signal_cb)(int signo, void *ctx);
 void cm_loop_on_signal(struct cm_loop *loop, int signo, cm_signal_cb cb, void *ctx);
 
 /* A bounded pool of threads for work that would block the loop (password hashing, nft).
- * `run` is called on a worker thread and touches only *arg; `done` is called on the loop
- * afterwards. cm_work_submit returns -1 (kind RETRY) when max_queue jobs wait. */
+ * `run` is called on a worker thread and touches only *arg; `done` is called on the
+ * loop afterwards. cm_work_submit returns -1 (kind RETRY) when max_queue jobs wait. */
 struct cm_work *cm_work_new(struct cm_loop *loop, unsigned threads, unsigned max_queue);
 typedef void (*cm_work_cb)(void *arg);
 CM_MUSTUSE int cm_work_submit(struct cm_work *work, cm_work_cb run, cm_work_cb done,

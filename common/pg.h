@@ -1,10 +1,10 @@
 /* pg: an asynchronous pool of PostgreSQL connections (libpq behind this one file).
  *
  * Statements are prepared once per connection, by name. A lost connection fails its
- * statements with kind RETRY and is opened again from a timer (100 ms, doubling to 2 s).
- * While no connection is up a query fails at once with kind RETRY: a caller with a phone
- * waiting must not hang. At most `max_queue` queries wait for a connection; each query has
- * a deadline. */
+ * statements with kind RETRY and is opened again from a timer (100 ms, doubling to 2
+ * s). While no connection is up a query fails at once with kind RETRY: a caller with a
+ * phone waiting must not hang. At most `max_queue` queries wait for a connection; each
+ * query has a deadline. */
 #ifndef CM_PG_H
 #define CM_PG_H
 
@@ -18,14 +18,15 @@
 struct cm_pg;
 
 struct cm_pg_options {
-    const char *conninfo;   /* libpq connection string */
-    unsigned connections;   /* 0 means 4 */
-    unsigned max_queue;     /* 0 means 1024 */
-    int64_t deadline_ms;    /* per query; 0 means 4000 */
+    const char *conninfo; /* libpq connection string */
+    unsigned connections; /* 0 means 4 */
+    unsigned max_queue;   /* 0 means 1024 */
+    int64_t deadline_ms;  /* per query; 0 means 4000 */
     /* LISTEN on this channel on one of the connections; may be NULL. */
     const char *listen_channel;
     void (*on_notify)(const char *payload, void *ctx);
-    /* Each time the pool goes from no connection to one, and the reverse. May be NULL. */
+    /* Each time the pool goes from no connection to one, and the reverse. May be NULL.
+     */
     void (*on_state)(bool up, void *ctx);
     void *ctx;
 };
@@ -41,16 +42,19 @@ int cm_pg_rows(const struct cm_pg_result *res);
 const char *cm_pg_value(const struct cm_pg_result *res, int row, int column);
 int64_t cm_pg_affected(const struct cm_pg_result *res);
 
-/* Exactly one call per query. On failure res is NULL and err->kind is RETRY (connection,
- * deadline, serialization) or WORLD (SQLSTATE says the statement or schema is wrong). */
+/* Exactly one call per query. On failure res is NULL and err->kind is RETRY
+ * (connection, deadline, serialization) or WORLD (SQLSTATE says the statement or schema
+ * is wrong). */
 typedef void (*cm_pg_cb)(const struct cm_pg_result *res, const struct cm_err *err,
                          void *ctx);
 
 struct cm_pg *cm_pg_new(struct cm_loop *loop, const struct cm_pg_options *options);
-void cm_pg_free(struct cm_pg **pg); /* outstanding callbacks get RETRY "shutting down" */
+void cm_pg_free(
+    struct cm_pg **pg); /* outstanding callbacks get RETRY "shutting down" */
 bool cm_pg_up(const struct cm_pg *pg);
 
-/* params: n text values (NULL is SQL NULL), copied. The callback may come before return. */
+/* params: n text values (NULL is SQL NULL), copied. The callback may come before
+ * return. */
 void cm_pg_query(struct cm_pg *pg, const struct cm_pg_statement *stmt,
                  const char *const *params, int n, cm_pg_cb cb, void *ctx);
 

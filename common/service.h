@@ -1,11 +1,11 @@
 /* service: what every daemon of ours has, written once.
  *
  * A daemon is a table of listeners and hooks. Sockets are held by systemd and found by
- * their FileDescriptorName (sd_listen_fds_with_names(3)), so that a restart or a crash is
- * never seen as absence; when started by hand a listener binds its `fallback_path`.
- * The skeleton sends READY=1 when start() has succeeded, WATCHDOG=1 at half the interval
- * from the loop itself, RELOADING/READY around reload() on SIGHUP, STOPPING=1 and drain()
- * on SIGTERM or SIGINT. */
+ * their FileDescriptorName (sd_listen_fds_with_names(3)), so that a restart or a crash
+ * is never seen as absence; when started by hand a listener binds its `fallback_path`.
+ * The skeleton sends READY=1 when start() has succeeded, WATCHDOG=1 at half the
+ * interval from the loop itself, RELOADING/READY around reload() on SIGHUP, STOPPING=1
+ * and drain() on SIGTERM or SIGINT. */
 #ifndef CM_SERVICE_H
 #define CM_SERVICE_H
 
@@ -25,15 +25,16 @@ struct cm_service_def {
     const char *program;                 /* "chatmail-auth" */
     const struct cm_listener *listeners; /* ended by name == NULL; may be NULL */
     int (*start)(struct cm_service *svc, void *ctx, struct cm_err *err);
-    int (*reload)(struct cm_service *svc, void *ctx, struct cm_err *err); /* may be NULL */
+    int (*reload)(struct cm_service *svc, void *ctx,
+                  struct cm_err *err); /* may be NULL */
     /* Called once on SIGTERM: finish what is under way, then call cm_service_done().
      * The loop ends without it after drain_limit_ms. NULL means: end at once. */
     void (*drain)(struct cm_service *svc, void *ctx);
     int64_t drain_limit_ms;
 };
 
-/* Runs until stopped. Returns the exit status for main(). A start() that fails is logged
- * with its text, status 1. */
+/* Runs until stopped. Returns the exit status for main(). A start() that fails is
+ * logged with its text, status 1. */
 int cm_service_run(const struct cm_service_def *def, void *ctx);
 
 struct cm_loop *cm_service_loop(struct cm_service *svc);

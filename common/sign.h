@@ -1,6 +1,6 @@
 /* sign: Ed25519 (RFC 8032) over bytes, keys as unpadded-free standard base64 text of 32
- * bytes (44 characters), signatures as base64 of 64 bytes (88 characters). OpenSSL behind
- * this one file. */
+ * bytes (44 characters), signatures as base64 of 64 bytes (88 characters). OpenSSL
+ * behind this one file. */
 #ifndef CM_SIGN_H
 #define CM_SIGN_H
 

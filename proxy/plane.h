@@ -1,34 +1,37 @@
-/* plane: what a node's network should look like, as text that the system's own tools take.
+/* plane: what a node's network should look like, as text that the system's own tools
+ * take.
  *
- * Pure functions: state in, text out, nothing touched. apply.h does the touching. Golden
- * files in proxy/testdata show every text. Text of nft is for "nft -f -", of wg for "wg
- * syncconf IF /dev/stdin". Everything lives in our own "table inet chatmail". */
+ * Pure functions: state in, text out, nothing touched. apply.h does the touching.
+ * Golden files in proxy/testdata show every text. Text of nft is for "nft -f -", of wg
+ * for "wg syncconf IF /dev/stdin". Everything lives in our own "table inet chatmail".
+ */
 #ifndef PX_PLANE_H
 #define PX_PLANE_H
 
 #include "proxy/state.h"
 
 struct px_links {
-    /* One `ip -batch -` line per entry, v4 and v6 apart by the leading "-6 " where needed;
-     * written so that a repeat is harmless ("replace", or delete before add). */
+    /* One `ip -batch -` line per entry, v4 and v6 apart by the leading "-6 " where
+     * needed; written so that a repeat is harmless ("replace", or delete before add).
+     */
     char *text;
 };
 
-/* Gateway side: one tunnel "wg0". DNAT of the state's ports from every public address to
- * the inner store address of this gateway, no masquerade inward, SNAT outward for tcp 25
- * (and for everything when egress is `all`), MSS clamp both ways, related accepted, and the
- * mode: active forwards; drain and off answer new connections with RST (drain lets present
- * flows live, off resets them too); hold drops SYNs silently. The table carries
- * comment "epoch N" so that what is loaded can be checked. */
+/* Gateway side: one tunnel "wg0". DNAT of the state's ports from every public address
+ * to the inner store address of this gateway, no masquerade inward, SNAT outward for
+ * tcp 25 (and for everything when egress is `all`), MSS clamp both ways, related
+ * accepted, and the mode: active forwards; drain and off answer new connections with
+ * RST (drain lets present flows live, off resets them too); hold drops SYNs silently.
+ * The table carries comment "epoch N" so that what is loaded can be checked. */
 char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw);
 char *px_gateway_wg(const struct px_state *state, const struct px_gateway *gw,
                     const char *private_key);
 char *px_gateway_ip(const struct px_state *state, const struct px_gateway *gw);
 
-/* Store side: tunnels "wgN", inner addresses, one routing table 100+N and one source rule
- * per gateway, the egress table 200 with the gateways of `healthy` (numbers, best first),
- * and the firewall: a tunnel may reach the mail ports and the bus, from public source
- * addresses (bus: from its own inner address) only. */
+/* Store side: tunnels "wgN", inner addresses, one routing table 100+N and one source
+ * rule per gateway, the egress table 200 with the gateways of `healthy` (numbers, best
+ * first), and the firewall: a tunnel may reach the mail ports and the bus, from public
+ * source addresses (bus: from its own inner address) only. */
 char *px_store_nft(const struct px_state *state);
 char *px_store_wg(const struct px_state *state, const struct px_gateway *gw,
                   const char *private_key);

@@ -1,9 +1,9 @@
 /* state: the desired-state document (docs/bus.md), as plain data.
  *
- * What every gateway should be doing, in one document that all of them get. Its JSON form is
- * canonical: keys sorted, no blanks, integers only, so that a signature over the bytes has
- * one meaning. `format` is "MAJOR.MINOR": an unknown field in the same major is ignored (and
- * kept out of the struct), a newer major is refused.
+ * What every gateway should be doing, in one document that all of them get. Its JSON
+ * form is canonical: keys sorted, no blanks, integers only, so that a signature over
+ * the bytes has one meaning. `format` is "MAJOR.MINOR": an unknown field in the same
+ * major is ignored (and kept out of the struct), a newer major is refused.
  *
  * Limits: CM_BUS_MAX bytes, CM_GATEWAYS_MAX gateways. */
 #ifndef PX_STATE_H
@@ -22,7 +22,8 @@
 
 struct px_gateway {
     char name[33];
-    int number; /* 1..CM_GATEWAYS_MAX; inner net 10.77.NUMBER.0/30 and fd77:NUMBER::/64 */
+    int number; /* 1..CM_GATEWAYS_MAX; inner net 10.77.NUMBER.0/30 and fd77:NUMBER::/64
+                 */
     enum cm_mode mode;
     bool egress;
     char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
@@ -46,8 +47,8 @@ struct px_state {
 
 /* Canonical JSON without epoch wrapper or signature; caller frees. */
 char *px_state_dump(const struct px_state *state);
-/* Strict: every number in range, every address numeric, every name well-formed, numbers and
- * names unique. kind REFUSE with the field's name. */
+/* Strict: every number in range, every address numeric, every name well-formed, numbers
+ * and names unique. kind REFUSE with the field's name. */
 CM_MUSTUSE int px_state_parse(const char *text, size_t len, struct px_state *state_r,
                               struct cm_err *err);
 /* NULL when absent. */
@@ -55,11 +56,12 @@ const struct px_gateway *px_state_find(const struct px_state *state, const char 
 
 /* The signed envelope as it travels and as it is stored: two lines,
  * base64 signature LF canonical document. */
-CM_MUSTUSE int px_envelope_seal(const char *secret_key, const char *document, char **out_r,
-                                struct cm_err *err);
+CM_MUSTUSE int px_envelope_seal(const char *secret_key, const char *document,
+                                char **out_r, struct cm_err *err);
 /* Verifies before it parses anything else. */
-CM_MUSTUSE int px_envelope_open(const char *public_key, const char *envelope, size_t len,
-                                struct px_state *state_r, struct cm_err *err);
+CM_MUSTUSE int px_envelope_open(const char *public_key, const char *envelope,
+                                size_t len, struct px_state *state_r,
+                                struct cm_err *err);
 
 /* Inner addresses. side 1 is the gateway's end, side 2 the store's. out: 46 bytes. */
 void px_inner4(int number, int side, char out[46]);

@@ -1,0 +1,58 @@
+# Shared by ./demo, ./check and ./bench: what is said, what must be installed, how it is
+# built. Sourced by bash from the top of the checkout.
+
+build=${PORTICO_BUILD:-build}
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+
+packages="gcc libc6-dev make cmake ninja-build pkg-config git clang clang-format
+ libclang-rt-14-dev libcmocka-dev libevent-dev libpq-dev libnanomsg-dev libjansson-dev
+ libsystemd-dev libldns-dev libcrypt-dev libssl-dev mandoc dpkg-dev file apt-utils
+ mmdebstrap debian-archive-keyring systemd-container nftables iproute2 wireguard-tools
+ wireguard-go postgresql util-linux ca-certificates openssl"
+
+die() { echo "$(basename "$0"): $*" >&2; exit 1; }
+
+need_root() { [ "$(id -u)" = 0 ] || die "needs root: run it as 'sudo ./$(basename "$0")'"; }
+
+# stage NAME COMMAND...: runs it, prints how long it took, returns its status.
+stage() {
+    local name=$1 start=$SECONDS status=0; shift
+    printf '== %s\n' "$name"
+    "$@" || status=$?
+    printf '== %-10s %s  %d s\n' "$name" "$([ $status = 0 ] && echo ok || echo FAILED)" \
+        $((SECONDS - start))
+    return $status
+}
+
+install_missing() {
+    local missing=
+    for p in $packages; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed ||
+            missing="$missing $p"
+    done
+    command -v npm >/dev/null || missing="$missing npm"
+    [ -z "$missing" ] && return 0
+    echo "installing:$missing"
+    # Debian's cluster would start on port 5432; the tests start their own.
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    { apt-get update -q && apt-get install -qy --no-install-recommends $missing; } \
+        >/tmp/portico-install.log 2>&1 ||
+        { tail -20 /tmp/portico-install.log; die "apt-get could not install them"; }
+}
+
+# compile DIR [cmake options]: configures once, builds all.
+compile() {
+    local dir=$1; shift
+    cmake -G Ninja -S . -B "$dir" "$@" >"$dir.log" 2>&1 &&
+        ninja -C "$dir" >>"$dir.log" 2>&1 || { tail -40 "$dir.log"; return 1; }
+}
+
+make_packages() {
+    compile "$build" && ninja -C "$build" packages >>"$build.log" 2>&1 ||
+        { tail -40 "$build.log"; return 1; }
+}
+
+# The lab up and deployed: from the snapshot when it fits, else from bare nodes.
+lab_ready() { "$build/lab" up && "$build/deploy"; }
