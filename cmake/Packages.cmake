@@ -1,1 +1,58 @@
-# filled by ops
+# Debian packages: `ninja packages` leaves portico-store, portico-gateway and
+# portico-chatops in BUILD/packages/. The last one carries the other two, so that one file on
+# the laptop is all, and what chatops puts on the nodes has its own version.
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME portico)
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_PACKAGE_CONTACT "The Portico authors <portico@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "chatmail relay with gateways in front")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_OUTPUT_FILE_PREFIX ${CMAKE_BINARY_DIR}/packages)
+set(CPACK_COMPONENTS_GROUPING IGNORE)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SECTION mail)
+
+set(CPACK_DEBIAN_STORE_PACKAGE_NAME portico-store)
+set(CPACK_COMPONENT_STORE_DESCRIPTION "the machine that holds the mail of a chatmail relay")
+set(CPACK_DEBIAN_STORE_PACKAGE_DEPENDS
+    "postfix, postfix-pcre, dovecot-core, dovecot-imapd, dovecot-lmtpd, opendkim, opendkim-tools, nginx, libnginx-mod-stream, postgresql, redis-server, nftables, wireguard-tools, wireguard-go, iproute2, openssl, procps")
+set(CPACK_DEBIAN_STORE_PACKAGE_CONTROL_EXTRA
+    "${CMAKE_SOURCE_DIR}/ops/packaging/postinst;${CMAKE_SOURCE_DIR}/ops/packaging/postrm")
+
+set(CPACK_DEBIAN_GATEWAY_PACKAGE_NAME portico-gateway)
+set(CPACK_COMPONENT_GATEWAY_DESCRIPTION "a front door of a chatmail relay")
+set(CPACK_DEBIAN_GATEWAY_PACKAGE_DEPENDS
+    "nftables, wireguard-tools, wireguard-go, iproute2, conntrack")
+set(CPACK_DEBIAN_GATEWAY_PACKAGE_CONTROL_EXTRA
+    ${CPACK_DEBIAN_STORE_PACKAGE_CONTROL_EXTRA})
+
+set(CPACK_DEBIAN_CHATOPS_PACKAGE_NAME portico-chatops)
+set(CPACK_COMPONENT_CHATOPS_DESCRIPTION "sets up and watches a chatmail relay over SSH")
+set(CPACK_DEBIAN_CHATOPS_PACKAGE_DEPENDS "openssh-client")
+
+include(CPack)
+
+install(DIRECTORY ${CMAKE_BINARY_DIR}/packages/ DESTINATION share/portico/packages
+        COMPONENT chatops FILES_MATCHING
+        PATTERN "portico-store_*.deb" PATTERN "portico-gateway_*.deb")
+
+get_property(programs GLOBAL PROPERTY PORTICO_PROGRAMS)
+file(GLOB_RECURSE package_files CONFIGURE_DEPENDS
+     ${CMAKE_SOURCE_DIR}/ops/systemd/* ${CMAKE_SOURCE_DIR}/ops/packaging/*
+     ${CMAKE_SOURCE_DIR}/ops/man/* ${CMAKE_SOURCE_DIR}/store/schema/*)
+set(stamp ${CMAKE_BINARY_DIR}/packages.stamp)
+# The old files go first: a version that changed must not stay beside the new one.
+add_custom_command(
+  OUTPUT ${stamp}
+  COMMAND ${CMAKE_COMMAND} -E rm -rf ${CMAKE_BINARY_DIR}/packages
+  COMMAND ${CMAKE_CPACK_COMMAND} -G DEB -D "CPACK_COMPONENTS_ALL=store;gateway"
+  COMMAND ${CMAKE_CPACK_COMMAND} -G DEB -D "CPACK_COMPONENTS_ALL=chatops"
+  COMMAND ${CMAKE_COMMAND} -E touch ${stamp}
+  WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
+  DEPENDS ${programs} ${package_files}
+  COMMENT "Debian packages" VERBATIM)
+add_custom_target(packages DEPENDS ${stamp})

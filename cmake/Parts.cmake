@@ -26,6 +26,7 @@ function(portico_program name)
   target_link_libraries(${name} PRIVATE ${P_LINK})
   if(P_COMPONENT)
     install(TARGETS ${name} DESTINATION ${P_DIR} COMPONENT ${P_COMPONENT})
+    set_property(GLOBAL APPEND PROPERTY PORTICO_PROGRAMS ${name})
   endif()
 endfunction()
 

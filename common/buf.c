@@ -29,8 +29,10 @@ void cm_buf_clear(struct cm_buf *b)
 
 void cm_buf_reset(struct cm_buf *b)
 {
+    if (b->cap > 0) {
+        b->data[0] = 0;
+    }
     b->len = 0;
-    b->data[0] = '\0';
     b->overflow = false;
 }
 

@@ -10,19 +10,24 @@
  * Limits: line 64 KiB (longer: connection closed), CM_DICT_MAX_PENDING unanswered
  * requests per connection (then it is not read until one is answered), CM_DICT_MAX_TX
  * open transactions per connection, CM_DICT_MAX_OPS operations in one transaction,
- * CM_DICT_MAX_CONNS connections (further ones wait in the listen backlog). */
+CM_DICT_MAX_TX_BYTES bytes in all open
+ * transactions of a connection, CM_DICT_MAX_CONNS connections (further ones wait in the
+listen backlog). */
 #ifndef CM_DICT_H
 #define CM_DICT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
 #include "common/loop.h"
 
-#define CM_DICT_MAX_PENDING 256
-#define CM_DICT_MAX_TX      64
-#define CM_DICT_MAX_OPS     1024
-#define CM_DICT_MAX_CONNS   8192
+#define CM_DICT_MAX_PENDING  256
+#define CM_DICT_MAX_TX       64
+#define CM_DICT_MAX_OPS      1024
+#define CM_DICT_MAX_CONNS    8192
+#define CM_DICT_MAX_TX_BYTES (4u << 20)
+#define CM_DICT_MAX_LINE     (64u << 10)
 
 struct cm_dict;
 struct cm_dict_req; /* one L, I or C waiting for its answer */
@@ -59,6 +64,8 @@ void cm_dict_free(struct cm_dict **dict); /* closes every connection */
 /* Takes ownership of fd. */
 void cm_dict_adopt(struct cm_dict *dict, int fd);
 size_t cm_dict_connections(const struct cm_dict *dict);
+size_t cm_dict_pending(const struct cm_dict *dict); /* requests not answered yet */
+bool cm_dict_full(const struct cm_dict *dict);      /* CM_DICT_MAX_CONNS reached */
 
 /* A place for the handler's own pointer, so that gone() finds its work. */
 void cm_dict_req_set_data(struct cm_dict_req *req, void *data);
@@ -72,5 +79,11 @@ void cm_dict_reply_ok(struct cm_dict_req *req); /* a commit succeeded */
 void cm_dict_row(struct cm_dict_req *req, const char *key, const char *value,
                  size_t len);
 void cm_dict_reply_end(struct cm_dict_req *req); /* end of an iteration */
+
+/* Back-pressure for long lists: cb comes once, perhaps before return, as soon as little
+ * of this request's output waits for the peer. Not called when the peer goes away:
+ * gone() is. */
+void cm_dict_when_room(struct cm_dict_req *req,
+                       void (*cb)(struct cm_dict_req *req, void *ctx), void *ctx);
 
 #endif

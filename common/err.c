@@ -38,10 +38,14 @@ int cm_err_prefix(struct cm_err *err, const char *fmt, ...)
     char text[sizeof(err->text)];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    vsnprintf(text, sizeof(text) - 2, fmt, ap);
     va_end(ap);
     size_t len = strlen(text);
-    snprintf(text + len, sizeof(text) - len, ": %s", err->text);
+    text[len++] = ':';
+    text[len++] = ' ';
+    size_t rest = strnlen(err->text, sizeof(text) - len - 1);
+    memcpy(text + len, err->text, rest);
+    text[len + rest] = '\0';
     flatten(text);
     memcpy(err->text, text, sizeof(text));
     return -1;

@@ -52,9 +52,12 @@ struct cm_pg *cm_pg_new(struct cm_loop *loop, const struct cm_pg_options *option
 void cm_pg_free(
     struct cm_pg **pg); /* outstanding callbacks get RETRY "shutting down" */
 bool cm_pg_up(const struct cm_pg *pg);
+/* Why the newest connection was lost or refused, one line; "" before the first failure.
+ */
+const char *cm_pg_last_error(const struct cm_pg *pg);
 
-/* params: n text values (NULL is SQL NULL), copied. The callback may come before
- * return. */
+/* stmt must live as long as pg. params: n text values (NULL is SQL NULL), copied. The
+ * callback may come before return. */
 void cm_pg_query(struct cm_pg *pg, const struct cm_pg_statement *stmt,
                  const char *const *params, int n, cm_pg_cb cb, void *ctx);
 

@@ -9,6 +9,8 @@
 #ifndef CM_SERVICE_H
 #define CM_SERVICE_H
 
+#include <stdbool.h>
+
 #include "common/err.h"
 #include "common/loop.h"
 
@@ -19,6 +21,9 @@ struct cm_listener {
     const char *fallback_path; /* unix stream socket bound when not run by systemd */
     /* Owns fd (non-blocking, close-on-exec). */
     void (*accept)(struct cm_service *svc, int fd, void *ctx);
+    /* false: full; the listener rests 100 ms and asks again, the rest waits in the
+     * backlog. NULL means never full. */
+    bool (*ready)(void *ctx);
 };
 
 struct cm_service_def {
@@ -31,6 +36,9 @@ struct cm_service_def {
      * The loop ends without it after drain_limit_ms. NULL means: end at once. */
     void (*drain)(struct cm_service *svc, void *ctx);
     int64_t drain_limit_ms;
+    /* The loop has ended and still exists: free what hangs on it. Also called after a
+     * start() that failed, so it accepts what start() did not get to. May be NULL. */
+    void (*stop)(struct cm_service *svc, void *ctx);
 };
 
 /* Runs until stopped. Returns the exit status for main(). A start() that fails is

@@ -1,0 +1,359 @@
+#include "common/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#define LISTENERS_MAX   16
+#define FDS_MAX         64
+#define BACKLOG         4096
+#define ACCEPT_BURST    64 /* then other events get their turn */
+#define ACCEPT_PAUSE_MS 100
+
+struct door {
+    struct cm_service *svc;
+    const struct cm_listener *def;
+    int fd;
+    bool bound_here; /* the path is ours to remove */
+    struct cm_io *io;
+    struct cm_timer *resume;
+};
+
+struct cm_service {
+    const struct cm_service_def *def;
+    void *ctx;
+    struct cm_loop *loop;
+    struct door doors[LISTENERS_MAX];
+    size_t door_count;
+    struct cm_timer *watchdog;
+    int64_t watchdog_ms; /* half of what systemd allows */
+    struct cm_timer *drain_limit;
+    bool draining;
+};
+
+struct cm_loop *cm_service_loop(struct cm_service *svc)
+{
+    return svc->loop;
+}
+
+void cm_service_done(struct cm_service *svc)
+{
+    cm_loop_stop(svc->loop);
+}
+
+void cm_service_status(struct cm_service *svc, const char *fmt, ...)
+{
+    (void)svc;
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    sd_notifyf(0, "STATUS=%s", text);
+}
+
+/* Listeners */
+
+static void door_pause(struct door *door)
+{
+    cm_io_want(door->io, 0);
+    cm_timer_set(door->resume, ACCEPT_PAUSE_MS);
+}
+
+static void door_resume(void *ctx)
+{
+    struct door *door = ctx;
+    cm_io_want(door->io, CM_IO_READ);
+}
+
+static bool door_full(const struct door *door)
+{
+    return door->def->ready != NULL && !door->def->ready(door->svc->ctx);
+}
+
+static void on_connection(int fd, unsigned events, void *ctx)
+{
+    (void)events;
+    struct door *door = ctx;
+    for (int i = 0; i < ACCEPT_BURST; i++) {
+        if (door_full(door)) {
+            door_pause(door);
+            return;
+        }
+        int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (conn >= 0) {
+            door->def->accept(door->svc, conn, door->svc->ctx);
+            if (door->io == NULL) {
+                return; /* accept() ended the service */
+            }
+            continue;
+        }
+        if (errno == EINTR || errno == ECONNABORTED) {
+            continue;
+        }
+        if (errno != EAGAIN) {
+            /* EMFILE and its like stay readable: without a pause this would spin. */
+            cm_log(CM_LOG_WARNING, "accept_failed", "listener", door->def->name,
+                   "reason", strerror(errno), NULL);
+            door_pause(door);
+        }
+        return;
+    }
+}
+
+static int bind_path(const char *path, struct cm_err *err)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(sun.sun_path)) {
+        return cm_err_set(err, CM_ERR_WORLD, "socket path too long: %s", path);
+    }
+    memcpy(sun.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return cm_err_set(err, CM_ERR_RETRY, "socket: %s", strerror(errno));
+    }
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        unlink(path);
+    }
+    mode_t before = umask(0177);
+    int rc = bind(fd, (struct sockaddr *)&sun, sizeof(sun));
+    int why = errno;
+    umask(before);
+    if (rc == 0 && (rc = listen(fd, BACKLOG)) != 0) {
+        why = errno;
+    }
+    if (rc != 0) {
+        close(fd);
+        return cm_err_set(err, CM_ERR_WORLD, "cannot listen on %s: %s", path,
+                          strerror(why));
+    }
+    return fd;
+}
+
+/* The sockets systemd passed, by name. */
+struct passed {
+    int count;
+    char **names;
+};
+
+static int passed_take(struct passed *passed, const char *name)
+{
+    for (int i = 0; i < passed->count; i++) {
+        if (passed->names[i] != NULL && strcmp(passed->names[i], name) == 0) {
+            free(passed->names[i]);
+            passed->names[i] = NULL;
+            int fd = SD_LISTEN_FDS_START + i;
+            int flags = fcntl(fd, F_GETFL);
+            if (flags >= 0) {
+                fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+            }
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static void passed_clear(struct passed *passed)
+{
+    for (int i = 0; i < passed->count; i++) {
+        if (passed->names[i] != NULL) {
+            cm_log(CM_LOG_WARNING, "socket_unknown", "name", passed->names[i], NULL);
+            close(SD_LISTEN_FDS_START + i);
+            free(passed->names[i]);
+        }
+    }
+    free(passed->names);
+}
+
+static void door_add(struct cm_service *svc, const struct cm_listener *def, int fd,
+                     bool bound_here)
+{
+    cm_assert(svc->door_count < LISTENERS_MAX);
+    struct door *door = &svc->doors[svc->door_count++];
+    door->svc = svc;
+    door->def = def;
+    door->fd = fd;
+    door->bound_here = bound_here;
+    /* Watched only once start() has succeeded; until then the backlog holds them. */
+    door->io = cm_io_new(svc->loop, fd, 0, on_connection, door);
+    door->resume = cm_timer_new(svc->loop, door_resume, door);
+}
+
+/* A listener may have several sockets of its name; without any, the path is bound. */
+static int open_doors(struct cm_service *svc, struct cm_err *err)
+{
+    struct passed passed = {0};
+    passed.count = sd_listen_fds_with_names(1, &passed.names);
+    if (passed.count < 0 || passed.count > FDS_MAX) {
+        return cm_err_set(err, CM_ERR_WORLD, "sockets from systemd: %s",
+                          passed.count < 0 ? strerror(-passed.count) : "too many");
+    }
+    int rc = 0;
+    for (const struct cm_listener *def = svc->def->listeners;
+         rc == 0 && def != NULL && def->name != NULL; def++) {
+        size_t before = svc->door_count;
+        int fd;
+        while ((fd = passed_take(&passed, def->name)) >= 0) {
+            door_add(svc, def, fd, false);
+        }
+        if (svc->door_count > before || def->fallback_path == NULL) {
+            continue;
+        }
+        fd = bind_path(def->fallback_path, err);
+        if (fd < 0) {
+            rc = -1;
+        } else {
+            door_add(svc, def, fd, true);
+        }
+    }
+    passed_clear(&passed);
+    return rc;
+}
+
+static void doors_watch(struct cm_service *svc)
+{
+    for (size_t i = 0; i < svc->door_count; i++) {
+        cm_io_want(svc->doors[i].io, CM_IO_READ);
+    }
+}
+
+/* No accept() any more. The descriptors stay open until exit, so that a path bound here
+ * keeps its backlog like one held by systemd. */
+static void doors_unwatch(struct cm_service *svc)
+{
+    for (size_t i = 0; i < svc->door_count; i++) {
+        cm_io_free(&svc->doors[i].io);
+        cm_timer_free(&svc->doors[i].resume);
+    }
+}
+
+static void doors_close(struct cm_service *svc)
+{
+    doors_unwatch(svc);
+    for (size_t i = 0; i < svc->door_count; i++) {
+        if (svc->doors[i].bound_here) {
+            unlink(svc->doors[i].def->fallback_path);
+        }
+        close(svc->doors[i].fd);
+    }
+    svc->door_count = 0;
+}
+
+/* Signals and the watchdog */
+
+static void on_watchdog(void *ctx)
+{
+    struct cm_service *svc = ctx;
+    sd_notify(0, "WATCHDOG=1");
+    cm_timer_set(svc->watchdog, svc->watchdog_ms);
+}
+
+static void on_drain_limit(void *ctx)
+{
+    struct cm_service *svc = ctx;
+    cm_log(CM_LOG_WARNING, "drain_cut_short", "program", svc->def->program, NULL);
+    cm_service_done(svc);
+}
+
+static void on_stop(int signo, void *ctx)
+{
+    (void)signo;
+    struct cm_service *svc = ctx;
+    if (svc->draining) {
+        cm_service_done(svc); /* asked twice: in a hurry */
+        return;
+    }
+    svc->draining = true;
+    sd_notify(0, "STOPPING=1");
+    cm_log(CM_LOG_INFO, "stopping", "program", svc->def->program, NULL);
+    doors_unwatch(svc);
+    if (svc->def->drain == NULL) {
+        cm_service_done(svc);
+        return;
+    }
+    cm_timer_set(svc->drain_limit, svc->def->drain_limit_ms);
+    svc->def->drain(svc, svc->ctx);
+}
+
+static void on_reload(int signo, void *ctx)
+{
+    (void)signo;
+    struct cm_service *svc = ctx;
+    if (svc->draining) {
+        return;
+    }
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+               (long long)cm_now_mono_ms() * 1000);
+    struct cm_err err = {0};
+    if (svc->def->reload != NULL && svc->def->reload(svc, svc->ctx, &err) != 0) {
+        cm_log_err(CM_LOG_ERROR, "reload_failed", &err);
+    } else {
+        cm_log(CM_LOG_INFO, "reloaded", "program", svc->def->program, NULL);
+    }
+    sd_notify(0, "READY=1");
+}
+
+static void watchdog_start(struct cm_service *svc)
+{
+    uint64_t usec = 0;
+    if (sd_watchdog_enabled(0, &usec) > 0 && usec >= 2000) {
+        svc->watchdog_ms = (int64_t)(usec / 2000);
+        svc->watchdog = cm_timer_new(svc->loop, on_watchdog, svc);
+        on_watchdog(svc);
+    }
+}
+
+static int service_start(struct cm_service *svc, struct cm_err *err)
+{
+    signal(SIGPIPE, SIG_IGN);
+    cm_loop_on_signal(svc->loop, SIGTERM, on_stop, svc);
+    cm_loop_on_signal(svc->loop, SIGINT, on_stop, svc);
+    cm_loop_on_signal(svc->loop, SIGHUP, on_reload, svc);
+    if (open_doors(svc, err) != 0) {
+        return -1;
+    }
+    if (svc->def->start != NULL && svc->def->start(svc, svc->ctx, err) != 0) {
+        return -1;
+    }
+    doors_watch(svc);
+    watchdog_start(svc);
+    sd_notify(0, "READY=1");
+    return 0;
+}
+
+int cm_service_run(const struct cm_service_def *def, void *ctx)
+{
+    struct cm_service svc = {.def = def, .ctx = ctx, .loop = cm_loop_new()};
+    svc.drain_limit = cm_timer_new(svc.loop, on_drain_limit, &svc);
+    struct cm_err err = {0};
+    int status = 0;
+    if (service_start(&svc, &err) != 0) {
+        cm_log_err(CM_LOG_ERROR, "start_failed", &err);
+        status = 1;
+    } else {
+        cm_loop_run(svc.loop);
+    }
+    if (svc.def->stop != NULL) {
+        svc.def->stop(&svc, ctx);
+    }
+    doors_close(&svc);
+    cm_timer_free(&svc.watchdog);
+    cm_timer_free(&svc.drain_limit);
+    cm_loop_free(&svc.loop);
+    return status;
+}

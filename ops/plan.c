@@ -1,0 +1,332 @@
+#include "plan.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "say.h"
+
+static const char *const result_names[] = {
+    [OP_PENDING] = "pending", [OP_OK] = "ok",         [OP_CHANGED] = "changed",
+    [OP_SKIPPED] = "later",   [OP_FAILED] = "failed",
+};
+
+static const enum op_colour result_colours[] = {
+    [OP_PENDING] = OP_PLAIN,   [OP_OK] = OP_GREEN,   [OP_CHANGED] = OP_YELLOW,
+    [OP_SKIPPED] = OP_PLAIN, [OP_FAILED] = OP_RED,
+};
+
+void op_plan_init(struct op_plan *plan, const char *dir, bool json)
+{
+    *plan = (struct op_plan){.dir = dir, .json = json};
+}
+
+void op_plan_clear(struct op_plan *plan)
+{
+    free(plan->steps);
+    plan->steps = NULL;
+    plan->count = plan->cap = 0;
+}
+
+void op_plan_add(struct op_plan *plan, const struct op_step *step)
+{
+    cm_assert(step->check != NULL && step->node != NULL && step->name != NULL);
+    if (plan->count == plan->cap) {
+        plan->cap = plan->cap == 0 ? 32 : plan->cap * 2;
+        plan->steps = cm_realloc_array(plan->steps, plan->cap, sizeof(*plan->steps));
+    }
+    plan->steps[plan->count++] = *step;
+}
+
+void op_step_note(struct op_step *step, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(step->note, sizeof(step->note), fmt, ap);
+    va_end(ap);
+}
+
+/* ---- what the operator sees ---- */
+
+/* On a terminal the step is named while it is under way; the line is finished in place. */
+static void print_begin(const struct op_plan *plan, size_t i)
+{
+    const struct op_step *s = &plan->steps[i];
+
+    if (!plan->json && isatty(STDOUT_FILENO)) {
+        printf("[%2zu/%zu] %-8s %-34s ... ", i + 1, plan->count, s->node, s->name);
+        fflush(stdout);
+    }
+}
+
+static void print_json(const struct op_step *s, const char *verdict, int64_t ms)
+{
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:s*}", "node", s->node, "step", s->name,
+                          "result", verdict, "ms", (json_int_t)ms, "note", s->note);
+    char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+
+    json_decref(o);
+    if (text != NULL) {
+        puts(text);
+        fflush(stdout);
+    }
+    free(text);
+}
+
+static void print_end(const struct op_plan *plan, size_t i, const char *verdict,
+                      int64_t ms)
+{
+    const struct op_step *s = &plan->steps[i];
+
+    if (plan->json) {
+        print_json(s, verdict, ms);
+        return;
+    }
+    printf("%s[%2zu/%zu] %-8s %-34s ", isatty(STDOUT_FILENO) ? "\r\033[K" : "", i + 1,
+           plan->count, s->node, s->name);
+    op_say(result_colours[s->result], "%-7s %5.1f s%s%s", verdict, (double)ms / 1000,
+           s->note[0] != '\0' ? "  " : "", s->note);
+}
+
+/* ---- dry run ---- */
+
+static int show_step(struct op_plan *plan, size_t i, struct cm_err *err)
+{
+    struct op_step *s = &plan->steps[i];
+    struct cm_buf diff;
+    int rc;
+
+    if (s->live || (s->waits && s->act != NULL)) {
+        s->result = OP_SKIPPED;
+        return 0;
+    }
+    rc = s->check(s, err);
+    if (rc != 0) {
+        s->result = rc > 0 ? OP_OK : OP_FAILED;
+        return rc > 0 ? 0 : -1;
+    }
+    if (s->act == NULL) {
+        s->result = OP_FAILED;
+        return cm_err_set(err, CM_ERR_WORLD, "%s", s->note);
+    }
+    s->result = OP_CHANGED;
+    cm_buf_init(&diff, 8 * 1024 * 1024);
+    rc = s->diff == NULL ? 0 : s->diff(s, &diff, err);
+    if (rc == 0 && !plan->json) {
+        print_end(plan, i, "would", 0);
+        fwrite(diff.data, 1, diff.len, stdout);
+    }
+    cm_buf_clear(&diff);
+    return rc;
+}
+
+int op_plan_show(struct op_plan *plan, struct op_summary *summary, struct cm_err *err)
+{
+    *summary = (struct op_summary){.changed = 0};
+    for (size_t i = 0; i < plan->count; i++) {
+        struct op_step *s = &plan->steps[i];
+        s->note[0] = '\0';
+        print_begin(plan, i);
+        if (show_step(plan, i, err) != 0) {
+            print_end(plan, i, result_names[s->result], 0);
+            return cm_err_prefix(err, "%s: %s", s->node, s->name);
+        }
+        if (s->result != OP_CHANGED || plan->json) {
+            print_end(plan, i, s->result == OP_CHANGED ? "would" : result_names[s->result],
+                      0);
+        }
+        summary->changed += s->result == OP_CHANGED;
+        summary->ok += s->result == OP_OK;
+        if (plan->interrupted != NULL && *plan->interrupted) {
+            summary->stopped = true;
+            return cm_err_set(err, CM_ERR_WORLD, "interrupted");
+        }
+    }
+    return 0;
+}
+
+/* ---- run ---- */
+
+static int ask_before_change(struct op_plan *plan, const struct op_step *step,
+                             struct op_summary *summary, struct cm_err *err)
+{
+    if (plan->confirm == NULL || step->waits || summary->changed > 0) {
+        return 0;
+    }
+    if (!plan->confirm(plan->confirm_ctx)) {
+        summary->stopped = true;
+        return cm_err_set(err, CM_ERR_REFUSE, "stopped before the first change");
+    }
+    plan->confirm = NULL;
+    return 0;
+}
+
+static int act_and_verify(struct op_step *s, struct cm_err *err)
+{
+    char done[sizeof(s->note)];
+
+    if (s->act(s, err) != 0) {
+        return -1;
+    }
+    memcpy(done, s->note, sizeof(done));
+    int rc = s->check(s, err);
+    if (rc == 0) {
+        return cm_err_set(err, CM_ERR_WORLD, "was done, but had no effect: %s", s->note);
+    }
+    memcpy(s->note, done, sizeof(done));
+    return rc > 0 ? 0 : -1;
+}
+
+static int run_step(struct op_plan *plan, struct op_step *s, struct op_summary *summary,
+                    struct cm_err *err)
+{
+    int rc = s->check(s, err);
+
+    if (rc > 0) {
+        s->result = OP_OK;
+        return 0;
+    }
+    s->result = OP_FAILED;
+    if (rc < 0) {
+        return -1;
+    }
+    if (s->act == NULL) {
+        return cm_err_set(err, CM_ERR_WORLD, "%s", s->note);
+    }
+    if (ask_before_change(plan, s, summary, err) != 0 || act_and_verify(s, err) != 0) {
+        return -1;
+    }
+    s->result = s->waits ? OP_OK : OP_CHANGED;
+    return 0;
+}
+
+static int journalled_step(struct op_plan *plan, size_t i, struct op_journal *j,
+                           struct op_summary *summary, struct cm_err *err)
+{
+    struct op_step *s = &plan->steps[i];
+    struct op_entry entry = {"start", s->node, s->name, NULL, NULL, -1};
+    int64_t from = cm_now_mono_ms();
+    struct cm_err journal_err;
+
+    s->note[0] = '\0';
+    if (op_journal_write(j, &entry, err) != 0) {
+        return -1;
+    }
+    print_begin(plan, i);
+    int rc = run_step(plan, s, summary, err);
+    entry = (struct op_entry){"end", s->node, s->name, result_names[s->result],
+                              rc == 0 ? NULL : err->text, cm_now_mono_ms() - from};
+    int written = op_journal_write(j, &entry, &journal_err);
+    if (rc != 0 && !summary->stopped) {
+        op_step_note(s, "%s", "");
+    }
+    print_end(plan, i, result_names[s->result], entry.ms);
+    if (rc == 0 && written != 0) {
+        *err = journal_err;
+        return -1;
+    }
+    summary->changed += s->result == OP_CHANGED;
+    summary->ok += s->result == OP_OK;
+    return rc == 0 ? 0 : cm_err_prefix(err, "%s: %s", s->node, s->name);
+}
+
+/* Takes back, last first, what this run changed since the last safe point. The failure that
+ * asked for it stays the error; a failed undo is added to its text. */
+static void undo_back(struct op_plan *plan, size_t failed, struct op_journal *j,
+                      struct cm_err *err)
+{
+    for (size_t i = failed + 1; i-- > 0;) {
+        struct op_step *s = &plan->steps[i];
+        struct cm_err undo_err = {.text = ""}, ignored;
+        if (s->safe_point && i < failed) {
+            return;
+        }
+        if (s->undo == NULL || (s->result != OP_CHANGED && i != failed)) {
+            continue;
+        }
+        int rc = s->undo(s, &undo_err);
+        struct op_entry entry = {"undo", s->node, s->name, rc == 0 ? "ok" : "failed",
+                                 rc == 0 ? NULL : undo_err.text, -1};
+        if (op_journal_write(j, &entry, &ignored) != 0) {
+            /* the undo itself matters more than its record */
+        }
+        if (!plan->json) {
+            op_say(OP_YELLOW, "        %-8s %-34s undone%s", s->node, s->name,
+                   rc == 0 ? "" : ": FAILED");
+        }
+        if (rc != 0) {
+            size_t len = strlen(err->text);
+            snprintf(err->text + len, sizeof(err->text) - len,
+                     "; undo of \"%s: %s\" failed: %s", s->node, s->name, undo_err.text);
+            return;
+        }
+    }
+}
+
+static void say_resumed(const struct op_plan *plan, const struct op_journal *j)
+{
+    if (!j->interrupted || plan->json) {
+        return;
+    }
+    if (j->interrupted_at[0] != '\0') {
+        op_say(OP_YELLOW, "resuming after an interrupted run at step %s",
+               j->interrupted_at);
+    } else {
+        op_say(OP_YELLOW, "resuming after an interrupted run");
+    }
+}
+
+static int run_steps(struct op_plan *plan, struct op_journal *j,
+                     struct op_summary *summary, struct cm_err *err)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->interrupted != NULL && *plan->interrupted) {
+            summary->stopped = true;
+            return cm_err_set(err, CM_ERR_WORLD,
+                              "interrupted before step %s: %s; run it again to go on",
+                              plan->steps[i].node, plan->steps[i].name);
+        }
+        if (journalled_step(plan, i, j, summary, err) != 0) {
+            if (plan->steps[i].undo_wanted) {
+                undo_back(plan, i, j, err);
+            }
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int op_plan_run(struct op_plan *plan, struct op_summary *summary, struct cm_err *err)
+{
+    struct op_journal j;
+    struct op_entry begin = {.event = "run-start", .ms = -1};
+    struct op_entry end = {.event = "run-end", .ms = -1};
+    struct cm_err end_err;
+    int rc = -1;
+
+    *summary = (struct op_summary){.changed = 0};
+    if (op_journal_open(plan->dir, &j, err) != 0) {
+        return -1;
+    }
+    say_resumed(plan, &j);
+    if (j.interrupted) {
+        memcpy(summary->resumed_at, j.interrupted_at, sizeof(summary->resumed_at));
+    }
+    if (op_journal_write(&j, &begin, err) == 0) {
+        rc = run_steps(plan, &j, summary, err);
+        end.result = rc == 0 ? "ok" : summary->stopped ? "stopped" : "failed";
+        end.error = rc == 0 ? NULL : err->text;
+        if (op_journal_write(&j, &end, &end_err) != 0 && rc == 0) {
+            *err = end_err;
+            rc = -1;
+        }
+    }
+    op_journal_close(&j);
+    return rc;
+}

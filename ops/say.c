@@ -1,0 +1,68 @@
+#include "say.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const escapes[] = {
+    [OP_PLAIN] = "",
+    [OP_GREEN] = "\033[32m",
+    [OP_RED] = "\033[31m",
+    [OP_YELLOW] = "\033[33m",
+};
+
+bool op_say_colour(FILE *stream)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+
+    if (no_colour != NULL && no_colour[0] != '\0') {
+        return false;
+    }
+    return isatty(fileno(stream)) && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+static void say_line(FILE *stream, enum op_colour colour, const char *head,
+                     const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
+
+static void say_line(FILE *stream, enum op_colour colour, const char *head,
+                     const char *fmt, va_list ap)
+{
+    bool paint = colour != OP_PLAIN && op_say_colour(stream);
+
+    fputs(paint ? escapes[colour] : "", stream);
+    fputs(head, stream);
+    vfprintf(stream, fmt, ap);
+    fputs(paint ? "\033[0m\n" : "\n", stream);
+    fflush(stream);
+}
+
+void op_say(enum op_colour colour, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say_line(stdout, colour, "", fmt, ap);
+    va_end(ap);
+}
+
+void op_warn(const char *fmt, ...)
+{
+    va_list ap;
+
+    fflush(stdout);
+    va_start(ap, fmt);
+    say_line(stderr, OP_YELLOW, "chatops: warning: ", fmt, ap);
+    va_end(ap);
+}
+
+void op_complain(const char *fmt, ...)
+{
+    va_list ap;
+
+    fflush(stdout);
+    va_start(ap, fmt);
+    say_line(stderr, OP_RED, "chatops: ", fmt, ap);
+    va_end(ap);
+}

@@ -1,0 +1,23 @@
+/* say: what the operator sees. Results on stdout, warnings and errors on stderr; colour
+ * only where the stream is a terminal and NO_COLOR is empty. */
+#ifndef OP_SAY_H
+#define OP_SAY_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "common/err.h"
+
+enum op_colour { OP_PLAIN, OP_GREEN, OP_RED, OP_YELLOW };
+
+/* May escape sequences be written to this stream? */
+bool op_say_colour(FILE *stream);
+
+/* One line on stdout, the newline is added. */
+void op_say(enum op_colour colour, const char *fmt, ...) CM_PRINTF(2, 3);
+/* "chatops: warning: ..." on stderr. */
+void op_warn(const char *fmt, ...) CM_PRINTF(1, 2);
+/* "chatops: ..." on stderr. */
+void op_complain(const char *fmt, ...) CM_PRINTF(1, 2);
+
+#endif

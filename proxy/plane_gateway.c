@@ -1,0 +1,252 @@
+/* The gateway's end: one tunnel "wg0", DNAT inward, SNAT outward. */
+#include "plane.h"
+
+#include <string.h>
+
+#include "text.h"
+
+/* Counters are declared first: a named counter outlives no reload, but it can be read
+ * one by one and says which port a flow came for. */
+static void counters(struct cm_buf *out, const struct px_state *state)
+{
+    cm_buf_str(out, "\n");
+    for (size_t i = 0; i < state->port_count; i++) {
+        cm_buf_fmt(out, "    counter flows_%u { }\n", state->ports[i]);
+    }
+    cm_buf_str(out, "    counter to_store { }\n"
+                    "    counter from_store { }\n"
+                    "    counter egress_flows { }\n"
+                    "    counter refused { }\n");
+}
+
+static void addresses(struct cm_buf *out, const struct px_gateway *gw, bool v6)
+{
+    const char *sep = "{ ";
+    for (size_t i = 0; i < gw->address_count; i++) {
+        if (px_is_v6(gw->addresses[i]) == v6) {
+            cm_buf_fmt(out, "%s%s", sep, gw->addresses[i]);
+            sep = ", ";
+        }
+    }
+    cm_buf_str(out, " }");
+}
+
+/* "iifname != "wg0" ip daddr { ... } tcp dport { ... }": a connection from outside to
+ * one of our public addresses. The uplink's name is nobody's business. */
+static void match_public(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw, bool v6)
+{
+    cm_buf_fmt(out, "        iifname != \"wg0\" %s daddr ", v6 ? "ip6" : "ip");
+    addresses(out, gw, v6);
+    cm_buf_str(out, " tcp dport ");
+    px_text_ports(out, state);
+}
+
+static void dnat_chain(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw)
+{
+    cm_buf_str(out,
+               "\n    chain inward {\n"
+               "        type nat hook prerouting priority dstnat; policy accept;\n");
+    for (int v6 = 0; v6 <= 1 && gw->mode == CM_MODE_ACTIVE; v6++) {
+        char inner[46];
+        (v6 ? px_inner6 : px_inner4)(gw->number, 2, inner);
+        if (px_family_count(gw, v6, NULL) == 0) {
+            continue;
+        }
+        match_public(out, state, gw, v6);
+        cm_buf_str(out, " counter name tcp dport map { ");
+        for (size_t i = 0; i < state->port_count; i++) {
+            cm_buf_fmt(out, "%s%u : \"flows_%u\"", i == 0 ? "" : ", ", state->ports[i],
+                       state->ports[i]);
+        }
+        cm_buf_fmt(out, " } dnat %s to %s\n", v6 ? "ip6" : "ip", inner);
+    }
+    cm_buf_str(out, "    }\n");
+}
+
+/* What is not translated arrives here: nothing listens on these ports on the gateway.
+ * In drain and off the caller is told at once, also one whose flow we have lost; in
+ * hold it is kept waiting. */
+static void input_mode(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw)
+{
+    const char *verdict = gw->mode == CM_MODE_HOLD ? "drop" : "reject with tcp reset";
+    for (int v6 = 0; v6 <= 1 && gw->mode != CM_MODE_ACTIVE; v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            match_public(out, state, gw, v6);
+            cm_buf_fmt(out, " counter name \"refused\" %s\n", verdict);
+        }
+    }
+}
+
+static void input_chain(struct cm_buf *out, const struct px_state *state,
+                        const struct px_gateway *gw)
+{
+    char inner4[46], inner6[46];
+    px_inner4(gw->number, 1, inner4);
+    px_inner6(gw->number, 1, inner6);
+    cm_buf_str(out, "\n    chain arrive {\n"
+                    "        type filter hook input priority filter; policy accept;\n"
+                    "        iifname \"wg0\" jump arrive_tunnel\n");
+    cm_buf_fmt(out, "        iifname != { \"wg0\", \"lo\" } ip daddr %s counter drop\n",
+               inner4);
+    cm_buf_fmt(out,
+               "        iifname != { \"wg0\", \"lo\" } ip6 daddr %s counter drop\n",
+               inner6);
+    input_mode(out, state, gw);
+    cm_buf_str(out,
+               "    }\n"
+               "\n    chain arrive_tunnel {\n"
+               "        ct state established,related accept\n"
+               "        meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst "
+               "40 packets accept\n"
+               "        counter drop\n"
+               "    }\n");
+}
+
+static void to_tunnel(struct cm_buf *out, const struct px_gateway *gw)
+{
+    cm_buf_str(out, "\n    chain to_tunnel {\n"
+                    "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    if (gw->mode == CM_MODE_OFF) {
+        cm_buf_str(out, "        ct status dnat meta l4proto tcp counter name "
+                        "\"refused\" reject with tcp reset\n");
+    }
+    cm_buf_str(out, "        counter name \"to_store\"\n"
+                    "        ct state established,related accept\n"
+                    "        ct status dnat accept\n"
+                    "        counter drop\n"
+                    "    }\n");
+}
+
+/* A gateway that was rebooted has forgotten its flows. When the store speaks first in
+ * one of them, it is picked up as it is, as long as there is only one address that it
+ * can have had; else the client's next packet revives it. */
+static void pick_up(struct cm_buf *out, const struct px_state *state,
+                    const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1 && gw->mode != CM_MODE_OFF; v6++) {
+        if (px_family_count(gw, v6, NULL) == 1) {
+            cm_buf_fmt(out, "        meta nfproto %s tcp sport ", v6 ? "ipv6" : "ipv4");
+            px_text_ports(out, state);
+            cm_buf_str(out, " tcp flags & (fin | syn | rst) == 0x0 accept\n");
+        }
+    }
+}
+
+static void egress(struct cm_buf *out, const struct px_state *state,
+                   const struct px_gateway *gw)
+{
+    if (!gw->egress || state->egress == CM_EGRESS_DIRECT || gw->mode == CM_MODE_OFF) {
+        return;
+    }
+    const char *what =
+        state->egress == CM_EGRESS_ALL ? "ct state new" : "tcp dport 25 ct state new";
+    for (int v6 = 0; v6 <= 1; v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            cm_buf_fmt(out,
+                       "        meta nfproto %s %s counter name \"egress_flows\" "
+                       "accept\n",
+                       v6 ? "ipv6" : "ipv4", what);
+        }
+    }
+}
+
+static void from_tunnel(struct cm_buf *out, const struct px_state *state,
+                        const struct px_gateway *gw)
+{
+    cm_buf_str(out, "\n    chain from_tunnel {\n"
+                    "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    if (gw->mode == CM_MODE_OFF) {
+        cm_buf_str(out, "        meta l4proto tcp counter name \"refused\" reject with "
+                        "tcp reset\n");
+    }
+    cm_buf_str(out, "        counter name \"from_store\"\n"
+                    "        ct state established,related accept\n");
+    pick_up(out, state, gw);
+    egress(out, state, gw);
+    cm_buf_str(out, "        counter drop\n"
+                    "    }\n");
+}
+
+static void forward_chain(struct cm_buf *out)
+{
+    /* Accept as policy: what does not touch the tunnel is not ours. */
+    cm_buf_str(out, "\n    chain onward {\n"
+                    "        type filter hook forward priority filter; policy accept;\n"
+                    "        oifname \"wg0\" jump to_tunnel\n"
+                    "        iifname \"wg0\" jump from_tunnel\n"
+                    "    }\n");
+}
+
+static void snat_chain(struct cm_buf *out, const struct px_gateway *gw)
+{
+    cm_buf_str(out,
+               "\n    chain outward {\n"
+               "        type nat hook postrouting priority srcnat; policy accept;\n");
+    for (int v6 = 0; v6 <= 1; v6++) {
+        const char *public_address;
+        char inner[46];
+        if (px_family_count(gw, v6, &public_address) == 0) {
+            continue;
+        }
+        (v6 ? px_inner6 : px_inner4)(gw->number, 2, inner);
+        cm_buf_fmt(out, "        oifname != \"wg0\" %s saddr %s snat %s to %s\n",
+                   v6 ? "ip6" : "ip", inner, v6 ? "ip6" : "ip", public_address);
+    }
+    cm_buf_str(out, "    }\n");
+}
+
+char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
+{
+    struct cm_buf out;
+    cm_buf_init(&out, PX_TEXT_MAX);
+    px_text_table_open(&out, state->epoch);
+    counters(&out, state);
+    dnat_chain(&out, state, gw);
+    input_chain(&out, state, gw);
+    forward_chain(&out);
+    to_tunnel(&out, gw);
+    from_tunnel(&out, state, gw);
+    snat_chain(&out, gw);
+    cm_buf_str(&out, "}\n");
+    return px_text_done(&out);
+}
+
+char *px_gateway_wg(const struct px_state *state, const struct px_gateway *gw,
+                    const char *private_key)
+{
+    char inner4[46], inner6[46];
+    px_inner4(gw->number, 2, inner4);
+    px_inner6(gw->number, 2, inner6);
+    struct cm_buf out;
+    cm_buf_init(&out, PX_TEXT_MAX);
+    /* No endpoint: the store dials, from wherever it is today. */
+    cm_buf_fmt(&out,
+               "[Interface]\n"
+               "PrivateKey = %s\n"
+               "ListenPort = %d\n"
+               "\n"
+               "[Peer]\n"
+               "PublicKey = %s\n"
+               "AllowedIPs = %s/32, %s/128\n",
+               private_key, gw->wg_port, state->store_wg_public_key, inner4, inner6);
+    return px_text_done(&out);
+}
+
+char *px_gateway_ip(const struct px_state *state, const struct px_gateway *gw)
+{
+    (void)state;
+    char inner4[46], inner6[46];
+    px_inner4(gw->number, 1, inner4);
+    px_inner6(gw->number, 1, inner6);
+    struct cm_buf out;
+    cm_buf_init(&out, PX_TEXT_MAX);
+    cm_buf_fmt(&out,
+               "link set dev wg0 mtu 1280 up\n"
+               "addr replace %s/30 dev wg0\n"
+               "-6 addr replace %s/64 dev wg0 nodad\n",
+               inner4, inner6);
+    return px_text_done(&out);
+}

@@ -1,0 +1,32 @@
+/* report: what a gateway says about itself every second (docs/bus.md), as plain data.
+ *
+ * A report comes from a machine that may be stolen: parsing is strict, every number has
+ * a range, every text a length and an alphabet. -1 means "unknown" where said. */
+#ifndef PX_REPORT_H
+#define PX_REPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+#define PX_REPORT_MAX 4096 /* bytes of JSON */
+
+struct px_report {
+    char name[33];
+    char version[32];
+    int64_t applied_epoch;   /* 0: none yet */
+    char applied_mode[16];   /* active | drain | hold | off; "" when none */
+    int64_t handshake_age_s; /* -1 */
+    int64_t flows;           /* -1 */
+    int64_t rx_bytes;        /* of wg0; -1 */
+    int64_t tx_bytes;        /* -1 */
+    char error[256];         /* last error in force, printable ASCII; "" */
+};
+
+/* Canonical JSON; caller frees. Bytes of `error` that may not travel become '?'. */
+char *px_report_dump(const struct px_report *report);
+CM_MUSTUSE int px_report_parse(const char *text, size_t len, struct px_report *report_r,
+                               struct cm_err *err);
+
+#endif

@@ -1,0 +1,48 @@
+#include "text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+bool px_is_v6(const char *address)
+{
+    return strchr(address, ':') != NULL;
+}
+
+size_t px_family_count(const struct px_gateway *gw, bool v6, const char **first_r)
+{
+    const char *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < gw->address_count; i++) {
+        if (px_is_v6(gw->addresses[i]) == v6) {
+            first = n++ == 0 ? gw->addresses[i] : first;
+        }
+    }
+    if (first_r != NULL) {
+        *first_r = first;
+    }
+    return n;
+}
+
+void px_text_ports(struct cm_buf *out, const struct px_state *state)
+{
+    for (size_t i = 0; i < state->port_count; i++) {
+        cm_buf_fmt(out, "%s%u", i == 0 ? "{ " : ", ", state->ports[i]);
+    }
+    cm_buf_str(out, " }");
+}
+
+void px_text_table_open(struct cm_buf *out, int64_t epoch)
+{
+    cm_buf_fmt(out,
+               "table inet chatmail\n"
+               "delete table inet chatmail\n"
+               "table inet chatmail {\n"
+               "    comment \"epoch %" PRId64 "\"\n",
+               epoch);
+}
+
+char *px_text_done(struct cm_buf *out)
+{
+    cm_assert(!out->overflow);
+    return cm_buf_steal(out);
+}

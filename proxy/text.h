@@ -1,0 +1,25 @@
+/* text: what both renderers write alike. Private to proxy/. */
+#ifndef PX_TEXT_H
+#define PX_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buf.h"
+#include "state.h"
+
+#define PX_TEXT_MAX (1024 * 1024)
+
+bool px_is_v6(const char *address);
+/* How many of the gateway's addresses are of that family; *first_r (may be NULL) is the
+ * first of them or NULL. */
+size_t px_family_count(const struct px_gateway *gw, bool v6, const char **first_r);
+/* "{ 25, 80 }" */
+void px_text_ports(struct cm_buf *out, const struct px_state *state);
+/* The head of an nft transaction that replaces our table: nft 1.0.6 has no "destroy",
+ * and "delete" fails on a table that is not there, so it is made first. */
+void px_text_table_open(struct cm_buf *out, int64_t epoch);
+/* Asserts that the limit was not passed and hands the text over; caller frees. */
+char *px_text_done(struct cm_buf *out);
+
+#endif
