@@ -41,8 +41,8 @@ extern const struct cm_setting cm_settings[];
 extern const struct cm_value_type cm_type_text; /* "" when unset */
 extern const struct cm_value_type
     cm_type_text_null; /* NULL when unset, "" when empty */
-extern const struct cm_value_type cm_type_some_null; /* NULL when unset or empty */
-extern const struct cm_value_type cm_type_prose;     /* some_null, several lines */
+extern const struct cm_value_type
+    cm_type_prose; /* NULL when unset or empty; several lines */
 extern const struct cm_value_type cm_type_domain;
 extern const struct cm_value_type cm_type_host;
 extern const struct cm_value_type cm_type_host_null;

@@ -232,9 +232,10 @@ static int parse_host(const struct cm_setting *setting, const char *text, void *
 static int parse_host_null(const struct cm_setting *setting, const char *text,
                            void *field, struct cm_err *err)
 {
-    return parse_host(setting, *text != '\0' ? text : "", field, err) != 0
-               ? -1
-               : parse_some(setting, text, field, err);
+    if (*text != '\0' && !is_host(text)) {
+        return refuse(err, "not a host", setting->type->allowed);
+    }
+    return parse_some(setting, text, field, err);
 }
 
 static int parse_path(const struct cm_setting *setting, const char *text, void *field,
@@ -463,7 +464,6 @@ static int parse_egress(const struct cm_setting *setting, const char *text, void
 
 const struct cm_value_type cm_type_text = {parse_text, "text", true, false};
 const struct cm_value_type cm_type_text_null = {parse_text, "text", true, false};
-const struct cm_value_type cm_type_some_null = {parse_some, "text", true, false};
 const struct cm_value_type cm_type_prose = {
     parse_some, "text; more lines begin with blanks", true, true};
 const struct cm_value_type cm_type_domain = {parse_domain, "domain, or an IPv4 address",

@@ -8,7 +8,7 @@
 
 #define MAX_FILE (1024u * 1024)
 #define MAX_LINE (64u * 1024) /* and value */
-#define SHOWN    40 /* characters of a bad line that an error repeats */
+#define SHOWN    40           /* characters of a bad line that an error repeats */
 
 struct span {
     const char *text;

@@ -293,8 +293,9 @@ int op_host_exec(struct op_host *h, const struct op_cmd *cmd, struct cm_run_resu
     if (h->target[0] == '\0') {
         return exec_local(h, cmd, res, err);
     }
+    bool was_open = h->open; /* a node that never answered is not asked twice */
     int rc = exec_ssh(h, cmd, res, err);
-    if (rc != 0 && cmd->repeatable && err->kind == CM_ERR_RETRY) {
+    if (rc != 0 && was_open && cmd->repeatable && err->kind == CM_ERR_RETRY) {
         cm_run_result_clear(res);
         rc = exec_ssh(h, cmd, res, err);
     }

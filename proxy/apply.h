@@ -1,8 +1,8 @@
 /* apply: makes a node's network be what plane.h says, by the system's own tools.
  *
- * Reads back first, touches only what differs, reads back again and fails when the node is
- * then not as it should be. Blocking (nft, ip, wg, at most 20 s each): on a worker thread,
- * one call at a time. Needs CAP_NET_ADMIN. */
+ * Reads back first, touches only what differs, reads back again and fails when the node
+ * is then not as it should be. Blocking (nft, ip, wg, at most 20 s each): on a worker
+ * thread, one call at a time. Needs CAP_NET_ADMIN. */
 #ifndef PX_APPLY_H
 #define PX_APPLY_H
 
@@ -13,10 +13,11 @@
 #include "common/err.h"
 #include "proxy/state.h"
 
-/* What an earlier call saw, so that a hand that meddled with our table is noticed. One per
- * process, zero at first. */
+/* What an earlier call saw, so that a hand that meddled with our table is noticed. One
+ * per process, zero at first. */
 struct px_seen {
-    uint64_t nft;
+    uint64_t nft;                     /* table as it was read back */
+    uint64_t wg[CM_GATEWAYS_MAX + 1]; /* text last given to "wg syncconf" */
 };
 
 struct px_outcome {
@@ -27,29 +28,30 @@ struct px_outcome {
 /* Epoch of the table that is loaded. 1 found, 0 no table of ours, -1. */
 CM_MUSTUSE int px_loaded_epoch(int64_t *epoch_r, struct cm_err *err);
 
-/* Gateway: rules, then sysctls, then tunnel, so that nothing is open without rules. Without
- * "wg0" kind RETRY. */
-CM_MUSTUSE int px_apply_gateway(const struct px_state *state, const struct px_gateway *gw,
-                                const char *private_key, struct px_seen *seen,
-                                struct px_outcome *out, struct cm_err *err);
+/* Gateway: rules, then sysctls, then tunnel, so that nothing is open without rules.
+ * Without "wg0" kind RETRY. */
+CM_MUSTUSE int px_apply_gateway(const struct px_state *state,
+                                const struct px_gateway *gw, const char *private_key,
+                                struct px_seen *seen, struct px_outcome *out,
+                                struct cm_err *err);
 /* Gateway before it has a document: the tunnel only, rules as they are. */
 CM_MUSTUSE int px_apply_gateway_tunnel(const struct px_state *state,
                                        const struct px_gateway *gw,
-                                       const char *private_key, struct px_outcome *out,
-                                       struct cm_err *err);
+                                       const char *private_key, struct px_seen *seen,
+                                       struct px_outcome *out, struct cm_err *err);
 
-/* Store: rules, sysctls, tunnels whose link is there, addresses, routes and source rules;
- * with no gateway everything of ours is removed. A missing link is no error: ask
- * px_link_there. One tunnel that fails (an endpoint name that does not resolve) does not
- * keep the others from being set up; its reason is returned at the end. */
+/* Store: rules, sysctls, tunnels whose link is there, addresses, routes and source
+ * rules; with no gateway everything of ours is removed. A missing link is no error: ask
+ * px_link_there. One tunnel that fails (an endpoint name that does not resolve) does
+ * not keep the others from being set up; its reason is returned at the end. */
 CM_MUSTUSE int px_apply_store(const struct px_state *state, const char *private_key,
                               struct px_seen *seen, struct px_outcome *out,
                               struct cm_err *err);
 /* Table 200. healthy: gateway numbers, best first. */
-CM_MUSTUSE int px_apply_egress(const struct px_state *state, const int *healthy, size_t n,
-                               struct px_outcome *out, struct cm_err *err);
-/* Closes the store's outgoing mail connections through that gateway, so that they are tried
- * again elsewhere at once. */
+CM_MUSTUSE int px_apply_egress(const struct px_state *state, const int *healthy,
+                               size_t n, struct px_outcome *out, struct cm_err *err);
+/* Closes the store's outgoing mail connections through that gateway, so that they are
+ * tried again elsewhere at once. */
 CM_MUSTUSE int px_kill_egress(int number, struct cm_err *err);
 
 bool px_link_there(const char *ifname);

@@ -18,9 +18,9 @@
  * same slot takes the place of the other when it is put ("replace"). */
 struct item {
     unsigned scope;
-    char slot[64];
-    char key[192];
-    char line[256]; /* wanted: makes it; had: removes it */
+    char slot[320];
+    char key[320];
+    char line[400]; /* wanted: makes it; had: removes it */
 };
 
 struct items {
@@ -91,10 +91,10 @@ static void route_form(struct item *it, const struct route *r)
     it->scope = table_scope(r->table);
     snprintf(it->slot, sizeof(it->slot), "route %d %d", r->table, r->metric);
     if (r->unreachable) {
-        snprintf(it->key, sizeof(it->key), "%s unreachable", it->slot);
+        snprintf(it->key, sizeof(it->key), "%.64s unreachable", it->slot);
     } else {
-        snprintf(it->key, sizeof(it->key), "%s dev %.32s src %.64s", it->slot, r->dev,
-                 r->src);
+        snprintf(it->key, sizeof(it->key), "%.64s dev %.32s src %.64s", it->slot,
+                 r->dev, r->src);
     }
 }
 
@@ -116,7 +116,7 @@ static bool pref_ours(int pref)
 
 static void rule_form(struct item *it, const struct rule *r)
 {
-    char dport[16] = "", mark[32] = "", suppress[48] = "";
+    char dport[32] = "", mark[32] = "", suppress[80] = "";
     if (r->dport > 0) {
         snprintf(dport, sizeof(dport), " dport %d", r->dport);
     }
@@ -130,8 +130,7 @@ static void rule_form(struct item *it, const struct rule *r)
     snprintf(it->key, sizeof(it->key), "pref %d from %.50s%s%.16s%s%s lookup %.32s%s",
              r->pref, r->from, r->ipproto != NULL ? " ipproto " : "",
              r->ipproto != NULL ? r->ipproto : "", dport, mark, r->lookup, suppress);
-    /* No two rules share a place: adding one never removes another. */
-    snprintf(it->slot, sizeof(it->slot), "rule %p", (void *)it);
+    memcpy(it->slot, it->key, sizeof(it->slot));
 }
 
 static void address_form(struct item *it, const char *dev, const char *address,
@@ -139,7 +138,7 @@ static void address_form(struct item *it, const char *dev, const char *address,
 {
     it->scope = PX_LINKS_ADDRESSES;
     snprintf(it->key, sizeof(it->key), "addr %.64s/%d dev %.32s", address, bits, dev);
-    snprintf(it->slot, sizeof(it->slot), "%.63s", it->key);
+    memcpy(it->slot, it->key, sizeof(it->slot));
 }
 
 static void link_form(struct item *it, const char *dev, int mtu, bool up)
@@ -340,13 +339,16 @@ static void have_link(const json_t *link, const struct items *want, int v6,
 
 static void have_rule(const json_t *json, struct items *have)
 {
+    /* Asked with -N: a name in rt_tables would hide the number of a table. */
+    const char *table = text_of(json, "table", "");
+    const char *proto = text_of(json, "ipproto", NULL);
     struct rule r = {int_of(json, "priority", 0),
                      text_of(json, "src", "all"),
-                     text_of(json, "ipproto", NULL),
+                     proto != NULL && strcmp(proto, "6") == 0 ? "tcp" : proto,
                      int_of(json, "dport", 0),
                      strtoul(text_of(json, "fwmark", "0"), NULL, 0),
                      int_of(json, "suppress_prefixlen", -1),
-                     text_of(json, "table", "")};
+                     strcmp(table, "254") == 0 ? "main" : table};
     struct item *it = pref_ours(r.pref) ? item_new(have) : NULL;
     if (it != NULL) {
         rule_form(it, &r);
@@ -354,7 +356,7 @@ static void have_rule(const json_t *json, struct items *have)
     }
 }
 
-static void have_route(const json_t *json, int v6, struct items *have)
+static void have_route(const json_t *json, struct items *have)
 {
     int table = (int)strtol(text_of(json, "table", "0"), NULL, 10);
     if (table_scope(table) == 0) {
@@ -371,13 +373,12 @@ static void have_route(const json_t *json, int v6, struct items *have)
     route_form(it, &r);
     if (strcmp(dst, "default") != 0) {
         snprintf(it->slot, sizeof(it->slot), "route %d to %.40s", table, dst);
-        snprintf(it->key, sizeof(it->key), "%s", it->slot);
+        memcpy(it->key, it->slot, sizeof(it->key));
     }
     snprintf(it->line, sizeof(it->line), "route del %s%.64s%s%.32s table %d%s%d",
              unreachable ? "unreachable " : "", dst,
              unreachable || r.dev[0] == 0 ? "" : " dev ", unreachable ? "" : r.dev,
              table, " metric ", r.metric);
-    (void)v6;
 }
 
 static int open_list(const char *what, const char *text, json_t **list_r,
@@ -419,7 +420,7 @@ static int read_have(const struct px_links_have *texts, int v6,
         }
         json_array_foreach(routes, i, item)
         {
-            have_route(item, v6, have);
+            have_route(item, have);
         }
     }
     json_decref(rules);

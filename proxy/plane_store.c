@@ -57,10 +57,50 @@ static void inner_drop(struct cm_buf *out, const struct px_state *state, bool v6
     cm_buf_str(out, " } counter drop\n");
 }
 
-@ @ @
+/* The gateway itself, from its own inner address: the bus and pings, nothing else. */
+static void gateway_rules(struct cm_buf *out, const struct px_state *state, int n,
+                          bool v6)
+{
+    const char *ip = v6 ? "ip6" : "ip";
+    char far[46], near[46];
+    (v6 ? px_inner6 : px_inner4)(n, 1, far);
+    (v6 ? px_inner6 : px_inner4)(n, 2, near);
+    if (!v6) {
+        cm_buf_fmt(
+            out,
+            "        ip saddr %s ip daddr %s tcp dport %d-%d limit rate 20/second "
+            "burst 60 packets accept\n",
+            far, near, state->bus_port, state->bus_port + 2);
+    }
+    cm_buf_fmt(out,
+               "        %s saddr %s %s daddr %s meta l4proto %s limit rate 20/second "
+               "burst 40 packets accept\n",
+               ip, far, ip, near, v6 ? "ipv6-icmp" : "icmp");
+}
 
-    char *
-    px_store_nft(const struct px_state *state)
+static void tunnel_chain(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw)
+{
+    cm_buf_fmt(out, "\n    chain tunnel_%d {\n", gw->number);
+    gateway_rules(out, state, gw->number, false);
+    gateway_rules(out, state, gw->number, true);
+    cm_buf_str(out,
+               "        ip saddr @not_public counter drop\n"
+               "        ip6 saddr != 2000::/3 counter drop\n"
+               "        fib saddr type local counter drop\n"
+               "        meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst "
+               "40 packets accept\n");
+    for (int v6 = 0; v6 <= 1; v6++) {
+        char near[46];
+        (v6 ? px_inner6 : px_inner4)(gw->number, 2, near);
+        cm_buf_fmt(out, "        %s daddr %s tcp dport ", v6 ? "ip6" : "ip", near);
+        px_text_ports(out, state);
+        cm_buf_str(out, " accept\n");
+    }
+    cm_buf_str(out, "        counter drop\n    }\n");
+}
+
+char *px_store_nft(const struct px_state *state)
 {
     struct cm_buf out;
     cm_buf_init(&out, PX_TEXT_MAX);

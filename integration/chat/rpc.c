@@ -292,6 +292,9 @@ struct rpc *rpc_open(const char *const *argv, const char *log_path, struct cm_er
         signal(SIGPIPE, SIG_IGN);
         rc = spawn(rpc, argv, in[0], out[1], err);
     }
+    if (rc == 0) {
+        rc = ask_for_events(rpc, err);
+    }
     if (in[0] >= 0) {
         close(in[0]);
     }

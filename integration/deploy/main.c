@@ -1,44 +1,83 @@
-/* deploy: has chatops set up both relays in the running lab and keeps the result as
- * snapshot "deployed", from which the next `lab up` starts in seconds. Already standing
- * on that snapshot: says so and does nothing. */
+/* deploy: deploys both relays of the lab by chatops and keeps the snapshot "deployed".
+ *
+ *   deploy [--packages DIR] [--no-snapshot]
+ *
+ * DIR (default: "packages" beside this program) holds portico-chatops_*.deb. The lab
+ * must be up and bare ("lab up --bare"). Exit 0 done, 1 failed, 2 usage. */
+#include <glob.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "common/clock.h"
+#include "common/mem.h"
 #include "deploy.h"
 
-static int deploy(struct lab *lab, struct cm_err *err)
+static char *default_packages(void)
 {
-    if (!lab_is_up(lab)) {
-        return cm_err_set(err, CM_ERR_WORLD, "the lab is down; run 'lab up' first");
+    char path[PATH_MAX] = "";
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    return cm_asprintf("%s/packages", n > 0 ? dirname(path) : ".");
+}
+
+/* NULL when there is not exactly one. */
+static char *find_deb(const char *dir)
+{
+    glob_t found = {0};
+    char *pattern = cm_asprintf("%s/portico-chatops_*.deb", dir);
+    char *deb = NULL;
+    if (glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc == 1) {
+        deb = cm_strdup(found.gl_pathv[0]);
     }
-    if (strcmp(lab_origin(lab), "deployed") == 0) {
-        printf("already deployed (snapshot)\n");
-        return 0;
+    globfree(&found);
+    free(pattern);
+    return deb;
+}
+
+static int deploy(const char *dir, struct deploy_options *options, struct cm_err *err)
+{
+    struct lab *lab = NULL;
+    char *deb = find_deb(dir);
+    if (deb == NULL) {
+        return cm_err_set(err, CM_ERR_WORLD,
+                          "%s: not exactly one portico-chatops_*.deb", dir);
     }
-    int64_t start = cm_now_mono_ms();
-    if (deploy_all(lab, err) != 0) {
-        return -1;
+    options->chatops_deb = deb;
+    int rc = lab_open(NULL, dir, &lab, err);
+    if (rc == 0 && !lab_is_up(lab)) {
+        rc = cm_err_set(err, CM_ERR_WORLD, "the lab is not up; run \"lab up --bare\"");
     }
-    printf("deployed in %.1f s\n", (double)(cm_now_mono_ms() - start) / 1000);
-    fflush(stdout);
-    return lab_snapshot(lab, "deployed", err);
+    if (rc == 0) {
+        rc = deploy_all(lab, options, err);
+    }
+    lab_close(&lab);
+    free(deb);
+    return rc;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 1) {
-        fprintf(stderr, "usage: deploy\n"
-                        "Deploys both relays into the running lab with chatops.\n");
-        return strcmp(argv[1], "--help") == 0 ? 0 : 2;
+    struct deploy_options options = {0};
+    struct cm_err err;
+    char *dir = default_packages();
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--no-snapshot") == 0) {
+            options.no_snapshot = true;
+        } else if (strcmp(argv[i], "--packages") == 0 && i + 1 < argc) {
+            free(dir);
+            dir = cm_strdup(argv[++i]);
+        } else {
+            fprintf(stderr, "usage: deploy [--packages DIR] [--no-snapshot]\n");
+            free(dir);
+            return 2;
+        }
     }
-    struct cm_err err = {0};
-    struct lab *lab = NULL;
-    int status =
-        lab_open(NULL, NULL, &lab, &err) == 0 && deploy(lab, &err) == 0 ? 0 : 1;
-    if (status != 0) {
+    int rc = deploy(dir, &options, &err);
+    if (rc != 0) {
         fprintf(stderr, "deploy: %s\n", err.text);
     }
-    lab_close(&lab);
-    return status;
+    free(dir);
+    return rc == 0 ? 0 : 1;
 }

@@ -1,0 +1,314 @@
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/mem.h"
+
+#define HELP_MAX (64 * 1024)
+#define COLUMN   22 /* where the explanations begin */
+#define WIDTH    79
+
+const struct op_option op_options[] = {
+    {"--config", NULL, "FILE", offsetof(struct op_cli, config), true,
+     "settings of the cluster (default: $CHATMAIL_INI, else chatmail.ini)"},
+    {"--json", NULL, NULL, offsetof(struct op_cli, json), true,
+     "answer in JSON, one object per line"},
+    {"--verbose", "-v", NULL, offsetof(struct op_cli, verbose), true,
+     "show every command on the nodes and what it says"},
+    {"--help", "-h", NULL, offsetof(struct op_cli, help), true, "this text"},
+    {"--version", NULL, NULL, offsetof(struct op_cli, version), true,
+     "print the version"},
+    {"--force", NULL, NULL, offsetof(struct op_cli, force), false,
+     "replace an existing file"},
+    {"--dry-run", NULL, NULL, offsetof(struct op_cli, dry_run), false,
+     "show what would change, with diffs of all files; change nothing"},
+    {"--yes", "-y", NULL, offsetof(struct op_cli, yes), false,
+     "do not ask before the first change"},
+    {"--packages", NULL, "DIR", offsetof(struct op_cli, packages), false,
+     "take the nodes' packages from DIR"},
+    {"--ssh", NULL, "TARGET", offsetof(struct op_cli, ssh), false,
+     "how ssh reaches the node, for example root@198.51.100.11"},
+    {"--addresses", NULL, "\"A B\"", offsetof(struct op_cli, addresses), false,
+     "its public addresses (default: those on its interfaces)"},
+    {"--number", NULL, "N", offsetof(struct op_cli, number), false,
+     "its tunnel number (default: the lowest never used)"},
+    {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
+     "write the zone to FILE (\"-\": standard output) and check nothing"},
+    {NULL, NULL, NULL, 0, false, NULL},
+};
+
+const struct op_verb op_verbs[] = {
+    {"init", "DOMAIN", "--force",
+     "Write a fresh chatmail.ini for DOMAIN.", op_init},
+    {"gateway add", "NAME", "--ssh --addresses --number",
+     "Look at a new gateway over SSH and append it to chatmail.ini.", op_gateway_add},
+    {"gateway list", "", "", "List the gateways of chatmail.ini.", op_gateway_list},
+    {"run", "", "--dry-run --yes --packages",
+     "Bring store and gateways to what chatmail.ini says. May be repeated at any time: "
+     "what is right already is left alone, what was interrupted goes on.",
+     op_run},
+    {"status", "", "",
+     "Ask the store about itself and every gateway. Exit 1 when something is wrong.",
+     op_status},
+    {"dns", "", "--zonefile",
+     "Compare the published DNS records with those the cluster needs. Exit 1 when a "
+     "required one is missing or wrong.",
+     op_dns},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+/* ---- help ---- */
+
+/* Text wrapped at WIDTH, further lines indented to `column`; the cursor is at `column`. */
+static void put_wrapped(struct cm_buf *b, const char *text, size_t column)
+{
+    size_t at = column;
+
+    while (*text != '\0') {
+        size_t word = strcspn(text, " ");
+        if (at > column && at + 1 + word > WIDTH) {
+            cm_buf_fmt(b, "\n%*s", (int)column, "");
+            at = column;
+        } else if (at > column) {
+            cm_buf_str(b, " ");
+            at++;
+        }
+        cm_buf_add(b, text, word);
+        at += word;
+        text += word + (text[word] == ' ');
+    }
+    cm_buf_str(b, "\n");
+}
+
+static void put_entry(struct cm_buf *b, const char *left, const char *text)
+{
+    cm_buf_fmt(b, "  %-*s", COLUMN - 2, left);
+    if (strlen(left) + 3 > COLUMN) {
+        cm_buf_fmt(b, "\n%*s", COLUMN, "");
+    }
+    put_wrapped(b, text, COLUMN);
+}
+
+static void put_option(struct cm_buf *b, const struct op_option *o)
+{
+    char *left = cm_asprintf("%s%s%s%s%s", o->letter != NULL ? o->letter : "",
+                             o->letter != NULL ? ", " : "", o->name,
+                             o->metavar != NULL ? " " : "",
+                             o->metavar != NULL ? o->metavar : "");
+    put_entry(b, left, o->help);
+    free(left);
+}
+
+static bool has_word(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *p = list; (p = strstr(p, word)) != NULL; p += n) {
+        if ((p == list || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_verb(struct cm_buf *b, const struct op_verb *v)
+{
+    cm_buf_fmt(b, "usage: chatops %s%s%s [options]\n\n", v->name,
+               v->args[0] != '\0' ? " " : "", v->args);
+    put_wrapped(b, v->help, 0);
+    cm_buf_str(b, "\noptions:\n");
+    for (const struct op_option *o = op_options; o->name != NULL; o++) {
+        if (o->common || has_word(v->options, o->name)) {
+            put_option(b, o);
+        }
+    }
+}
+
+static void put_overview(struct cm_buf *b)
+{
+    cm_buf_str(b, "usage: chatops VERB [options]\n\n");
+    put_wrapped(b,
+                "Sets up and looks after a chatmail relay whose gateways have the public "
+                "addresses and whose store has the mail, from your own machine over SSH. "
+                "chatmail.ini says what there shall be.",
+                0);
+    cm_buf_str(b, "\nverbs:\n");
+    for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
+        char *left = cm_asprintf("%s %s", v->name, v->args);
+        put_entry(b, left, v->help);
+        free(left);
+    }
+    cm_buf_str(b, "\noptions of every verb:\n");
+    for (const struct op_option *o = op_options; o->name != NULL; o++) {
+        if (o->common) {
+            put_option(b, o);
+        }
+    }
+    cm_buf_str(b, "\nfirst steps:\n"
+                  "  chatops init chat.example.org\n"
+                  "  chatops gateway add edge1 --ssh root@198.51.100.11\n"
+                  "  chatops run\n"
+                  "  chatops dns\n"
+                  "\n\"chatops VERB --help\" explains a verb; chatops(1) explains all.\n"
+                  "Exit: 0 well, 1 failed or something is wrong, 2 usage, 130 "
+                  "interrupted.\n");
+}
+
+char *op_cli_help(const struct op_verb *verb)
+{
+    struct cm_buf b;
+
+    cm_buf_init(&b, HELP_MAX);
+    if (verb != NULL) {
+        put_verb(&b, verb);
+    } else {
+        put_overview(&b);
+    }
+    return cm_buf_steal(&b);
+}
+
+/* ---- parsing ---- */
+
+/* "gateway add" is two words of argv. Returns how many words the verb took, 0 for none. */
+static int match_verb(const struct op_verb *v, int count, char **words)
+{
+    const char *blank = strchr(v->name, ' ');
+
+    if (blank == NULL) {
+        return strcmp(v->name, words[0]) == 0 ? 1 : 0;
+    }
+    size_t n = (size_t)(blank - v->name);
+    bool first = strlen(words[0]) == n && strncmp(v->name, words[0], n) == 0;
+    return first && count > 1 && strcmp(blank + 1, words[1]) == 0 ? 2 : 0;
+}
+
+static int unknown_verb(const char *word, struct cm_err *err)
+{
+    struct cm_buf b;
+
+    cm_buf_init(&b, 800);
+    for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
+        cm_buf_fmt(&b, "%s%s", v == op_verbs ? "" : ", ", v->name);
+    }
+    cm_err_set(err, CM_ERR_REFUSE, "unknown verb \"%s\"; there are: %s", word, b.data);
+    cm_buf_clear(&b);
+    return -1;
+}
+
+static const struct op_option *find_option(const char *word, size_t len)
+{
+    for (const struct op_option *o = op_options; o->name != NULL; o++) {
+        if ((strlen(o->name) == len && strncmp(o->name, word, len) == 0) ||
+            (o->letter != NULL && strlen(o->letter) == len &&
+             strncmp(o->letter, word, len) == 0)) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+/* Takes argv[*i] (and the next for a value). "--name=value" is understood too. */
+static int take_option(struct op_cli *cli, const struct op_verb *verb, char **argv, int *i,
+                       struct cm_err *err)
+{
+    const char *word = argv[*i];
+    const char *equals = strchr(word, '=');
+    size_t len = equals != NULL ? (size_t)(equals - word) : strlen(word);
+    const struct op_option *o = find_option(word, len);
+
+    if (o == NULL || !(o->common || (verb != NULL && has_word(verb->options, o->name)))) {
+        return cm_err_set(err, CM_ERR_REFUSE, "unknown option %s; see: chatops %s%s--help",
+                          word, verb != NULL ? verb->name : "", verb != NULL ? " " : "");
+    }
+    char *field = (char *)cli + o->offset;
+    if (o->metavar == NULL) {
+        if (equals != NULL) {
+            return cm_err_set(err, CM_ERR_REFUSE, "%s takes no value", o->name);
+        }
+        *(bool *)field = true;
+        return 0;
+    }
+    const char *value = equals != NULL ? equals + 1 : argv[*i + 1];
+    if (value == NULL || value[0] == '\0') {
+        return cm_err_set(err, CM_ERR_REFUSE, "%s needs a value: %s %s", o->name, o->name,
+                          o->metavar);
+    }
+    *i += equals == NULL;
+    *(const char **)field = value;
+    return 0;
+}
+
+/* Options may stand before the verb; those with a value must not be taken for it. */
+static int find_verb(int argc, char **argv, int *at_r, int *words_r,
+                     const struct op_verb **verb_r, struct cm_err *err)
+{
+    *verb_r = NULL;
+    *at_r = argc;
+    *words_r = 0;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-') {
+            const struct op_option *o = find_option(argv[i], strlen(argv[i]));
+            i += o != NULL && o->metavar != NULL;
+            continue;
+        }
+        *at_r = i;
+        for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
+            *words_r = match_verb(v, argc - i, argv + i);
+            if (*words_r > 0) {
+                *verb_r = v;
+                return 0;
+            }
+        }
+        return unknown_verb(argv[i], err);
+    }
+    return 0;
+}
+
+static int check_args(const struct op_cli *cli, const struct op_verb *verb,
+                      struct cm_err *err)
+{
+    size_t wanted = verb->args[0] != '\0';
+
+    if (cli->help || cli->version || cli->arg_count == wanted) {
+        return 0;
+    }
+    return cm_err_set(err, CM_ERR_REFUSE, "usage: chatops %s%s%s [options]", verb->name,
+                      wanted ? " " : "", verb->args);
+}
+
+int op_cli_parse(int argc, char **argv, struct op_cli *cli_r,
+                 const struct op_verb **verb_r, struct cm_err *err)
+{
+    struct op_cli cli = {.config = NULL};
+    const struct op_verb *verb;
+    int at, words;
+
+    if (find_verb(argc, argv, &at, &words, &verb, err) != 0) {
+        return -1;
+    }
+    for (int i = 1; i < argc; i++) {
+        if (i == at) {
+            i += words - 1;
+        } else if (argv[i][0] == '-' && argv[i][1] != '\0') {
+            if (take_option(&cli, verb, argv, &i, err) != 0) {
+                return -1;
+            }
+        } else if (cli.arg_count == 2) {
+            return cm_err_set(err, CM_ERR_REFUSE, "too many words: \"%s\"", argv[i]);
+        } else {
+            cli.args[cli.arg_count++] = argv[i];
+        }
+    }
+    if (verb != NULL && check_args(&cli, verb, err) != 0) {
+        return -1;
+    }
+    if (cli.config == NULL) {
+        const char *env = getenv("CHATMAIL_INI");
+        cli.config = env != NULL && env[0] != '\0' ? env : "chatmail.ini";
+    }
+    *cli_r = cli;
+    *verb_r = verb;
+    return 0;
+}

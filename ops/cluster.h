@@ -1,0 +1,79 @@
+/* cluster: chatmail.ini and the nodes it names, as the verbs work on them. */
+#ifndef OP_CLUSTER_H
+#define OP_CLUSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cli.h"
+#include "common/conf.h"
+#include "common/err.h"
+#include "host.h"
+#include "plan.h"
+#include "stack.h"
+
+#define OP_APPLIED_DIR "/var/lib/portico/applied"
+
+struct op_package {
+    char path[512];   /* of the .deb, on this machine */
+    char version[64];
+    char hash[65];
+    char *data;
+    size_t len;
+};
+
+struct op_cluster;
+
+struct op_node {
+    struct op_cluster *cluster;
+    struct op_host host;
+    const struct cm_conf_gateway *gateway; /* NULL: the store */
+    const struct op_unit *units;
+    struct op_facts facts; /* as far as read */
+    bool ipv6_off_warned;
+    char arch[32];        /* "amd64"; set by preflight */
+    struct op_package package;
+    char wg_key[64];      /* public; set by the key step */
+    struct op_files files; /* rendered last */
+};
+
+struct op_cluster {
+    const struct op_cli *cli;
+    char *ini; /* text of chatmail.ini */
+    size_t ini_len;
+    char *state_dir; /* DIR/.chatops */
+    struct cm_conf conf;
+    char cluster_key[64]; /* public; set by the store's key step */
+    char *state;          /* desired state as published; set by the publish step */
+    struct op_node *nodes; /* the store first, then gateways by number */
+    size_t node_count;
+    char *packages; /* directory of the .debs */
+};
+
+/* Reads chatmail.ini and names the nodes; connects to nothing. */
+CM_MUSTUSE int op_cluster_load(const struct op_cli *cli, struct op_cluster *c,
+                               struct cm_err *err);
+void op_cluster_clear(struct op_cluster *c);
+/* One warning that names every key that means nothing to us. */
+void op_cluster_warn_unused(const struct op_cluster *c);
+/* DIR/.chatops for DIR/chatmail.ini. Caller frees. */
+char *op_state_dir(const char *config);
+
+/* The parts of `run`. Each adds its steps for one node, in the order of the calls there. */
+void op_add_preflight(struct op_plan *plan, struct op_node *node);
+void op_add_package(struct op_plan *plan, struct op_node *node);
+void op_add_keys(struct op_plan *plan, struct op_node *node);
+void op_add_tls(struct op_plan *plan, struct op_node *node);
+void op_add_dkim(struct op_plan *plan, struct op_node *node);
+void op_add_files(struct op_plan *plan, struct op_node *node);
+void op_add_units(struct op_plan *plan, struct op_node *node);
+void op_add_schema(struct op_plan *plan, struct op_node *node);
+void op_add_publish(struct op_plan *plan, struct op_cluster *c);
+void op_add_reach(struct op_plan *plan, struct op_node *node);
+
+/* Finds and reads DIR/portico-{store,gateway}_VERSION_ARCH.deb for the node's arch. */
+CM_MUSTUSE int op_package_find(struct op_node *node, struct cm_err *err);
+/* Renders the node's files into node->files. Keys not known yet appear as words. */
+CM_MUSTUSE int op_node_render(struct op_node *node, struct cm_err *err);
+
+#endif

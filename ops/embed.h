@@ -1,0 +1,17 @@
+/* embed: the files of ops/templates, carried inside the program (cmake/Embed.cmake), so
+ * that chatops needs nothing beside itself on the laptop. */
+#ifndef OP_EMBED_H
+#define OP_EMBED_H
+
+#include <stddef.h>
+
+struct op_embedded {
+    const char *name; /* path below ops/templates: "postfix/main.cf" */
+    const char *data; /* NUL-terminated; the NUL is not counted in len */
+    size_t len;
+};
+
+extern const struct op_embedded
+    op_embedded[]; /* sorted by name; ended by name == NULL */
+
+#endif

@@ -1,0 +1,31 @@
+# The files of a node: templates and the code that renders them (target opstack), and the
+# units, users and directories that come with the packages.
+include(${CMAKE_SOURCE_DIR}/cmake/Embed.cmake)
+
+add_library(opstack STATIC stack.c)
+target_link_libraries(opstack PUBLIC common proxy)
+portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates)
+
+portico_test(test_stack SOURCES test_stack.c LINK opstack)
+
+install(FILES
+  systemd/chatmail-auth.service
+  systemd/chatmail-auth.socket
+  systemd/chatmail-auth-sasl.socket
+  systemd/chatmail-cluster.service
+  DESTINATION lib/systemd/system COMPONENT store)
+install(FILES systemd/chatmail-gateway.service
+  DESTINATION lib/systemd/system COMPONENT gateway)
+install(FILES systemd/portico-store.sysusers
+  DESTINATION lib/sysusers.d RENAME portico-store.conf COMPONENT store)
+install(FILES systemd/portico-store.tmpfiles
+  DESTINATION lib/tmpfiles.d RENAME portico-store.conf COMPONENT store)
+install(FILES systemd/portico-gateway.tmpfiles
+  DESTINATION lib/tmpfiles.d RENAME portico-gateway.conf COMPONENT gateway)
+
+# Both ends of a tunnel are made the same way.
+foreach(component store gateway)
+  install(FILES systemd/chatmail-tunnel@.service
+    DESTINATION lib/systemd/system COMPONENT ${component})
+  install(PROGRAMS systemd/tunnel DESTINATION lib/portico COMPONENT ${component})
+endforeach()

@@ -1,0 +1,564 @@
+#include "apply.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/run.h"
+#include "links.h"
+#include "plane.h"
+
+#define TOOL_TIMEOUT_MS 20000
+
+/* After this long without a handshake an endpoint's name is looked up again. */
+#define STALE_HANDSHAKE_S 150
+
+static int tool(const char *const *argv, const char *input, char **out,
+                struct cm_err *err)
+{
+    struct cm_run run = {.argv = argv, .input = input, .timeout_ms = TOOL_TIMEOUT_MS};
+    return cm_run_ok(&run, out, err);
+}
+
+/* FNV-1a: tells texts apart, keeps no secret. Never 0. */
+static uint64_t fingerprint(const char *text)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (; *text != 0; text++) {
+        h = (h ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    }
+    return h != 0 ? h : 1;
+}
+
+/* ---- nft ---- */
+
+/* Without counters' values, so that two readings of one table are equal. */
+static int read_table(char **text_r, struct cm_err *err)
+{
+    static const char *const argv[] = {"nft",  "-s",       "list", "table",
+                                       "inet", "chatmail", NULL};
+    struct cm_run run = {.argv = argv, .timeout_ms = TOOL_TIMEOUT_MS};
+    struct cm_run_result res;
+    int rc = cm_run(&run, &res, err);
+    if (rc == 0 && res.exit_code == 0) {
+        *text_r = cm_buf_steal(&res.out);
+        rc = 1;
+    } else if (rc == 0 && strstr(res.err.data, "No such file") == NULL) {
+        rc = cm_err_set(err, CM_ERR_WORLD, "nft cannot list our table: %.300s",
+                        res.err.data);
+    }
+    cm_run_result_clear(&res);
+    return rc;
+}
+
+int px_loaded_epoch(int64_t *epoch_r, struct cm_err *err)
+{
+    char *text = NULL;
+    int rc = read_table(&text, err);
+    if (rc == 1) {
+        const char *at = strstr(text, "comment \"epoch ");
+        *epoch_r = at != NULL ? strtoll(at + strlen("comment \"epoch "), NULL, 10) : 0;
+    }
+    free(text);
+    return rc;
+}
+
+static bool table_is(const char *text, int64_t epoch, const char *marker)
+{
+    char comment[64], chain[64];
+    snprintf(comment, sizeof(comment), "comment \"epoch %" PRId64 "\"", epoch);
+    snprintf(chain, sizeof(chain), "chain %s {", marker);
+    return strstr(text, comment) != NULL && strstr(text, chain) != NULL;
+}
+
+/* An empty chain, named after the text it came with, tells a later start of this
+ * program (maybe a newer version of it) whether the table is what it would load itself;
+ * `seen` tells whether somebody else changed it since. */
+static int apply_nft(const char *text, int64_t epoch, struct px_seen *seen,
+                     bool *changed, struct cm_err *err)
+{
+    static const char *const argv[] = {"nft", "-f", "-", NULL};
+    char marker[32];
+    snprintf(marker, sizeof(marker), "text_%016" PRIx64, fingerprint(text));
+    char *now = NULL;
+    int found = read_table(&now, err);
+    if (found < 0) {
+        return -1;
+    }
+    if (found == 0 || !table_is(now, epoch, marker) ||
+        (seen->nft != 0 && seen->nft != fingerprint(now))) {
+        free(now);
+        now = NULL;
+        char *input = cm_asprintf("%sadd chain inet chatmail %s\n", text, marker);
+        int rc = tool(argv, input, NULL, err);
+        free(input);
+        if (rc != 0 || (found = read_table(&now, err)) < 0) {
+            return -1;
+        }
+        *changed = true;
+    }
+    int rc = 0;
+    if (found == 0 || !table_is(now, epoch, marker)) {
+        rc = cm_err_set(err, CM_ERR_WORLD,
+                        "nft took epoch %" PRId64 " but the table does not show it",
+                        epoch);
+    } else {
+        seen->nft = fingerprint(now);
+    }
+    free(now);
+    return rc;
+}
+
+static int remove_nft(struct px_seen *seen, bool *changed, struct cm_err *err)
+{
+    static const char *const argv[] = {"nft",  "delete",   "table",
+                                       "inet", "chatmail", NULL};
+    char *now = NULL;
+    int found = read_table(&now, err);
+    free(now);
+    seen->nft = 0;
+    if (found <= 0) {
+        return found;
+    }
+    *changed = true;
+    return tool(argv, NULL, NULL, err);
+}
+
+/* ---- WireGuard ---- */
+
+/* The value of "KEY = value" in the text that we rendered ourselves; "" when absent. */
+static void setting(const char *text, const char *key, char *out, size_t cap)
+{
+    out[0] = 0;
+    const char *at = strstr(text, key);
+    if (at != NULL && strncmp(at + strlen(key), " = ", 3) == 0) {
+        const char *value = at + strlen(key) + 3;
+        snprintf(out, cap, "%.*s", (int)strcspn(value, "\n"), value);
+    }
+}
+
+/* "a, b" of the text against "b,a" of wg. */
+static bool same_list(const char *want, const char *have)
+{
+    char padded[256], item[128];
+    size_t items = 0, commas = 0;
+    snprintf(padded, sizeof(padded), ",%s,", have);
+    for (const char *p = want; *p != 0; items++) {
+        size_t n = strcspn(p, ",");
+        snprintf(item, sizeof(item), ",%.*s,", (int)n, p);
+        if (strstr(padded, item) == NULL) {
+            return false;
+        }
+        p += n + strspn(p + n, ", ");
+    }
+    for (const char *p = have; *p != 0; p++) {
+        commas += *p == ',';
+    }
+    return items == commas + 1;
+}
+
+struct dump {
+    char *fields[16];
+    size_t n;
+};
+
+static void tabs(struct dump *d, char *line)
+{
+    d->n = 0;
+    for (char *p = line; p != NULL && d->n < 16;) {
+        d->fields[d->n++] = strsep(&p, "\t");
+    }
+}
+
+static bool same_interface(const char *text, const struct dump *d)
+{
+    char key[64], port[16], mark[16];
+    setting(text, "PrivateKey", key, sizeof(key));
+    setting(text, "ListenPort", port, sizeof(port));
+    setting(text, "FwMark", mark, sizeof(mark));
+    bool same = d->n == 4 && strcmp(key, d->fields[0]) == 0 &&
+                (port[0] == 0 || strcmp(port, d->fields[2]) == 0) &&
+                (mark[0] == 0 || strcmp(mark, d->fields[3]) == 0);
+    cm_wipe(key, sizeof(key));
+    return same;
+}
+
+static bool same_peer(const char *text, const struct dump *d)
+{
+    char key[64], endpoint[128], allowed[128], alive[16];
+    setting(text, "PublicKey", key, sizeof(key));
+    setting(text, "Endpoint", endpoint, sizeof(endpoint));
+    setting(text, "AllowedIPs", allowed, sizeof(allowed));
+    setting(text, "PersistentKeepalive", alive, sizeof(alive));
+    return d->n == 8 && strcmp(key, d->fields[0]) == 0 &&
+           (endpoint[0] == 0 || strcmp(d->fields[2], "(none)") != 0) &&
+           same_list(allowed, d->fields[3]) &&
+           strcmp(alive[0] != 0 ? alive : "off", d->fields[7]) == 0;
+}
+
+static int read_dump(const char *ifname, char **text_r, struct cm_err *err)
+{
+    const char *const argv[] = {"wg", "show", ifname, "dump", NULL};
+    return tool(argv, NULL, text_r, err);
+}
+
+/* Whether the interface is as the text says. The endpoint only has to be there: the
+ * peer may have moved, which WireGuard follows by itself. */
+static int wg_same(const char *ifname, const char *text, bool *same_r,
+                   struct cm_err *err)
+{
+    char *dump = NULL;
+    if (read_dump(ifname, &dump, err) != 0) {
+        return -1;
+    }
+    char *rest = strdupa("");
+    char *at = dump;
+    struct dump own = {0}, peer = {0};
+    size_t peers = 0;
+    tabs(&own, strsep(&at, "\n"));
+    for (char *line; at != NULL && (line = strsep(&at, "\n")) != NULL && *line != 0;) {
+        rest = line;
+        peers++;
+    }
+    tabs(&peer, rest);
+    *same_r = peers == 1 && same_interface(text, &own) && same_peer(text, &peer);
+    if (own.n > 0) {
+        cm_wipe(own.fields[0], strlen(own.fields[0]));
+    }
+    free(dump);
+    return 0;
+}
+
+int px_tunnel_facts(const char *ifname, struct px_tunnel_facts *facts_r,
+                    struct cm_err *err)
+{
+    char *dump = NULL;
+    if (read_dump(ifname, &dump, err) != 0) {
+        return -1;
+    }
+    struct px_tunnel_facts facts = {-1, 0, 0};
+    char *at = dump;
+    char *own = strsep(&at, "\n");
+    struct dump peer = {0};
+    tabs(&peer, at != NULL ? strsep(&at, "\n") : NULL);
+    if (peer.n == 8) {
+        int64_t last = strtoll(peer.fields[4], NULL, 10);
+        int64_t age = cm_now_wall_ms() / 1000 - last;
+        facts.handshake_age_s = last == 0 ? -1 : age < 0 ? 0 : age;
+        facts.rx_bytes = strtoll(peer.fields[5], NULL, 10);
+        facts.tx_bytes = strtoll(peer.fields[6], NULL, 10);
+    }
+    cm_wipe(own, strlen(own));
+    free(dump);
+    *facts_r = facts;
+    return 0;
+}
+
+static bool stale(const char *ifname, const char *text)
+{
+    char endpoint[128];
+    struct px_tunnel_facts facts;
+    struct cm_err ignored;
+    setting(text, "Endpoint", endpoint, sizeof(endpoint));
+    return endpoint[0] != 0 && px_tunnel_facts(ifname, &facts, &ignored) == 0 &&
+           facts.handshake_age_s > STALE_HANDSHAKE_S;
+}
+
+static int apply_wg(const char *ifname, const char *text, uint64_t *seen, bool *changed,
+                    struct cm_err *err)
+{
+    const char *const argv[] = {"wg", "syncconf", ifname, "/dev/stdin", NULL};
+    bool same = false;
+    if (wg_same(ifname, text, &same, err) != 0) {
+        return -1;
+    }
+    if (same && *seen == fingerprint(text) && !stale(ifname, text)) {
+        return 0;
+    }
+    *changed = *changed || !same;
+    if (tool(argv, text, NULL, err) != 0 || wg_same(ifname, text, &same, err) != 0) {
+        return cm_err_prefix(err, "%s", ifname);
+    }
+    if (!same) {
+        return cm_err_set(err, CM_ERR_WORLD,
+                          "%s: wg took the configuration but does not show it", ifname);
+    }
+    *seen = fingerprint(text);
+    return 0;
+}
+
+/* ---- addresses, routes, rules ---- */
+
+static int ip_batch(const char *text, int v6, unsigned scope, char **batch_r,
+                    struct cm_err *err)
+{
+    const char *family = v6 ? "-6" : "-4";
+    const char *const addr[] = {"ip", "-N", "-j", "addr", "show", NULL};
+    const char *const rule[] = {"ip", "-N", family, "-j", "rule", "show", NULL};
+    const char *const route[] = {"ip",   "-N",    family, "-j", "route",
+                                 "show", "table", "all",  NULL};
+    char *addr_text = NULL, *rule_text = NULL, *route_text = NULL;
+    int rc = -1;
+    if (tool(addr, NULL, &addr_text, err) == 0 &&
+        tool(rule, NULL, &rule_text, err) == 0 &&
+        tool(route, NULL, &route_text, err) == 0) {
+        struct px_links_have have = {addr_text, rule_text, route_text};
+        rc = px_links_diff(text, &have, v6, scope, batch_r, err);
+    }
+    free(addr_text);
+    free(rule_text);
+    free(route_text);
+    return rc;
+}
+
+static int apply_ip_family(const char *text, int v6, unsigned scope, bool *changed,
+                           struct cm_err *err)
+{
+    const char *const argv[] = {"ip", v6 ? "-6" : "-4", "-batch", "-", NULL};
+    char *batch = NULL;
+    if (ip_batch(text, v6, scope, &batch, err) != 0) {
+        return -1;
+    }
+    int rc = 0;
+    if (batch[0] != 0) {
+        *changed = true;
+        rc = tool(argv, batch, NULL, err);
+        free(batch);
+        batch = NULL;
+        if (rc == 0) {
+            rc = ip_batch(text, v6, scope, &batch, err);
+        }
+        if (rc == 0 && batch[0] != 0) {
+            rc = cm_err_set(err, CM_ERR_WORLD,
+                            "ip took the lines but still differs: %.*s",
+                            (int)strcspn(batch, "\n"), batch);
+        }
+    }
+    free(batch);
+    return rc;
+}
+
+static int apply_ip(const char *text, unsigned scope, bool *changed, struct cm_err *err)
+{
+    if (apply_ip_family(text, 0, scope, changed, err) != 0) {
+        return -1;
+    }
+    /* A kernel without IPv6 serves IPv4 only. */
+    if (access("/proc/net/if_inet6", F_OK) != 0) {
+        return 0;
+    }
+    return apply_ip_family(text, 1, scope, changed, err);
+}
+
+/* ---- sysctl ---- */
+
+static int sysctl_read(const char *path, char out[32])
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, out, 31) : -1;
+    if (fd >= 0) {
+        close(fd);
+    }
+    out[n > 0 ? n : 0] = 0;
+    out[strcspn(out, "\n")] = 0;
+    return n > 0 ? 0 : -1;
+}
+
+/* In a container the setting may be the host's: say so, and go on with what there is.
+ */
+static void sysctl_set(const char *name, const char *value, struct px_outcome *out)
+{
+    char path[256], now[32];
+    snprintf(path, sizeof(path), "/proc/sys/%s", name);
+    if (sysctl_read(path, now) == 0 && strcmp(now, value) == 0) {
+        return;
+    }
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (done) {
+        out->changed = true;
+    } else if (access(path, F_OK) == 0 || access("/proc/net/if_inet6", F_OK) == 0) {
+        cm_err_set(&out->warning, CM_ERR_WORLD,
+                   "cannot set %s to %s; in a container set it on the host", name,
+                   value);
+    }
+}
+
+/* A forwarding host ignores router advertisements unless told 2, and would lose its
+ * IPv6 default route minutes later. */
+static void keep_router_advertisements(struct px_outcome *out)
+{
+    DIR *dir = opendir("/proc/sys/net/ipv6/conf");
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        char name[320], path[340], now[32];
+        snprintf(name, sizeof(name), "net/ipv6/conf/%s/accept_ra", e->d_name);
+        snprintf(path, sizeof(path), "/proc/sys/%s", name);
+        if (e->d_name[0] != '.' && strcmp(e->d_name, "wg0") != 0 &&
+            sysctl_read(path, now) == 0 && strcmp(now, "1") == 0) {
+            sysctl_set(name, "2", out);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
+
+static void gateway_sysctls(struct px_outcome *out)
+{
+    keep_router_advertisements(out);
+    sysctl_set("net/ipv4/ip_forward", "1", out);
+    if (access("/proc/net/if_inet6", F_OK) == 0) {
+        sysctl_set("net/ipv6/conf/all/forwarding", "1", out);
+    }
+}
+
+static void store_sysctls(const struct px_state *state, struct px_outcome *out)
+{
+    sysctl_set("net/ipv4/tcp_mtu_probing", "1", out);
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        char ifname[16], name[64];
+        snprintf(ifname, sizeof(ifname), "wg%d", state->gateways[i].number);
+        snprintf(name, sizeof(name), "net/ipv4/conf/%s/rp_filter", ifname);
+        if (px_link_there(ifname)) {
+            sysctl_set(name, "2", out);
+        }
+    }
+}
+
+/* ---- links ---- */
+
+bool px_link_there(const char *ifname)
+{
+    return if_nametoindex(ifname) != 0;
+}
+
+int px_link_remove(const char *ifname, struct cm_err *err)
+{
+    const char *const argv[] = {"ip", "link", "del", "dev", ifname, NULL};
+    return px_link_there(ifname) ? tool(argv, NULL, NULL, err) : 0;
+}
+
+/* ---- a whole node ---- */
+
+int px_apply_gateway_tunnel(const struct px_state *state, const struct px_gateway *gw,
+                            const char *private_key, struct px_seen *seen,
+                            struct px_outcome *out, struct cm_err *err)
+{
+    if (!px_link_there("wg0")) {
+        return cm_err_set(err, CM_ERR_RETRY,
+                          "wg0 is not there; see chatmail-tunnel@wg0.service");
+    }
+    char *wg = px_gateway_wg(state, gw, private_key);
+    char *ip = px_gateway_ip(state, gw);
+    int rc = apply_wg("wg0", wg, &seen->wg[0], &out->changed, err);
+    if (rc == 0) {
+        rc = apply_ip(ip, PX_LINKS_ADDRESSES, &out->changed, err);
+    }
+    cm_wipe_str(&wg);
+    free(ip);
+    return rc;
+}
+
+int px_apply_gateway(const struct px_state *state, const struct px_gateway *gw,
+                     const char *private_key, struct px_seen *seen,
+                     struct px_outcome *out, struct cm_err *err)
+{
+    char *nft = px_gateway_nft(state, gw);
+    int rc = apply_nft(nft, state->epoch, seen, &out->changed, err);
+    free(nft);
+    if (rc != 0) {
+        return -1;
+    }
+    gateway_sysctls(out);
+    return px_apply_gateway_tunnel(state, gw, private_key, seen, out, err);
+}
+
+static int remove_store(struct px_seen *seen, struct px_outcome *out,
+                        struct cm_err *err)
+{
+    int rc = remove_nft(seen, &out->changed, err);
+    if (rc == 0) {
+        rc = apply_ip("", PX_LINKS_ROUTES | PX_LINKS_EGRESS, &out->changed, err);
+    }
+    return rc;
+}
+
+static int apply_store_tunnels(const struct px_state *state, const char *private_key,
+                               struct px_seen *seen, struct px_outcome *out,
+                               struct cm_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        const struct px_gateway *gw = &state->gateways[i];
+        char ifname[16];
+        snprintf(ifname, sizeof(ifname), "wg%d", gw->number);
+        if (!px_link_there(ifname)) {
+            seen->wg[gw->number] = 0;
+            continue;
+        }
+        char *wg = px_store_wg(state, gw, private_key);
+        if (apply_wg(ifname, wg, &seen->wg[gw->number], &out->changed, err) != 0) {
+            rc = -1;
+        }
+        cm_wipe_str(&wg);
+    }
+    return rc;
+}
+
+int px_apply_store(const struct px_state *state, const char *private_key,
+                   struct px_seen *seen, struct px_outcome *out, struct cm_err *err)
+{
+    if (state->gateway_count == 0) {
+        return remove_store(seen, out, err);
+    }
+    char *nft = px_store_nft(state);
+    char *ip = px_store_ip(state);
+    struct cm_err tunnel_err;
+    int rc = apply_nft(nft, state->epoch, seen, &out->changed, err);
+    if (rc == 0) {
+        store_sysctls(state, out);
+        int tunnels = apply_store_tunnels(state, private_key, seen, out, &tunnel_err);
+        rc = apply_ip(ip, PX_LINKS_ADDRESSES | PX_LINKS_ROUTES, &out->changed, err);
+        if (rc == 0 && tunnels != 0) {
+            *err = tunnel_err;
+            rc = -1;
+        }
+    }
+    free(nft);
+    free(ip);
+    return rc;
+}
+
+int px_apply_egress(const struct px_state *state, const int *healthy, size_t n,
+                    struct px_outcome *out, struct cm_err *err)
+{
+    char *ip = px_store_egress_ip(state, healthy, n);
+    int rc = apply_ip(ip, PX_LINKS_EGRESS, &out->changed, err);
+    free(ip);
+    return rc;
+}
+
+int px_kill_egress(int number, struct cm_err *err)
+{
+    for (int v6 = 0; v6 <= 1; v6++) {
+        char inner[46], source[64];
+        (v6 ? px_inner6 : px_inner4)(number, 2, inner);
+        snprintf(source, sizeof(source), v6 ? "[%s]" : "%s", inner);
+        const char *const argv[] = {"ss",   "-H",    "-n", "-K",  "-t", "src",
+                                    source, "dport", "=",  ":25", NULL};
+        if (tool(argv, NULL, NULL, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,52 @@
+/* sample: one state that every test of this directory starts from. Tests only. */
+#ifndef PX_SAMPLE_H
+#define PX_SAMPLE_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "state.h"
+
+static inline struct px_state px_sample(void)
+{
+    struct px_state state = {
+        .epoch = 17,
+        .domain = "_chat.example",
+        .store_wg_public_key = "U1RPUkVLRVlTVE9SRUtFWVNUT1JFS0VZU1RPUkVLRVk=",
+        .bus_port = 4710,
+        .ports = {25, 80, 143, 443, 465, 587, 993},
+        .port_count = 7,
+        .egress = CM_EGRESS_GATEWAYS,
+        .gateways =
+            {
+                {
+                    .name = "edge1",
+                    .number = 1,
+                    .mode = CM_MODE_ACTIVE,
+                    .egress = true,
+                    .addresses = {"198.51.100.11", "2001:db8:1::11"},
+                    .address_count = 2,
+                    .endpoint = "198.51.100.11",
+                    .wg_port = 51820,
+                    .wg_public_key = "RURHRTFLRVlFREdFMUtFWUVER0UxS0VZRURHRTFLRVk=",
+                },
+                {
+                    .name = "edge2",
+                    .number = 2,
+                    .mode = CM_MODE_ACTIVE,
+                    .egress = true,
+                    .addresses = {"203.0.113.12"},
+                    .address_count = 1,
+                    .endpoint = "2001:db8:1::12",
+                    .wg_port = 51820,
+                    .wg_public_key = "RURHRTJLRVlFREdFMktFWUVER0UyS0VZRURHRTJLRVk=",
+                },
+            },
+        .gateway_count = 2,
+    };
+    return state;
+}
+
+#define PX_SAMPLE_PRIVATE "UFJJVkFURVBSSVZBVEVQUklWQVRFUFJJVkFURVBSSVY="
+
+#endif

@@ -1,0 +1,189 @@
+/* apply against a real kernel, in a network namespace of its own: every rendered text
+ * is loaded, read back, left alone the second time, repaired when meddled with,
+ * removed. Needs root, nft, iproute2; the WireGuard part needs the kernel's or
+ * wireguard-go. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "apply.h"
+#include "common/run.h"
+#include "sample.h"
+
+static void sh(const char *const *argv)
+{
+    struct cm_run run = {.argv = argv};
+    struct cm_err err;
+    if (cm_run_ok(&run, NULL, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+}
+#define SH(...) sh((const char *const[]){__VA_ARGS__, NULL})
+
+static int own_namespace(void **unused)
+{
+    (void)unused;
+    if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0) {
+        fprintf(stderr, "needs root and network namespaces\n");
+        exit(77);
+    }
+    SH("ip", "link", "set", "lo", "up");
+    return 0;
+}
+
+/* wireguard-go daemonises itself once the link is there. */
+static void make_tunnel(const char *name)
+{
+    struct cm_run kernel = {.argv = (const char *const[]){"ip", "link", "add", name,
+                                                          "type", "wireguard", NULL}};
+    struct cm_err err;
+    if (cm_run_ok(&kernel, NULL, &err) != 0) {
+        SH("wireguard-go", name);
+    }
+}
+
+static void apply_gateway(const struct px_state *state, struct px_seen *seen,
+                          bool change)
+{
+    struct px_outcome out = {0};
+    struct cm_err err;
+    if (px_apply_gateway(state, &state->gateways[0], PX_SAMPLE_PRIVATE, seen, &out,
+                         &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(out.changed, change);
+}
+
+static void gateway_all_modes(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    struct px_seen seen = {0};
+    int64_t epoch = -1;
+    struct cm_err err;
+    struct px_outcome out = {0};
+    assert_int_equal(px_loaded_epoch(&epoch, &err), 0);
+    assert_int_equal(px_apply_gateway(&state, &state.gateways[0], PX_SAMPLE_PRIVATE,
+                                      &seen, &out, &err),
+                     -1);
+    assert_int_equal(err.kind, CM_ERR_RETRY); /* no wg0 yet, but rules first */
+    make_tunnel("wg0");
+    apply_gateway(&state, &seen, true);
+    apply_gateway(&state, &seen, false);
+    assert_int_equal(px_loaded_epoch(&epoch, &err), 1);
+    assert_int_equal(epoch, 17);
+    for (int mode = CM_MODE_ACTIVE; mode <= CM_MODE_OFF; mode++) {
+        state.epoch++;
+        state.gateways[0].mode = (enum cm_mode)mode;
+        apply_gateway(&state, &seen, true);
+        apply_gateway(&state, &seen, false);
+    }
+    state.egress = CM_EGRESS_ALL;
+    apply_gateway(&state, &seen, false); /* off: egress makes no difference */
+}
+
+static void gateway_repairs(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    struct px_seen seen = {0};
+    apply_gateway(&state, &seen, true);
+    /* A new process finds its own work and leaves it alone. */
+    struct px_seen fresh = {0};
+    apply_gateway(&state, &fresh, false);
+    SH("nft", "add", "rule", "inet", "chatmail", "arrive", "drop");
+    apply_gateway(&state, &fresh, true);
+    SH("ip", "addr", "flush", "dev", "wg0");
+    apply_gateway(&state, &fresh, true);
+    SH("wg", "set", "wg0", "listen-port", "1234");
+    apply_gateway(&state, &fresh, true);
+    SH("ip", "link", "set", "wg0", "down");
+    apply_gateway(&state, &fresh, true);
+    apply_gateway(&state, &fresh, false);
+}
+
+static void apply_store(const struct px_state *state, struct px_seen *seen, bool change)
+{
+    struct px_outcome out = {0};
+    struct cm_err err;
+    if (px_apply_store(state, PX_SAMPLE_PRIVATE, seen, &out, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(out.changed, change);
+}
+
+static void apply_egress(const struct px_state *state, const int *healthy, size_t n,
+                         bool change)
+{
+    struct px_outcome out = {0};
+    struct cm_err err;
+    if (px_apply_egress(state, healthy, n, &out, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(out.changed, change);
+}
+
+static void store_and_egress(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    struct px_seen seen = {0};
+    struct cm_err err;
+    SH("nft", "add", "table", "inet", "others");
+    SH("ip", "rule", "add", "pref", "3000", "lookup", "main");
+    make_tunnel("wg1");
+    apply_store(&state, &seen, true); /* wg2 is not there yet */
+    make_tunnel("wg2");
+    apply_store(&state, &seen, true);
+    apply_store(&state, &seen, false);
+    apply_egress(&state, (int[]){1, 2}, 2, true);
+    apply_egress(&state, (int[]){1, 2}, 2, false);
+    apply_egress(&state, (int[]){2}, 1, true);
+    apply_egress(&state, NULL, 0, true);
+    apply_store(&state, &seen, false);
+    assert_int_equal(px_kill_egress(1, &err), 0);
+
+    state.egress = CM_EGRESS_ALL;
+    apply_store(&state, &seen, true);
+    apply_store(&state, &seen, false);
+    state.gateway_count = 1;
+    assert_int_equal(px_link_remove("wg2", &err), 0);
+    assert_int_equal(px_link_remove("wg2", &err), 0);
+    apply_store(&state, &seen, true);
+    state.gateway_count = 0;
+    assert_int_equal(px_link_remove("wg1", &err), 0);
+    apply_store(&state, &seen, true);
+    apply_store(&state, &seen, false);
+    /* What is not ours is still there. */
+    SH("nft", "list", "table", "inet", "others");
+    SH("ip", "rule", "del", "pref", "3000", "lookup", "main");
+}
+
+/* wireguard-go ends when its link is gone. */
+static int remove_tunnels(void **unused)
+{
+    (void)unused;
+    struct cm_err err;
+    int failed = 0;
+    static const char *const names[] = {"wg0", "wg1", "wg2"};
+    for (size_t i = 0; i < 3; i++) {
+        failed += px_link_remove(names[i], &err) != 0;
+    }
+    return failed;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gateway_all_modes),
+        cmocka_unit_test(gateway_repairs),
+        cmocka_unit_test(store_and_egress),
+    };
+    return cmocka_run_group_tests(tests, own_namespace, remove_tunnels);
+}

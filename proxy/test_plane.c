@@ -1,0 +1,124 @@
+/* Every text that a node's tools are fed, against the golden files in testdata/. To
+ * make them anew after a wanted change: PORTICO_GOLDEN_UPDATE=1, then read the diff. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "common/file.h"
+#include "common/mem.h"
+#include "plane.h"
+#include "sample.h"
+
+static void golden(const char *name, char *text)
+{
+    char path[512];
+    struct cm_err err;
+    char *want = NULL;
+    size_t len;
+    snprintf(path, sizeof(path), "%s/%s", getenv("PORTICO_TESTDATA_DIR"), name);
+    if (getenv("PORTICO_GOLDEN_UPDATE") != NULL) {
+        assert_int_equal(cm_file_replace(path, text, strlen(text), 0644, &err), 0);
+    }
+    assert_int_equal(cm_file_read(path, 1 << 20, &want, &len, &err), 1);
+    assert_string_equal(text, want);
+    free(want);
+    free(text);
+}
+
+static void gateway_modes(void **unused)
+{
+    (void)unused;
+    static const enum cm_mode modes[] = {CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD,
+                                         CM_MODE_OFF};
+    struct px_state state = px_sample();
+    for (size_t i = 0; i < 4; i++) {
+        char name[64];
+        state.gateways[0].mode = modes[i];
+        snprintf(name, sizeof(name), "gateway_%s.nft", cm_mode_name(modes[i]));
+        golden(name, px_gateway_nft(&state, &state.gateways[0]));
+    }
+}
+
+static void gateway_variants(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    state.egress = CM_EGRESS_ALL;
+    golden("gateway_egress_all.nft", px_gateway_nft(&state, &state.gateways[0]));
+    /* One family only, two addresses in it. */
+    strcpy(state.gateways[1].addresses[1], "203.0.113.13");
+    state.gateways[1].address_count = 2;
+    golden("gateway_v4_two.nft", px_gateway_nft(&state, &state.gateways[1]));
+    state.gateways[1].egress = false;
+    char *text = px_gateway_nft(&state, &state.gateways[1]);
+    assert_null(strstr(text, "name \"egress_flows\""));
+    free(text);
+}
+
+static void gateway_tools(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    golden("gateway.wg", px_gateway_wg(&state, &state.gateways[0], PX_SAMPLE_PRIVATE));
+    golden("gateway.ip", px_gateway_ip(&state, &state.gateways[0]));
+}
+
+static void store_tools(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    golden("store.nft", px_store_nft(&state));
+    golden("store_v4_endpoint.wg",
+           px_store_wg(&state, &state.gateways[0], PX_SAMPLE_PRIVATE));
+    golden("store_v6_endpoint.wg",
+           px_store_wg(&state, &state.gateways[1], PX_SAMPLE_PRIVATE));
+    golden("store_egress_gateways.ip", px_store_ip(&state));
+    state.egress = CM_EGRESS_ALL;
+    golden("store_egress_all.ip", px_store_ip(&state));
+    state.egress = CM_EGRESS_DIRECT;
+    char *text = px_store_ip(&state);
+    assert_null(strstr(text, "2000"));
+    free(text);
+}
+
+static void egress_table(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    golden("egress_two.ip", px_store_egress_ip(&state, (int[]){2, 1}, 2));
+    golden("egress_none.ip", px_store_egress_ip(&state, NULL, 0));
+    /* A number that is not in the state has no tunnel. */
+    char *text = px_store_egress_ip(&state, (int[]){7}, 1);
+    assert_null(strstr(text, "wg7"));
+    free(text);
+    state.egress = CM_EGRESS_DIRECT;
+    text = px_store_egress_ip(&state, NULL, 0);
+    assert_string_equal(text, "");
+    free(text);
+}
+
+static void store_without_gateways(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    state.gateway_count = 0;
+    char *text = px_store_ip(&state);
+    assert_string_equal(text, "");
+    free(text);
+    text = px_store_egress_ip(&state, NULL, 0);
+    assert_string_equal(text, "");
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gateway_modes), cmocka_unit_test(gateway_variants),
+        cmocka_unit_test(gateway_tools), cmocka_unit_test(store_tools),
+        cmocka_unit_test(egress_table),  cmocka_unit_test(store_without_gateways),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

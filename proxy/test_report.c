@@ -1,0 +1,91 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/mem.h"
+#include "report.h"
+
+static struct px_report sample(void)
+{
+    struct px_report r = {.name = "edge1",
+                          .version = "0.1.0~rc1",
+                          .applied_epoch = 17,
+                          .applied_mode = "active",
+                          .handshake_age_s = 12,
+                          .flows = 3,
+                          .rx_bytes = INT64_C(5000000000),
+                          .tx_bytes = 7,
+                          .error = ""};
+    return r;
+}
+
+static void dump_and_back(void **unused)
+{
+    (void)unused;
+    struct px_report r = sample(), back;
+    struct cm_err err;
+    strcpy(r.error, "nft failed\n\xff\x1b[31m");
+    char *text = px_report_dump(&r);
+    assert_int_equal(px_report_parse(text, strlen(text), &back, &err), 0);
+    assert_string_equal(back.error, "nft failed???[31m");
+    assert_int_equal(back.rx_bytes, INT64_C(5000000000));
+    assert_string_equal(back.applied_mode, "active");
+    free(text);
+}
+
+static void refuse(const char *old, const char *new, const char *reason)
+{
+    struct px_report r = sample(), back = {.applied_epoch = 99};
+    struct cm_err err = {0};
+    char *text = px_report_dump(&r);
+    char *at = strstr(text, old);
+    assert_non_null(at);
+    char *bad = cm_asprintf("%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
+    assert_int_equal(px_report_parse(bad, strlen(bad), &back, &err), -1);
+    assert_int_equal(err.kind, CM_ERR_REFUSE);
+    if (strstr(err.text, reason) == NULL) {
+        fail_msg("\"%s\" does not contain \"%s\"", err.text, reason);
+    }
+    assert_int_equal(back.applied_epoch, 99);
+    free(bad);
+    free(text);
+}
+
+static void refused_fields(void **unused)
+{
+    (void)unused;
+    refuse("edge1", "EDGE", "name");
+    refuse("edge1", "an-edge-with-a-name-that-is-too-long", "name: 36 bytes");
+    refuse("\"flows\":3", "\"flows\":\"3\"", "flows: not an integer");
+    refuse("\"flows\":3", "\"flows\":-2", "flows: -2");
+    refuse("\"applied_epoch\":17", "\"applied_epoch\":1e3", "applied_epoch");
+    refuse("\"applied_mode\":\"active\"", "\"applied_mode\":\"root\"", "applied_mode");
+    refuse("\"error\":\"\"", "\"error\":\"\\u001b[2J\"", "error");
+    refuse("\"error\":\"\"", "\"error\":null", "error: not a text");
+    refuse("\"version\"", "\"versio\"", "version: missing");
+}
+
+static void too_long(void **unused)
+{
+    (void)unused;
+    struct px_report back;
+    struct cm_err err;
+    char text[PX_REPORT_MAX + 1];
+    memset(text, '{', sizeof(text));
+    assert_int_equal(px_report_parse(text, sizeof(text), &back, &err), -1);
+    assert_non_null(strstr(err.text, "at most 4096"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dump_and_back),
+        cmocka_unit_test(refused_fields),
+        cmocka_unit_test(too_long),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

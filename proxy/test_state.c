@@ -1,0 +1,161 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/bus.h"
+#include "common/mem.h"
+#include "common/sign.h"
+#include "sample.h"
+#include "state.h"
+
+static void dump_and_back(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample(), back;
+    struct cm_err err;
+    char *text = px_state_dump(&state);
+    assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
+    char *again = px_state_dump(&back);
+    assert_string_equal(text, again);
+    assert_memory_equal(&state, &back, sizeof(state));
+    assert_null(strchr(text, ' '));
+    /* Sorted: the order of our struct must not matter. */
+    assert_true(strncmp(text, "{\"bus_port\":4710,\"domain\":", 26) == 0);
+    free(text);
+    free(again);
+}
+
+/* Replaces the first OLD of the sample's text and says how the parser answers. */
+static void refuse(const char *old, const char *new, const char *reason)
+{
+    struct px_state state = px_sample();
+    struct cm_err err = {0};
+    char *text = px_state_dump(&state);
+    char *at = strstr(text, old);
+    assert_non_null(at);
+    char *bad = cm_asprintf("%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
+    assert_int_equal(px_state_parse(bad, strlen(bad), &state, &err), -1);
+    assert_int_equal(err.kind, CM_ERR_REFUSE);
+    if (strstr(err.text, reason) == NULL) {
+        fail_msg("\"%s\" does not contain \"%s\"", err.text, reason);
+    }
+    assert_int_equal(state.epoch, 17); /* untouched */
+    free(bad);
+    free(text);
+}
+
+static void refused_fields(void **unused)
+{
+    (void)unused;
+    refuse("\"epoch\":17", "\"epoch\":17.0", "epoch: not an integer");
+    refuse("\"epoch\":17", "\"epoch\":-1", "epoch: -1 is outside");
+    refuse("\"epoch\":17", "\"epoch\":1,\"epoch\":17", "duplicate");
+    refuse("\"format\":\"1.0\"", "\"format\":\"2.0\"", "format: 2.0 is not understood");
+    refuse("\"format\":\"1.0\"", "\"format\":\"1\"", "format");
+    refuse("\"format\":\"1.0\"", "\"format\":\"1.0.3\"", "not MAJOR.MINOR");
+    refuse("\"bus_port\":4710,", "", "bus_port: missing");
+    refuse("\"bus_port\":4710", "\"bus_port\":65534", "bus_port: 65534");
+    refuse("[25,80", "[80,25", "ports[1]: not in ascending order");
+    refuse("[25,80", "[25,25", "ports[1]");
+    refuse("[25,80", "[0,80", "ports[0]");
+    refuse("\"egress\":\"gateways\"", "\"egress\":\"some\"", "egress: \"some\"");
+    refuse("\"egress\":true", "\"egress\":1", "gateways[0].egress");
+    refuse("\"mode\":\"active\"", "\"mode\":\"idle\"", "gateways[0].mode");
+    refuse("edge2", "edge1", "gateways[1].name: edge1 twice");
+    refuse("edge2", "edge two", "gateways[1].name");
+    refuse("edge2", "-edge", "gateways[1].name");
+    refuse("\"number\":2", "\"number\":1", "gateways[1].number");
+    refuse("\"number\":2", "\"number\":33", "gateways[1].number");
+    refuse("203.0.113.12", "198.51.100.11", "gateways[1].addresses");
+    refuse("2001:db8:1::11", "198.51.100.11", "gateways[0].addresses");
+    refuse("203.0.113.12", "2001:0db8:1::0011", "gateways[1].addresses");
+    refuse("203.0.113.12", "127.0.0.1", "gateways[1].addresses[0]");
+    refuse("203.0.113.12", "203.0.113.12 }; drop", "gateways[1].addresses[0]");
+    refuse("203.0.113.12", "edge2.example", "gateways[1].addresses[0]");
+    refuse("\"endpoint\":\"198", "\"endpoint\":\"\\n198", "gateways[0].endpoint");
+    refuse("RURHRTJ", "RURHRT", "gateways[1].wg_public_key");
+    refuse("RURHRTJLRVlFREdFMktFWUVER0UyS0VZRURHRTJLRVk=",
+           "RURHRTFLRVlFREdFMUtFWUVER0UxS0VZRURHRTFLRVk=", "gateways[1].wg_public_key");
+    refuse("_chat.example", "chat\\u0000x", "not JSON");
+    refuse("}]", "}]}", "not JSON");
+}
+
+static void unknown_fields_are_ignored(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample(), back;
+    struct cm_err err;
+    char *text = px_state_dump(&state);
+    char *more = cm_asprintf("{\"bans\":[1,{\"x\":2.5}],%s", text + 1);
+    assert_int_equal(px_state_parse(more, strlen(more), &back, &err), 0);
+    assert_memory_equal(&state, &back, sizeof(state));
+    free(more);
+    free(text);
+}
+
+static void finds_by_name(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    assert_ptr_equal(px_state_find(&state, "edge2"), &state.gateways[1]);
+    assert_null(px_state_find(&state, "edge"));
+}
+
+static void envelope(void **unused)
+{
+    (void)unused;
+    char secret[CM_SIGN_KEY_TEXT], public_key[CM_SIGN_KEY_TEXT];
+    char other[CM_SIGN_KEY_TEXT], other_public[CM_SIGN_KEY_TEXT];
+    struct px_state state = px_sample(), back;
+    struct cm_err err;
+    assert_int_equal(cm_sign_keygen(secret, public_key, &err), 0);
+    assert_int_equal(cm_sign_keygen(other, other_public, &err), 0);
+    char *text = px_state_dump(&state), *sealed;
+    assert_int_equal(px_envelope_seal(secret, text, &sealed, &err), 0);
+    size_t len = strlen(sealed);
+    assert_int_equal(px_envelope_open(public_key, sealed, len, &back, &err), 0);
+    assert_int_equal(back.epoch, 17);
+
+    assert_int_equal(px_envelope_open(other_public, sealed, len, &back, &err), -1);
+    assert_int_equal(err.kind, CM_ERR_REFUSE);
+    /* Every single changed byte is noticed, before anything is parsed. */
+    for (size_t i = 0; i < len; i += 7) {
+        sealed[i] ^= 1;
+        assert_int_equal(px_envelope_open(public_key, sealed, len, &back, &err), -1);
+        assert_null(strstr(err.text, "JSON"));
+        sealed[i] ^= 1;
+    }
+    assert_int_equal(px_envelope_open(public_key, sealed, len - 1, &back, &err), -1);
+    assert_int_equal(px_envelope_open(public_key, sealed, 89, &back, &err), -1);
+    assert_int_equal(px_envelope_open(public_key, "", 0, &back, &err), -1);
+    free(sealed);
+    free(text);
+}
+
+static void too_long(void **unused)
+{
+    (void)unused;
+    struct px_state back;
+    struct cm_err err;
+    char *text = cm_malloc(CM_BUS_MAX + 1);
+    memset(text, ' ', CM_BUS_MAX + 1);
+    assert_int_equal(px_state_parse(text, CM_BUS_MAX + 1, &back, &err), -1);
+    assert_non_null(strstr(err.text, "at most"));
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dump_and_back),
+        cmocka_unit_test(refused_fields),
+        cmocka_unit_test(unknown_fields_are_ignored),
+        cmocka_unit_test(finds_by_name),
+        cmocka_unit_test(envelope),
+        cmocka_unit_test(too_long),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
