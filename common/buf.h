@@ -25,7 +25,7 @@ void cm_buf_reset(struct cm_buf *b); /* len = 0, keeps memory, clears overflow *
 void cm_buf_add(struct cm_buf *b, const void *data, size_t n);
 void cm_buf_str(struct cm_buf *b, const char *s);
 void cm_buf_fmt(struct cm_buf *b, const char *fmt, ...) CM_PRINTF(2, 3);
-void cm_buf_vfmt(struct cm_buf *b, const char *fmt, va_list ap);
+void cm_buf_vfmt(struct cm_buf *b, const char *fmt, va_list ap) CM_PRINTF(2, 0);
 void cm_buf_consume(struct cm_buf *b, size_t n); /* drops n bytes at the front */
 char *cm_buf_steal(struct cm_buf *b);            /* caller frees; b is cleared */
 

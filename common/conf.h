@@ -26,10 +26,10 @@ struct cm_conf_gateway {
     char *name;     /* [gateway NAME]: a-z 0-9 -, at most 32 */
     char *ssh;      /* ssh = root@198.51.100.11, as given to ssh(1) */
     int64_t number; /* number = 1: names the tunnel; never reused for another gateway */
-    char
-        *addresses; /* addresses = 198.51.100.11 2001:db8:1::11: public, DNAT and DNS */
-    char *endpoint; /* endpoint: where the store dials; default: first address */
-    int64_t wg_port;   /* wg_port = 51820 */
+    char *addresses; /* addresses = 198.51.100.11 2001:db8:1::11: public, DNAT and DNS;
+                      * required; in inet_ntop(3) spelling with one blank between */
+    char *endpoint;  /* endpoint: where the store dials; default: first address */
+    int64_t wg_port; /* wg_port = 51820 */
     enum cm_mode mode; /* mode = active | drain | hold | off */
     bool egress;       /* egress = yes: the store's mail may leave here */
     unsigned line;     /* of the section header, for messages */
@@ -39,7 +39,8 @@ struct cm_conf_store {
     char *ssh;             /* ssh = root@10.9.0.2; "" means: this machine */
     char *addresses;       /* public addresses of a store without gateways; "" else */
     enum cm_egress egress; /* egress = gateways | direct | all; default gateways when
-                              there is one, else direct */
+                            * one has egress = yes, else direct; gateways and all are
+                            * refused when none has */
     int64_t bus_port;      /* bus_port = 4710: PUB; +1 REP; +2 PULL */
 };
 
@@ -100,7 +101,9 @@ struct cm_conf {
     int64_t min_available_memory_mib;
     int64_t min_free_disk_space_mib;
 
-    /* Keys that mean nothing to us, "section: key (line N)", for a warning. */
+    /* Keys that mean nothing to us, "section: key (line N)", for a warning; with ", did
+     * you mean KEY?" behind it when a known key is near. So is a true-or-false key of
+     * [params] that says neither: only "true" is true there, as upstream reads it. */
     char **unused;
     size_t unused_count;
 };
@@ -125,8 +128,10 @@ char *cm_conf_reference(void);
 /* The words of an address list, split at blanks. Returns the count; at most max. */
 size_t cm_conf_words(const char *text, char words[][64], size_t max);
 
-/* Value parsers, one per type, shared with command lines. `what` goes into the message.
- */
+/* Value parsers, one per type, shared with command lines. The error says what is wrong
+ * and what is allowed ("too small; allowed: 1 to 64"); the caller puts the place in
+ * front with cm_err_prefix(). A domain is of small letters, digits and hyphens, with a
+ * dot or a leading underscore at least, or an IPv4 address. */
 CM_MUSTUSE int cm_value_int(const char *text, int64_t min, int64_t max, int64_t *out,
                             struct cm_err *err);
 CM_MUSTUSE int cm_value_size_mib(const char *text, int64_t *mib, struct cm_err *err);

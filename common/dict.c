@@ -413,10 +413,15 @@ void cm_dict_when_room(struct cm_dict_req *req,
 
 /* Only the front request can be waiting for the socket; the others wait for the front.
  */
+static bool room_is_due(const struct conn *c)
+{
+    return c->head != NULL && c->head->room != NULL && req_has_room(c->head);
+}
+
 static void conn_give_room(struct conn *c)
 {
-    struct cm_dict_req *req = c->head;
-    if (req != NULL && req->room != NULL && req_has_room(req)) {
+    if (room_is_due(c)) {
+        struct cm_dict_req *req = c->head;
         void (*cb)(struct cm_dict_req *, void *) = req->room;
         req->room = NULL;
         cb(req, req->room_ctx);
@@ -760,11 +765,13 @@ static int conn_pump(struct conn *c, struct cm_err *err)
     int rc;
     do {
         before = c->in_len;
+        conn_give_room(c);
         rc = conn_parse(c, err);
         if (rc == 0) {
             rc = conn_write(c, err);
         }
-    } while (rc == 0 && c->in_len > 0 && c->in_len < before && conn_may_parse(c));
+    } while (rc == 0 && (room_is_due(c) ||
+                         (c->in_len > 0 && c->in_len < before && conn_may_parse(c))));
     return rc;
 }
 
@@ -781,7 +788,6 @@ static void on_conn(int fd, unsigned events, void *ctx)
         rc = conn_write(c, &err);
     }
     if (rc == 0) {
-        conn_give_room(c);
         rc = conn_pump(c, &err);
     }
     bool finished =

@@ -9,7 +9,7 @@
 #include "common/err.h"
 
 /* Reads at most max bytes; a longer file is an error. *data_r is NUL-terminated, caller
- * frees. Returns 1 read, 0 no such file, -1 error. */
+ * frees; len_r may be NULL. Returns 1 read, 0 no such file, -1 error. */
 CM_MUSTUSE int cm_file_read(const char *path, size_t max, char **data_r, size_t *len_r,
                             struct cm_err *err);
 

@@ -152,11 +152,13 @@ static int continue_value(struct parser *p, struct span s, struct cm_err *err)
     if (strlen(last->value) + s.len > MAX_LINE) {
         return fail(p, err, "value longer than 64 KiB", s);
     }
-    char *joined = last->value[0] == '\0'
-                       ? cm_strndup(s.text, s.len)
-                       : cm_asprintf("%s\n%.*s", last->value, (int)s.len, s.text);
-    free(last->value);
-    last->value = joined;
+    size_t len = strlen(last->value);
+    last->value = cm_realloc_array(last->value, len + s.len + 2, 1);
+    if (len > 0) {
+        last->value[len++] = '\n';
+    }
+    memcpy(last->value + len, s.text, s.len);
+    last->value[len + s.len] = '\0';
     return 0;
 }
 

@@ -13,7 +13,7 @@
 
 #include "common/err.h"
 
-#define CM_INI_ITEMS_MAX 4096
+#define CM_INI_ITEMS_MAX 1024
 
 struct cm_ini_item {
     char *section; /* "params", "store", "gateway edge1" (one blank between) */

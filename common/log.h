@@ -2,7 +2,10 @@
  *
  * Values with blanks, quotes, '=' or control bytes are quoted and escaped, so that a
  * line stays a line. Never give it a password, token, client address or message
- * subject. A line starts with the syslog priority "<6>" when stderr is the journal. */
+ * subject. A line starts with the syslog priority "<6>" when stderr is the journal,
+ * else with the program's name. It is cut at 4 KiB and ends in "..." then. An event is
+ * written at most 20 times in 10 s; its next line after that says "suppressed=N".
+ * Sentences of cm_log_text are never suppressed. Any thread may log. */
 #ifndef CM_LOG_H
 #define CM_LOG_H
 

@@ -148,13 +148,21 @@ static int reap(pid_t pid, int *status_r)
     }
 }
 
+/* No signal may arrive in the child before its dispositions are the default ones: a
+ * handler of ours would run there and, say, write into the loop's own pipe. */
 static int spawn(const struct cm_run *run, struct child *child,
                  const struct far_ends *far)
 {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
     child->pid = fork();
     if (child->pid == 0) {
         be_child(run, far);
     }
+    int saved = errno;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    errno = saved;
     if (child->pid < 0) {
         return -1;
     }

@@ -2,8 +2,9 @@
  *
  * No shell: argv goes to execvp as it is. The child gets stdin/stdout/stderr, nothing
  * else, default signal dispositions, and its own process group, which is killed when
- * the time is over. Blocking: for one-shot tools, and for daemons only where the header
- * says. */
+ * the time is over. The run has ended when the program itself has: a daemon that it
+ * left behind may keep the pipes. Blocking: for one-shot tools, and for daemons only
+ * where the header says. */
 #ifndef CM_RUN_H
 #define CM_RUN_H
 
@@ -32,8 +33,8 @@ struct cm_run_result {
 };
 
 /* Returns 0 when the program ran and ended by itself, whatever its exit code. -1 when
- * it could not be started or ran out of time. res is initialised in both cases and must
- * be cleared by the caller. */
+ * it could not be started (WORLD) or ran out of time (RETRY; res has what it said so
+ * far). res is initialised in both cases and must be cleared by the caller. */
 CM_MUSTUSE int cm_run(const struct cm_run *run, struct cm_run_result *res,
                       struct cm_err *err);
 void cm_run_result_clear(struct cm_run_result *res);

@@ -170,8 +170,8 @@ static void close_world(struct world *w)
  * false once it has closed the connection. */
 static bool turn(struct world *w)
 {
-    for (int idle = 0; idle < 3;) {
-        cm_loop_once(w->loop, 1);
+    for (int idle = 0; idle < 12;) {
+        cm_loop_once(w->loop, 0);
         char chunk[8192];
         ssize_t n = recv(w->fd, chunk, sizeof(chunk), 0);
         if (n == 0) {
@@ -397,7 +397,7 @@ static void test_transactions(void **state)
     assert_string_equal(w.seen, "");
     assert_true(say(&w, "C1\n"));
     expect(&w, "O1\n");
-    assert_string_equal(w.seen, "S priv/k=a\tb\n\r/6;U priv/gone=/0;A n=-3/2;"
+    assert_string_equal(w.seen, "S priv/k=a\tb\n\r/7;U priv/gone=/0;A n=-3/2;"
                                 "S e=/0;me;");
     w.seen[0] = '\0';
     assert_true(say(&w, "D2\nC2\n"));

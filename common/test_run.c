@@ -205,13 +205,20 @@ static void test_child_has_default_signals_and_own_group(void **state)
     sigaddset(&block, SIGUSR1);
     sigprocmask(SIG_BLOCK, &block, &saved);
     struct cm_run_result res = must_run((struct cm_run){
-        .argv = sh("grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$; "
-                   "echo $$")});
+        .argv = sh(
+            "grep -E '^Sig(Blk|Ign)' /proc/self/status; cut -d' ' -f5 /proc/$$/stat; "
+            "echo $$")});
     sigprocmask(SIG_SETMASK, &saved, NULL);
     signal(SIGTERM, old);
     assert_memory_equal(res.out.data, "SigBlk:\t0000000000000000\nSigIgn:\t", 33);
     unsigned long ignored = strtoul(res.out.data + 33, NULL, 16);
     assert_int_equal(ignored & (1ul << (SIGTERM - 1)), 0);
+    char *group = strchr(res.out.data + 33, '\n');
+    assert_non_null(group);
+    char *end;
+    long pgid = strtol(group, &end, 10);
+    assert_int_equal(pgid, strtol(end, NULL, 10));
+    assert_int_not_equal(pgid, getpgrp());
     cm_run_result_clear(&res);
 }
 

@@ -40,8 +40,7 @@ const struct op_option op_options[] = {
 };
 
 const struct op_verb op_verbs[] = {
-    {"init", "DOMAIN", "--force",
-     "Write a fresh chatmail.ini for DOMAIN.", op_init},
+    {"init", "DOMAIN", "--force", "Write a fresh chatmail.ini for DOMAIN.", op_init},
     {"gateway add", "NAME", "--ssh --addresses --number",
      "Look at a new gateway over SSH and append it to chatmail.ini.", op_gateway_add},
     {"gateway list", "", "", "List the gateways of chatmail.ini.", op_gateway_list},
@@ -61,7 +60,8 @@ const struct op_verb op_verbs[] = {
 
 /* ---- help ---- */
 
-/* Text wrapped at WIDTH, further lines indented to `column`; the cursor is at `column`. */
+/* Text wrapped at WIDTH, further lines indented to `column`; the cursor is at `column`.
+ */
 static void put_wrapped(struct cm_buf *b, const char *text, size_t column)
 {
     size_t at = column;
@@ -93,10 +93,9 @@ static void put_entry(struct cm_buf *b, const char *left, const char *text)
 
 static void put_option(struct cm_buf *b, const struct op_option *o)
 {
-    char *left = cm_asprintf("%s%s%s%s%s", o->letter != NULL ? o->letter : "",
-                             o->letter != NULL ? ", " : "", o->name,
-                             o->metavar != NULL ? " " : "",
-                             o->metavar != NULL ? o->metavar : "");
+    char *left = cm_asprintf(
+        "%s%s%s%s%s", o->letter != NULL ? o->letter : "", o->letter != NULL ? ", " : "",
+        o->name, o->metavar != NULL ? " " : "", o->metavar != NULL ? o->metavar : "");
     put_entry(b, left, o->help);
     free(left);
 }
@@ -129,11 +128,12 @@ static void put_verb(struct cm_buf *b, const struct op_verb *v)
 static void put_overview(struct cm_buf *b)
 {
     cm_buf_str(b, "usage: chatops VERB [options]\n\n");
-    put_wrapped(b,
-                "Sets up and looks after a chatmail relay whose gateways have the public "
-                "addresses and whose store has the mail, from your own machine over SSH. "
-                "chatmail.ini says what there shall be.",
-                0);
+    put_wrapped(
+        b,
+        "Sets up and looks after a chatmail relay whose gateways have the public "
+        "addresses and whose store has the mail, from your own machine over SSH. "
+        "chatmail.ini says what there shall be.",
+        0);
     cm_buf_str(b, "\nverbs:\n");
     for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
         char *left = cm_asprintf("%s %s", v->name, v->args);
@@ -146,14 +146,15 @@ static void put_overview(struct cm_buf *b)
             put_option(b, o);
         }
     }
-    cm_buf_str(b, "\nfirst steps:\n"
-                  "  chatops init chat.example.org\n"
-                  "  chatops gateway add edge1 --ssh root@198.51.100.11\n"
-                  "  chatops run\n"
-                  "  chatops dns\n"
-                  "\n\"chatops VERB --help\" explains a verb; chatops(1) explains all.\n"
-                  "Exit: 0 well, 1 failed or something is wrong, 2 usage, 130 "
-                  "interrupted.\n");
+    cm_buf_str(b,
+               "\nfirst steps:\n"
+               "  chatops init chat.example.org\n"
+               "  chatops gateway add edge1 --ssh root@198.51.100.11\n"
+               "  chatops run\n"
+               "  chatops dns\n"
+               "\n\"chatops VERB --help\" explains a verb; chatops(1) explains all.\n"
+               "Exit: 0 well, 1 failed or something is wrong, 2 usage, 130 "
+               "interrupted.\n");
 }
 
 char *op_cli_help(const struct op_verb *verb)
@@ -171,7 +172,8 @@ char *op_cli_help(const struct op_verb *verb)
 
 /* ---- parsing ---- */
 
-/* "gateway add" is two words of argv. Returns how many words the verb took, 0 for none. */
+/* "gateway add" is two words of argv. Returns how many words the verb took, 0 for none.
+ */
 static int match_verb(const struct op_verb *v, int count, char **words)
 {
     const char *blank = strchr(v->name, ' ');
@@ -210,17 +212,19 @@ static const struct op_option *find_option(const char *word, size_t len)
 }
 
 /* Takes argv[*i] (and the next for a value). "--name=value" is understood too. */
-static int take_option(struct op_cli *cli, const struct op_verb *verb, char **argv, int *i,
-                       struct cm_err *err)
+static int take_option(struct op_cli *cli, const struct op_verb *verb, char **argv,
+                       int *i, struct cm_err *err)
 {
     const char *word = argv[*i];
     const char *equals = strchr(word, '=');
     size_t len = equals != NULL ? (size_t)(equals - word) : strlen(word);
     const struct op_option *o = find_option(word, len);
 
-    if (o == NULL || !(o->common || (verb != NULL && has_word(verb->options, o->name)))) {
-        return cm_err_set(err, CM_ERR_REFUSE, "unknown option %s; see: chatops %s%s--help",
-                          word, verb != NULL ? verb->name : "", verb != NULL ? " " : "");
+    if (o == NULL ||
+        !(o->common || (verb != NULL && has_word(verb->options, o->name)))) {
+        return cm_err_set(err, CM_ERR_REFUSE,
+                          "unknown option %s; see: chatops %s%s--help", word,
+                          verb != NULL ? verb->name : "", verb != NULL ? " " : "");
     }
     char *field = (char *)cli + o->offset;
     if (o->metavar == NULL) {
@@ -232,8 +236,8 @@ static int take_option(struct op_cli *cli, const struct op_verb *verb, char **ar
     }
     const char *value = equals != NULL ? equals + 1 : argv[*i + 1];
     if (value == NULL || value[0] == '\0') {
-        return cm_err_set(err, CM_ERR_REFUSE, "%s needs a value: %s %s", o->name, o->name,
-                          o->metavar);
+        return cm_err_set(err, CM_ERR_REFUSE, "%s needs a value: %s %s", o->name,
+                          o->name, o->metavar);
     }
     *i += equals == NULL;
     *(const char **)field = value;

@@ -1,5 +1,5 @@
-/* cli: the command line of chatops, as two tables (verbs, options) and what was asked for.
- * Parsing, --help, the man page's test and dispatch walk the same tables. */
+/* cli: the command line of chatops, as two tables (verbs, options) and what was asked
+ * for. Parsing, --help, the man page's test and dispatch walk the same tables. */
 #ifndef OP_CLI_H
 #define OP_CLI_H
 
@@ -9,7 +9,12 @@
 
 #include "common/err.h"
 
-enum op_exit { OP_EXIT_OK = 0, OP_EXIT_FAILED = 1, OP_EXIT_USAGE = 2, OP_EXIT_INT = 130 };
+enum op_exit {
+    OP_EXIT_OK = 0,
+    OP_EXIT_FAILED = 1,
+    OP_EXIT_USAGE = 2,
+    OP_EXIT_INT = 130
+};
 
 struct op_cli {
     const char *config; /* never NULL after parsing */
@@ -20,7 +25,7 @@ struct op_cli {
     bool force;
     bool dry_run;
     bool yes;
-    const char *zonefile;  /* NULL unless given; so below */
+    const char *zonefile; /* NULL unless given; so below */
     const char *ssh;
     const char *addresses;
     const char *number;
@@ -39,19 +44,20 @@ struct op_option {
 };
 
 struct op_verb {
-    const char *name; /* "gateway add" */
-    const char *args; /* "DOMAIN", "NAME" or "" */
+    const char *name;    /* "gateway add" */
+    const char *args;    /* "DOMAIN", "NAME" or "" */
     const char *options; /* its own, blank-separated: "--force" */
     const char *help;
-    /* Returns the exit code; -1 means OP_EXIT_FAILED with err filled and not yet said. */
+    /* Returns the exit code; -1 means OP_EXIT_FAILED with err filled and not yet said.
+     */
     int (*handler)(const struct op_cli *cli, struct cm_err *err);
 };
 
 extern const struct op_option op_options[]; /* ended by name == NULL */
 extern const struct op_verb op_verbs[];     /* ended by name == NULL */
 
-/* *verb_r is NULL when only --help or --version was asked for, or nothing. An error is a
- * usage error and names what is allowed. */
+/* *verb_r is NULL when only --help or --version was asked for, or nothing. An error is
+ * a usage error and names what is allowed. */
 CM_MUSTUSE int op_cli_parse(int argc, char **argv, struct op_cli *cli_r,
                             const struct op_verb **verb_r, struct cm_err *err);
 /* Help on everything (verb NULL) or on one verb; at most 80 columns. Caller frees. */

@@ -15,7 +15,7 @@
 #define OP_APPLIED_DIR "/var/lib/portico/applied"
 
 struct op_package {
-    char path[512];   /* of the .deb, on this machine */
+    char path[512]; /* of the .deb, on this machine */
     char version[64];
     char hash[65];
     char *data;
@@ -31,9 +31,9 @@ struct op_node {
     const struct op_unit *units;
     struct op_facts facts; /* as far as read */
     bool ipv6_off_warned;
-    char arch[32];        /* "amd64"; set by preflight */
+    char arch[32]; /* "amd64"; set by preflight */
     struct op_package package;
-    char wg_key[64];      /* public; set by the key step */
+    char wg_key[64];       /* public; set by the key step */
     struct op_files files; /* rendered last */
 };
 
@@ -43,8 +43,8 @@ struct op_cluster {
     size_t ini_len;
     char *state_dir; /* DIR/.chatops */
     struct cm_conf conf;
-    char cluster_key[64]; /* public; set by the store's key step */
-    char *state;          /* desired state as published; set by the publish step */
+    char cluster_key[64];  /* public; set by the store's key step */
+    char *state;           /* desired state as published; set by the publish step */
     struct op_node *nodes; /* the store first, then gateways by number */
     size_t node_count;
     char *packages; /* directory of the .debs */
@@ -59,7 +59,8 @@ void op_cluster_warn_unused(const struct op_cluster *c);
 /* DIR/.chatops for DIR/chatmail.ini. Caller frees. */
 char *op_state_dir(const char *config);
 
-/* The parts of `run`. Each adds its steps for one node, in the order of the calls there. */
+/* The parts of `run`. Each adds its steps for one node, in the order of the calls
+ * there. */
 void op_add_preflight(struct op_plan *plan, struct op_node *node);
 void op_add_package(struct op_plan *plan, struct op_node *node);
 void op_add_keys(struct op_plan *plan, struct op_node *node);

@@ -47,8 +47,8 @@ static bool same(const struct line *a, const struct line *b)
     return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
 }
 
-/* lengths[i][j]: longest common subsequence of a[i..] and b[j..]. Configuration files are
- * small, so the plain quadratic table is the shortest thing that is right. */
+/* lengths[i][j]: longest common subsequence of a[i..] and b[j..]. Configuration files
+ * are small, so the plain quadratic table is the shortest thing that is right. */
 static unsigned short *common_lengths(const struct side *a, const struct side *b)
 {
     size_t w = b->count + 1;
@@ -96,7 +96,8 @@ static struct edit *walk(const struct side *a, const struct side *b, size_t *cou
     return edits;
 }
 
-static void put_hunk(struct cm_buf *out, const struct edit *edits, size_t from, size_t to)
+static void put_hunk(struct cm_buf *out, const struct edit *edits, size_t from,
+                     size_t to)
 {
     size_t old_len = 0, new_len = 0;
 
@@ -133,7 +134,8 @@ static void put_hunks(struct cm_buf *out, const struct edit *edits, size_t count
     }
 }
 
-void op_diff(struct cm_buf *out, const char *name, const char *before, const char *after)
+void op_diff(struct cm_buf *out, const char *name, const char *before,
+             const char *after)
 {
     struct side a = split(before), b = split(after);
 

@@ -12,8 +12,8 @@
 
 #define NOT_YET "made-by-the-first-run"
 
-/* The operator's file goes to the store as it is: chatmail-auth and chatmail-cluster read
- * it. It belongs to no single unit; units.c adds it to the stamps of ours. */
+/* The operator's file goes to the store as it is: chatmail-auth and chatmail-cluster
+ * read it. It belongs to no single unit; units.c adds it to the stamps of ours. */
 static void add_ini(struct op_node *node)
 {
     struct op_files *f = &node->files;

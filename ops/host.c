@@ -103,11 +103,14 @@ struct ssh_args {
 
 static void ssh_begin(struct ssh_args *a, const struct op_host *h)
 {
-    static const char *const fixed[] = {
-        "ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
-        "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4",
-        "-o", "StrictHostKeyChecking=accept-new", "-o", "HashKnownHosts=no",
-        "-o", "LogLevel=ERROR"};
+    static const char *const fixed[] = {"ssh", "-T",
+                                        "-o",  "BatchMode=yes",
+                                        "-o",  "ConnectTimeout=10",
+                                        "-o",  "ServerAliveInterval=5",
+                                        "-o",  "ServerAliveCountMax=4",
+                                        "-o",  "StrictHostKeyChecking=accept-new",
+                                        "-o",  "HashKnownHosts=no",
+                                        "-o",  "LogLevel=ERROR"};
 
     a->n = 0;
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
@@ -133,27 +136,43 @@ static void ssh_end(struct ssh_args *a, const struct op_host *h, const char *com
     a->argv[a->n] = NULL;
 }
 
+/* The target as known_hosts names it: HOST, or [HOST]:PORT of ssh://USER@HOST:PORT. */
+static void host_of(const char *target, char *out, size_t size)
+{
+    bool uri = strncmp(target, "ssh://", 6) == 0;
+    const char *at = strchr(target, '@');
+    const char *host = at != NULL ? at + 1 : uri ? target + 6 : target;
+    const char *port = uri ? strrchr(host, ':') : NULL;
+
+    if (port != NULL && strcmp(port, ":22") != 0) {
+        snprintf(out, size, "[%.*s]%s", (int)(port - host), host, port);
+    } else {
+        snprintf(out, size, "%.*s", (int)(port != NULL ? port - host : 255), host);
+    }
+}
+
 /* What ssh says, turned into what the operator can do. */
 static int connection_error(const struct op_host *h, const char *said,
                             struct cm_err *err)
 {
-    char last[300];
-    const char *address = strchr(h->target, '@');
+    char last[300], address[270];
 
-    address = address != NULL ? address + 1 : h->target;
+    host_of(h->target, address, sizeof(address));
     if (strstr(said, "HOST IDENTIFICATION HAS CHANGED") != NULL ||
         strstr(said, "Host key verification failed") != NULL) {
         return cm_err_set(err, CM_ERR_WORLD,
-                          "%s: the SSH host key of %s is not the one seen before; if the "
-                          "machine was set up anew, run: ssh-keygen -f %s -R %s",
+                          "%s: the SSH host key of %s is not the one seen before; if "
+                          "the machine was set "
+                          "up anew, run: ssh-keygen -f '%s' -R '%s'",
                           h->name, address, h->known_hosts, address);
     }
     op_last_line(said, last, sizeof(last));
     if (strstr(said, "Permission denied") != NULL) {
-        return cm_err_set(err, CM_ERR_WORLD,
-                          "%s: %s does not let us in (%s); load your key into ssh-agent, "
-                          "or run: ssh-copy-id %s",
-                          h->name, h->target, last, h->target);
+        return cm_err_set(
+            err, CM_ERR_WORLD,
+            "%s: %s does not let us in (%s); load your key into ssh-agent, "
+            "or run: ssh-copy-id %s",
+            h->name, h->target, last, h->target);
     }
     return cm_err_set(err, CM_ERR_RETRY,
                       "%s: no connection to %s%s%s%s; check that it is up and that "

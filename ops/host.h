@@ -1,8 +1,8 @@
 /* host: a node of the cluster as seen from the operator's machine, over OpenSSH.
  *
- * One master connection per node; every command is a channel of it. The host key is pinned
- * at first use in the cluster's own known_hosts. Target "" is this machine: the same
- * commands go to sh. Errors begin with the node's name and say what to do. */
+ * One master connection per node; every command is a channel of it. The host key is
+ * pinned at first use in the cluster's own known_hosts. Target "" is this machine: the
+ * same commands go to sh. Errors begin with the node's name and say what to do. */
 #ifndef OP_HOST_H
 #define OP_HOST_H
 
@@ -41,20 +41,21 @@ void op_host_init(struct op_host *h, const char *name, const char *target,
 /* Ends the master connection. */
 void op_host_close(struct op_host *h);
 
-/* 0 when the script ran, whatever its exit code; -1 no connection, or out of time. res is
- * initialised in both cases and the caller clears it. */
+/* 0 when the script ran, whatever its exit code; -1 no connection, or out of time. res
+ * is initialised in both cases and the caller clears it. */
 CM_MUSTUSE int op_host_exec(struct op_host *h, const struct op_cmd *cmd,
                             struct cm_run_result *res, struct cm_err *err);
-/* The same, and a non-zero exit is an error with the last line the script said. out may be
- * NULL; else a malloc'd stdout without its final newline. */
+/* The same, and a non-zero exit is an error with the last line the script said. out may
+ * be NULL; else a malloc'd stdout without its final newline. */
 CM_MUSTUSE int op_host_run(struct op_host *h, const struct op_cmd *cmd, char **out,
                            struct cm_err *err);
 /* A question: repeatable, exit 0 wanted. */
 CM_MUSTUSE int op_host_ask(struct op_host *h, const char *script, char **out,
                            struct cm_err *err);
 
-/* Replaces a file on the node atomically: temporary beside it, owner, mode, sync, rename.
- * A connection lost on the way leaves the old file. Directories are made, 0755. */
+/* Replaces a file on the node atomically: temporary beside it, owner, mode, sync,
+ * rename. A connection lost on the way leaves the old file. Directories are made, 0755.
+ */
 CM_MUSTUSE int op_host_put(struct op_host *h, const char *path, const void *data,
                            size_t len, const char *owner, mode_t mode,
                            struct cm_err *err);

@@ -25,16 +25,16 @@ static int read_keys(struct op_node *node, const char *text, struct cm_err *err)
     } else {
         snprintf(node->wg_key, sizeof(node->wg_key), "%s", wg);
         if (store) {
-            snprintf(node->cluster->cluster_key, sizeof(node->cluster->cluster_key), "%s",
-                     cluster);
+            snprintf(node->cluster->cluster_key, sizeof(node->cluster->cluster_key),
+                     "%s", cluster);
         }
     }
     json_decref(o);
     return rc;
 }
 
-/* keygen leaves what is there alone, so asking for the public halves is the same call; it
- * is made only when the files are there, so that a check makes nothing. */
+/* keygen leaves what is there alone, so asking for the public halves is the same call;
+ * it is made only when the files are there, so that a check makes nothing. */
 static int check_keys(struct op_step *step, struct cm_err *err)
 {
     struct op_node *node = step->ctx;
@@ -66,8 +66,9 @@ static int make_keys(struct op_step *step, struct cm_err *err)
 {
     struct op_node *node = step->ctx;
     struct op_cmd cmd = {.script = "mkdir -p -m 755 /etc/chatmail; \"$1\" keygen",
-                         .args = {node->gateway == NULL ? "/usr/sbin/chatmail-cluster"
-                                                        : "/usr/sbin/chatmail-gateway"}};
+                         .args = {node->gateway == NULL
+                                      ? "/usr/sbin/chatmail-cluster"
+                                      : "/usr/sbin/chatmail-gateway"}};
 
     op_step_note(step, "made on the node");
     return op_host_run(&node->host, &cmd, NULL, err);
@@ -119,7 +120,8 @@ static const char tls_script[] =
     "trap 'rm -f \"$key.new\" \"$cert.new\" \"$cert.cnf\"' EXIT\n"
     "printf '[req]\\ndistinguished_name = dn\\nprompt = no\\nx509_extensions = ext\\n"
     "[dn]\\nCN = %s\\n[ext]\\nbasicConstraints = critical, CA:FALSE\\n"
-    "keyUsage = critical, digitalSignature\\nextendedKeyUsage = serverAuth, clientAuth\\n"
+    "keyUsage = critical, digitalSignature\\nextendedKeyUsage = serverAuth, "
+    "clientAuth\\n"
     "subjectAltName = %s\\n' \"$cn\" \"$4\" >\"$cert.cnf\"\n"
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -sha256"
     " -days 36500 -config \"$cert.cnf\" -keyout \"$key.new\" -out \"$cert.new\" 2>&1\n"
@@ -134,9 +136,9 @@ static int make_tls(struct op_step *step, struct cm_err *err)
     char *names = conf->is_ip
                       ? cm_asprintf("IP:%s", d)
                       : cm_asprintf("DNS:%s, DNS:www.%s, DNS:mta-sts.%s", d, d, d);
-    struct op_cmd cmd = {
-        .script = tls_script,
-        .args = {conf->tls_key, conf->tls_cert, strlen(d) <= 64 ? d : "chatmail", names}};
+    struct op_cmd cmd = {.script = tls_script,
+                         .args = {conf->tls_key, conf->tls_cert,
+                                  strlen(d) <= 64 ? d : "chatmail", names}};
     int rc = op_host_run(&node->host, &cmd, NULL, err);
 
     free(names);

@@ -1,4 +1,5 @@
-/* Our package on a node: found here, uploaded, installed by apt with its dependencies. */
+/* Our package on a node: found here, uploaded, installed by apt with its dependencies.
+ */
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,9 +89,10 @@ static int check_package(struct op_step *step, struct cm_err *err)
     struct op_node *node = step->ctx;
     char *said;
     struct op_cmd cmd = {
-        .script = "dpkg-query -W -f '${db:Status-Status} ${Version}' \"$1\" 2>/dev/null\n"
-                  "echo; cat " OP_APPLIED_DIR "/package 2>/dev/null; echo\n"
-                  "grep -qs portico /usr/sbin/policy-rc.d && echo guarded; true",
+        .script =
+            "dpkg-query -W -f '${db:Status-Status} ${Version}' \"$1\" 2>/dev/null\n"
+            "echo; cat " OP_APPLIED_DIR "/package 2>/dev/null; echo\n"
+            "grep -qs portico /usr/sbin/policy-rc.d && echo guarded; true",
         .repeatable = true,
     };
     char *name = cm_asprintf("portico-%s", kind(node));
@@ -106,17 +108,18 @@ static int check_package(struct op_step *step, struct cm_err *err)
     rc = strncmp(said, wanted, strlen(wanted) - 1) == 0 &&
          strstr(said, "guarded") == NULL;
     op_step_note(step, "%s%s", rc ? "" : "has ",
-                 rc                                       ? node->package.version
+                 rc                                     ? node->package.version
                  : strncmp(said, "installed ", 10) == 0 ? "another build"
-                                                          : "none");
+                                                        : "none");
     free(wanted);
     free(said);
     return rc;
 }
 
 /* Debian's daemons must not start with Debian's configuration, so policy-rc.d says 101
- * while apt works. The script goes on when the connection is lost: its output is in a file
- * and it ignores SIGHUP, so dpkg is never killed half-way by a laptop that falls asleep. */
+ * while apt works. The script goes on when the connection is lost: its output is in a
+ * file and it ignores SIGHUP, so dpkg is never killed half-way by a laptop that falls
+ * asleep. */
 static const char install_script[] =
     "trap '' HUP PIPE\n"
     "log=/var/log/portico-apt.log; guard=/usr/sbin/policy-rc.d; kept=$guard.chatops\n"
@@ -130,8 +133,10 @@ static const char install_script[] =
     " -o Dpkg::Options::=--force-confdef \"$@\"; }\n"
     "{ dpkg --configure -a && apt update && apt install --no-install-recommends"
     " --reinstall --allow-downgrades \"$1\"; } >$log 2>&1 </dev/null || {\n"
-    "  e=$(grep -E '^(E:|dpkg: error)|unmet|unable|Unable' $log | head -3 | tr '\\n' ' ')\n"
-    "  echo \"apt-get failed: ${e:-$(tail -1 $log)} (all of it: $log)\" >&2; exit 1; }\n"
+    "  e=$(grep -E '^(E:|dpkg: error)|unmet|unable|Unable' $log | head -3 | tr '\\n' ' "
+    "')\n"
+    "  echo \"apt-get failed: ${e:-$(tail -1 $log)} (all of it: $log)\" >&2; exit 1; "
+    "}\n"
     "mkdir -p " OP_APPLIED_DIR "; echo \"$2\" >" OP_APPLIED_DIR "/package.new\n"
     "mv " OP_APPLIED_DIR "/package.new " OP_APPLIED_DIR "/package; rm -f \"$1\"";
 

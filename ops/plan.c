@@ -17,7 +17,7 @@ static const char *const result_names[] = {
 };
 
 static const enum op_colour result_colours[] = {
-    [OP_PENDING] = OP_PLAIN,   [OP_OK] = OP_GREEN,   [OP_CHANGED] = OP_YELLOW,
+    [OP_PENDING] = OP_PLAIN, [OP_OK] = OP_GREEN,   [OP_CHANGED] = OP_YELLOW,
     [OP_SKIPPED] = OP_PLAIN, [OP_FAILED] = OP_RED,
 };
 
@@ -54,7 +54,8 @@ void op_step_note(struct op_step *step, const char *fmt, ...)
 
 /* ---- what the operator sees ---- */
 
-/* On a terminal the step is named while it is under way; the line is finished in place. */
+/* On a terminal the step is named while it is under way; the line is finished in place.
+ */
 static void print_begin(const struct op_plan *plan, size_t i)
 {
     const struct op_step *s = &plan->steps[i];
@@ -67,8 +68,9 @@ static void print_begin(const struct op_plan *plan, size_t i)
 
 static void print_json(const struct op_step *s, const char *verdict, int64_t ms)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:s*}", "node", s->node, "step", s->name,
-                          "result", verdict, "ms", (json_int_t)ms, "note", s->note);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:I, s:s*}", "node", s->node, "step", s->name,
+                  "result", verdict, "ms", (json_int_t)ms, "note", s->note);
     char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
 
     json_decref(o);
@@ -138,8 +140,8 @@ int op_plan_show(struct op_plan *plan, struct op_summary *summary, struct cm_err
             return cm_err_prefix(err, "%s: %s", s->node, s->name);
         }
         if (s->result != OP_CHANGED || plan->json) {
-            print_end(plan, i, s->result == OP_CHANGED ? "would" : result_names[s->result],
-                      0);
+            print_end(plan, i,
+                      s->result == OP_CHANGED ? "would" : result_names[s->result], 0);
         }
         summary->changed += s->result == OP_CHANGED;
         summary->ok += s->result == OP_OK;
@@ -177,7 +179,8 @@ static int act_and_verify(struct op_step *s, struct cm_err *err)
     memcpy(done, s->note, sizeof(done));
     int rc = s->check(s, err);
     if (rc == 0) {
-        return cm_err_set(err, CM_ERR_WORLD, "was done, but had no effect: %s", s->note);
+        return cm_err_set(err, CM_ERR_WORLD, "was done, but had no effect: %s",
+                          s->note);
     }
     memcpy(s->note, done, sizeof(done));
     return rc > 0 ? 0 : -1;
@@ -220,8 +223,12 @@ static int journalled_step(struct op_plan *plan, size_t i, struct op_journal *j,
     }
     print_begin(plan, i);
     int rc = run_step(plan, s, summary, err);
-    entry = (struct op_entry){"end", s->node, s->name, result_names[s->result],
-                              rc == 0 ? NULL : err->text, cm_now_mono_ms() - from};
+    entry = (struct op_entry){"end",
+                              s->node,
+                              s->name,
+                              result_names[s->result],
+                              rc == 0 ? NULL : err->text,
+                              cm_now_mono_ms() - from};
     int written = op_journal_write(j, &entry, &journal_err);
     if (rc != 0 && !summary->stopped) {
         op_step_note(s, "%s", "");
@@ -236,8 +243,8 @@ static int journalled_step(struct op_plan *plan, size_t i, struct op_journal *j,
     return rc == 0 ? 0 : cm_err_prefix(err, "%s: %s", s->node, s->name);
 }
 
-/* Takes back, last first, what this run changed since the last safe point. The failure that
- * asked for it stays the error; a failed undo is added to its text. */
+/* Takes back, last first, what this run changed since the last safe point. The failure
+ * that asked for it stays the error; a failed undo is added to its text. */
 static void undo_back(struct op_plan *plan, size_t failed, struct op_journal *j,
                       struct cm_err *err)
 {
@@ -251,8 +258,12 @@ static void undo_back(struct op_plan *plan, size_t failed, struct op_journal *j,
             continue;
         }
         int rc = s->undo(s, &undo_err);
-        struct op_entry entry = {"undo", s->node, s->name, rc == 0 ? "ok" : "failed",
-                                 rc == 0 ? NULL : undo_err.text, -1};
+        struct op_entry entry = {"undo",
+                                 s->node,
+                                 s->name,
+                                 rc == 0 ? "ok" : "failed",
+                                 rc == 0 ? NULL : undo_err.text,
+                                 -1};
         if (op_journal_write(j, &entry, &ignored) != 0) {
             /* the undo itself matters more than its record */
         }
@@ -263,7 +274,8 @@ static void undo_back(struct op_plan *plan, size_t failed, struct op_journal *j,
         if (rc != 0) {
             size_t len = strlen(err->text);
             snprintf(err->text + len, sizeof(err->text) - len,
-                     "; undo of \"%s: %s\" failed: %s", s->node, s->name, undo_err.text);
+                     "; undo of \"%s: %s\" failed: %s", s->node, s->name,
+                     undo_err.text);
             return;
         }
     }

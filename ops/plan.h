@@ -2,8 +2,8 @@
  *
  * Level-triggered: every step's check reads the world, and act is called only when the
  * check says so; after act the check must hold. So a run that was killed anywhere is
- * continued by running again, and a second run changes nothing. The journal only lets the
- * engine say where it was interrupted. */
+ * continued by running again, and a second run changes nothing. The journal only lets
+ * the engine say where it was interrupted. */
 #ifndef OP_PLAN_H
 #define OP_PLAN_H
 
@@ -28,7 +28,8 @@ struct op_step {
     const char *name; /* borrowed; node and name together are unique in a plan */
     /* 1 the world is as wanted, 0 it is not (note says what is missing), -1 unknown. */
     int (*check)(struct op_step *step, struct cm_err *err);
-    /* Dry run, after check gave 0: what act would write, as unified diffs. May be NULL. */
+    /* Dry run, after check gave 0: what act would write, as unified diffs. May be NULL.
+     */
     int (*diff)(struct op_step *step, struct cm_buf *out, struct cm_err *err);
     /* NULL: the check is all, and 0 means failure with the note as reason. */
     int (*act)(struct op_step *step, struct cm_err *err);
@@ -58,7 +59,7 @@ struct op_plan {
 struct op_summary {
     size_t changed;
     size_t ok;
-    bool stopped; /* by the operator: a signal, or "no" to the question */
+    bool stopped;         /* by the operator: a signal, or "no" to the question */
     char resumed_at[160]; /* as in op_journal.interrupted_at */
 };
 
@@ -68,8 +69,8 @@ void op_plan_clear(struct op_plan *plan);
 void op_plan_add(struct op_plan *plan, const struct op_step *step);
 void op_step_note(struct op_step *step, const char *fmt, ...) CM_PRINTF(2, 3);
 
-/* Checks every step, prints what would be done, changes nothing. summary->changed counts
- * the steps that would act. A failed check ends it. */
+/* Checks every step, prints what would be done, changes nothing. summary->changed
+ * counts the steps that would act. A failed check ends it. */
 CM_MUSTUSE int op_plan_show(struct op_plan *plan, struct op_summary *summary,
                             struct cm_err *err);
 /* Runs. On failure err names the step; summary is filled in both cases. */

@@ -35,14 +35,21 @@ static const struct port_owner {
     int port;
     const char *owners; /* processes of ours that may have it already */
 } store_ports[] = {
-    {25, "master smtpd"}, {80, "nginx"},        {143, "dovecot imap-login"},
-    {443, "nginx"},       {465, "master smtpd"}, {587, "master smtpd"},
-    {993, "dovecot imap-login"}, {8443, "nginx"}, {0, NULL},
+    {25, "master smtpd"},
+    {80, "nginx"},
+    {143, "dovecot imap-login"},
+    {443, "nginx"},
+    {465, "master smtpd"},
+    {587, "master smtpd"},
+    {993, "dovecot imap-login"},
+    {8443, "nginx"},
+    {0, NULL},
 };
 
 /* Forwarded before any local process would see them: one that listens would go deaf. */
 static const struct port_owner gateway_ports[] = {
-    {25, ""}, {80, ""}, {143, ""}, {443, ""}, {465, ""}, {587, ""}, {993, ""}, {0, NULL},
+    {25, ""},  {80, ""},  {143, ""}, {443, ""},
+    {465, ""}, {587, ""}, {993, ""}, {0, NULL},
 };
 
 static bool has_owner(const char *owners, const char *name)
@@ -58,8 +65,8 @@ static bool has_owner(const char *owners, const char *name)
 }
 
 /* "listen 0.0.0.0:25 users:(("exim4",pid=12,fd=3))" */
-static int check_listener(const char *line, const struct port_owner *ports, bool loopback,
-                          struct cm_err *err)
+static int check_listener(const char *line, const struct port_owner *ports,
+                          bool loopback, struct cm_err *err)
 {
     char address[128], users[256] = "", name[64] = "an unknown program";
     const char *colon, *quote;
@@ -108,7 +115,8 @@ static void take_line(struct op_probe *p, const char *line)
     p->apt |= strcmp(line, "apt yes") == 0;
 }
 
-int op_probe_read(const char *text, bool store, struct op_probe *p_r, struct cm_err *err)
+int op_probe_read(const char *text, bool store, struct op_probe *p_r,
+                  struct cm_err *err)
 {
     struct op_probe p = {.root = false};
     char *copy = cm_strdup(text), *save = NULL;
@@ -135,18 +143,21 @@ int op_probe_judge(const struct op_probe *p, bool store, int64_t now_s,
     long long skew = (long long)(p->time_s - now_s);
 
     if (!p->root) {
-        return cm_err_set(err, CM_ERR_WORLD, "is not entered as root; use root@ADDRESS");
+        return cm_err_set(err, CM_ERR_WORLD,
+                          "is not entered as root; use root@ADDRESS");
     }
     if (strcmp(p->os, "debian 12") != 0) {
-        return cm_err_set(err, CM_ERR_WORLD, "runs \"%s\"; it must be Debian 12", p->os);
+        return cm_err_set(err, CM_ERR_WORLD, "runs \"%s\"; it must be Debian 12",
+                          p->os);
     }
     if (!p->systemd) {
         return cm_err_set(err, CM_ERR_WORLD, "does not run systemd; it must");
     }
     if (!p->tunnel) {
-        return cm_err_set(err, CM_ERR_WORLD,
-                          "has neither WireGuard in the kernel nor /dev/net/tun; have the "
-                          "provider switch on TUN/TAP, or take another machine");
+        return cm_err_set(
+            err, CM_ERR_WORLD,
+            "has neither WireGuard in the kernel nor /dev/net/tun; have the "
+            "provider switch on TUN/TAP, or take another machine");
     }
     if (!p->apt) {
         return cm_err_set(err, CM_ERR_WORLD,

@@ -1,5 +1,5 @@
-/* preflight: what a node says about itself, and whether that will do. Pure; the tests feed
- * it nodes with each defect. */
+/* preflight: what a node says about itself, and whether that will do. Pure; the tests
+ * feed it nodes with each defect. */
 #ifndef OP_PREFLIGHT_H
 #define OP_PREFLIGHT_H
 

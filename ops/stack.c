@@ -42,8 +42,8 @@ const struct op_unit op_store_units[] = {
     {DOVECOT, "ulimit -n $(ulimit -H -n); doveconf -n >/dev/null", false},
     {OPENDKIM, "opendkim -n -x /etc/opendkim.conf", false},
     {POSTFIX,
-     "postfix check && said=$( { postconf -n; postconf -M; } 2>&1 >/dev/null);"
-     " test -z \"$said\" || { echo \"$said\" >&2; false; }",
+     "said=$( { postconf -n; postconf -M; } 2>&1 >/dev/null | sort -u);"
+     " if test -n \"$said\"; then echo \"$said\" >&2; false; else postfix check; fi",
      false},
     {NGINX, "nginx -t -q", true},
     {NULL, NULL, false},
@@ -209,15 +209,12 @@ static void common_vars(struct vars *vars, const struct cm_conf *conf,
 /* Logins that wait for the database at a time. */
 #define AUTH_WORKERS 100
 
-/* Dovecot counts the connections its processes could open to each other and warns when
- * a client_limit is below: imap and the login processes to anvil, auth and stats. A
- * session costs at most two; the rest is for the services with a fixed number of
- * processes. */
+/* Each imap process holds a connection to anvil and to stats, whose limit comes from
+ * here; a full one stops every login. The rest is for the services with few processes.
+ */
 static int64_t dovecot_clients(const struct cm_conf *conf)
 {
-    int64_t clients = 2 * conf->max_imap_connections + 1000;
-
-    return clients < 20000 ? 20000 : clients;
+    return conf->max_imap_connections / 2 * 3 + 1000;
 }
 
 static void dovecot_vars(struct vars *vars, const struct cm_conf *conf)

@@ -27,6 +27,11 @@ struct op_file {
     const char *unit; /* the unit that reads it, as in op_unit.name; NULL for none */
 };
 
+/* Files below /etc/systemd/system ask for a "systemctl daemon-reload" before anything
+ * is started. Missing directories are made 0755 root. Not here, but needed before the
+ * validate commands can succeed: chatmail.ini, the certificate and its key, and
+ * /etc/dkimkeys/opendkim.private (0600 opendkim). On an IP-only relay OpenDKIM gets no
+ * files and Postfix does not ask it. */
 struct op_files {
     struct op_file *items;
     size_t count;
@@ -35,10 +40,9 @@ struct op_files {
 /* A unit that `chatops run` keeps running, in start order. A unit is restarted when the
  * hash over its files differs from the one it was last started with. */
 struct op_unit {
-    const char *name; /* "dovecot.service" */
-    const char
-        *validate; /* shell command that must succeed before a restart; or NULL */
-    bool reload;   /* reload is enough */
+    const char *name;     /* "dovecot.service" */
+    const char *validate; /* shell command, must succeed before a restart; or NULL */
+    bool reload;          /* reload is enough */
 };
 
 extern const struct op_unit op_store_units[];   /* ended by name == NULL */

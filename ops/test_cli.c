@@ -34,17 +34,20 @@ static void test_accepted(void **state)
     unsetenv("CHATMAIL_INI");
     assert_int_equal(parse("chatops", &cli, &verb, &err), 0);
     assert_null(verb);
-    assert_int_equal(parse("chatops init chat.example.org --force", &cli, &verb, &err), 0);
+    assert_int_equal(parse("chatops init chat.example.org --force", &cli, &verb, &err),
+                     0);
     assert_string_equal(verb->name, "init");
     assert_string_equal(cli.args[0], "chat.example.org");
     assert_true(cli.force);
     assert_string_equal(cli.config, "chatmail.ini");
-    assert_int_equal(parse("chatops --config /x run -v --dry-run", &cli, &verb, &err), 0);
+    assert_int_equal(parse("chatops --config /x run -v --dry-run", &cli, &verb, &err),
+                     0);
     assert_string_equal(verb->name, "run");
     assert_string_equal(cli.config, "/x");
     assert_true(cli.dry_run && cli.verbose && !cli.yes);
     assert_int_equal(
-        parse("chatops gateway add edge1 --ssh=root@h --number 3", &cli, &verb, &err), 0);
+        parse("chatops gateway add edge1 --ssh=root@h --number 3", &cli, &verb, &err),
+        0);
     assert_string_equal(verb->name, "gateway add");
     assert_string_equal(cli.ssh, "root@h");
     assert_string_equal(cli.number, "3");

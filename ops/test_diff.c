@@ -50,7 +50,8 @@ static void test_two_hunks(void **state)
 static void test_emptied(void **state)
 {
     (void)state;
-    expect("a\n", "", "--- /etc/x (on the node)\n+++ /etc/x (new)\n@@ -1,1 +0,0 @@\n-a\n");
+    expect("a\n", "",
+           "--- /etc/x (on the node)\n+++ /etc/x (new)\n@@ -1,1 +0,0 @@\n-a\n");
 }
 
 int main(void)

@@ -1,9 +1,9 @@
 /* Units on a node: validated, started or restarted when what they read has changed,
  * enabled at boot.
  *
- * The stamp OP_APPLIED_DIR/UNIT says with what a unit was last started: "FILES PROGRAM".
- * It is written after the restart, so a run killed between the two restarts once more
- * instead of leaving an old process behind. */
+ * The stamp OP_APPLIED_DIR/UNIT says with what a unit was last started: "FILES
+ * PROGRAM". It is written after the restart, so a run killed between the two restarts
+ * once more instead of leaving an old process behind. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +21,8 @@ static bool has_prefix(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Our daemons are new when the package is. Sockets and tunnels outlive it, for they hold
- * what clients hold on to: only a new unit file concerns them. */
+/* Our daemons are new when the package is. Sockets and tunnels outlive it, for they
+ * hold what clients hold on to: only a new unit file concerns them. */
 static bool is_our_daemon(const char *unit)
 {
     return has_prefix(unit, "chatmail-") && !has_prefix(unit, "chatmail-tunnel@") &&
@@ -68,7 +68,8 @@ static const char state_script[] =
 static int read_state(struct op_node *node, const struct op_unit *unit,
                       struct unit_state *s_r, struct cm_err *err)
 {
-    struct op_cmd cmd = {.script = state_script, .args = {unit->name}, .repeatable = true};
+    struct op_cmd cmd = {
+        .script = state_script, .args = {unit->name}, .repeatable = true};
     struct unit_state s = {.stamp_files = ""};
     char deleted[16] = "", *said;
 
@@ -124,25 +125,30 @@ static int check_unit(struct op_step *step, struct cm_err *err)
     return why == NULL;
 }
 
-static int validate(struct op_node *node, const struct op_unit *unit, struct cm_err *err)
+static int validate(struct op_node *node, const struct op_unit *unit,
+                    struct cm_err *err)
 {
     struct op_cmd cmd = {.script = unit->validate};
 
     if (unit->validate == NULL || op_host_run(&node->host, &cmd, NULL, err) == 0) {
         return 0;
     }
-    return cm_err_prefix(err, "its new configuration is not valid, so it was left as it is");
+    return cm_err_prefix(err,
+                         "its new configuration is not valid, so it was left as it is");
 }
 
 /* $1 unit, $2 start | restart | reload | keep. A socket cannot be restarted under its
- * service, so the service makes way; the next step or the first client starts it again. */
+ * service, so the service makes way; the next step or the first client starts it again.
+ */
 static const char apply_script[] =
-    "set -e; systemctl daemon-reload\n"
+    "set -e\n"
     "case $1 in *.socket) [ \"$2\" != restart ] ||"
-    " for s in $(systemctl show -P Triggers \"$1\"); do systemctl stop \"$s\"; done;; esac\n"
+    " for s in $(systemctl show -P Triggers \"$1\"); do systemctl stop \"$s\"; done;; "
+    "esac\n"
     "systemctl reset-failed \"$1\" 2>/dev/null || true\n"
     "[ \"$2\" = keep ] || systemctl \"$2\" \"$1\" || {\n"
-    "  echo \"$2 failed: $(journalctl -q -n 1 -o cat -u \"$1\" 2>/dev/null)\" >&2; exit 1; }\n"
+    "  echo \"$2 failed: $(journalctl -q -n 1 -o cat -u \"$1\" 2>/dev/null)\" >&2; "
+    "exit 1; }\n"
     "[ \"$(systemctl show -P UnitFileState \"$1\")\" != disabled ] ||"
     " systemctl -q enable \"$1\"\n"
     "mkdir -p " OP_APPLIED_DIR "; cd " OP_APPLIED_DIR "\n"
@@ -166,9 +172,12 @@ static int apply_unit(struct op_step *step, struct cm_err *err)
 {
     struct op_node *node = step->ctx;
     const struct op_unit *unit = step->arg;
+    /* before the state is read: what systemd knows of drop-ins is part of it */
+    struct op_cmd reload = {.script = "systemctl daemon-reload", .repeatable = true};
     struct unit_state s;
 
-    if (read_state(node, unit, &s, err) != 0 || validate(node, unit, err) != 0) {
+    if (op_host_run(&node->host, &reload, NULL, err) != 0 ||
+        read_state(node, unit, &s, err) != 0 || validate(node, unit, err) != 0) {
         return -1;
     }
     const char *verb = verb_for(unit, &s);
@@ -213,14 +222,15 @@ static int check_schema(struct op_step *step, struct cm_err *err)
     struct op_node *node = step->ctx;
     char *said;
 
-    if (op_host_ask(&node->host,
-                    "have=$(runuser -u postgres -- psql -XAtqd chatmail -c "
-                    "'select name from schema_version' 2>/dev/null)\n"
-                    "for f in /usr/share/portico/schema/*.sql; do [ -e \"$f\" ] || continue;"
-                    " n=${f##*/}; n=${n%.sql}\n"
-                    "printf '%s\\n' \"$have\" | sed 's/\\.sql$//' | grep -qxF \"$n\" ||"
-                    " echo \"$n\"; done",
-                    &said, err) != 0) {
+    if (op_host_ask(
+            &node->host,
+            "have=$(runuser -u postgres -- psql -XAtqd chatmail -c "
+            "'select name from schema_version' 2>/dev/null)\n"
+            "for f in /usr/share/portico/schema/*.sql; do [ -e \"$f\" ] || continue;"
+            " n=${f##*/}; n=${n%.sql}\n"
+            "printf '%s\\n' \"$have\" | sed 's/\\.sql$//' | grep -qxF \"$n\" ||"
+            " echo \"$n\"; done",
+            &said, err) != 0) {
         return -1;
     }
     int rc = said[0] == '\0';

@@ -300,7 +300,7 @@ static int ip_batch(const char *text, int v6, unsigned scope, char **batch_r,
                     struct cm_err *err)
 {
     const char *family = v6 ? "-6" : "-4";
-    const char *const addr[] = {"ip", "-N", "-j", "addr", "show", NULL};
+    const char *const addr[] = {"ip", "-j", "addr", "show", NULL};
     const char *const rule[] = {"ip", "-N", family, "-j", "rule", "show", NULL};
     const char *const route[] = {"ip",   "-N",    family, "-j", "route",
                                  "show", "table", "all",  NULL};

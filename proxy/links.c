@@ -344,7 +344,7 @@ static void have_rule(const json_t *json, struct items *have)
     const char *proto = text_of(json, "ipproto", NULL);
     struct rule r = {int_of(json, "priority", 0),
                      text_of(json, "src", "all"),
-                     proto != NULL && strcmp(proto, "6") == 0 ? "tcp" : proto,
+                     proto != NULL && strcmp(proto, "ipproto-6") == 0 ? "tcp" : proto,
                      int_of(json, "dport", 0),
                      strtoul(text_of(json, "fwmark", "0"), NULL, 0),
                      int_of(json, "suppress_prefixlen", -1),
@@ -362,7 +362,8 @@ static void have_route(const json_t *json, struct items *have)
     if (table_scope(table) == 0) {
         return;
     }
-    bool unreachable = strcmp(text_of(json, "type", ""), "unreachable") == 0;
+    const char *type = text_of(json, "type", "");
+    bool unreachable = strcmp(type, "unreachable") == 0 || strcmp(type, "7") == 0;
     const char *dst = text_of(json, "dst", "");
     struct route r = {table, int_of(json, "metric", 0), unreachable,
                       text_of(json, "dev", ""), text_of(json, "prefsrc", "")};

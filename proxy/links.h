@@ -12,7 +12,7 @@
 
 #include "common/err.h"
 
-/* JSON texts of "ip -N -j addr" (both families in one), and of one family "ip -N -j
+/* JSON texts of "ip -j addr" (both families in one), and of one family "ip -N -j
  * rule" and "ip -j route show table all". */
 struct px_links_have {
     const char *addr;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -29,10 +31,14 @@ static void sh(const char *const *argv)
 static int own_namespace(void **unused)
 {
     (void)unused;
-    if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0) {
+    /* The mounts too: the control sockets of wireguard-go are files. */
+    if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
         fprintf(stderr, "needs root and network namespaces\n");
         exit(77);
     }
+    mkdir("/run/wireguard", 0700);
+    assert_int_equal(mount("tmpfs", "/run/wireguard", "tmpfs", 0, NULL), 0);
     SH("ip", "link", "set", "lo", "up");
     return 0;
 }

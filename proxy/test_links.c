@@ -28,7 +28,8 @@ static const char rules_good[] =
     "[{\"priority\":0,\"src\":\"all\",\"table\":\"255\"},"
     "{\"priority\":1001,\"src\":\"10.77.1.2\",\"table\":\"101\"},"
     "{\"priority\":1002,\"src\":\"10.77.2.2\",\"table\":\"102\"},"
-    "{\"priority\":2000,\"src\":\"all\",\"ipproto\":\"6\",\"dport\":25,\"table\":"
+    "{\"priority\":2000,\"src\":\"all\",\"ipproto\":\"ipproto-6\",\"dport\":25,"
+    "\"table\":"
     "\"200\"},"
     "{\"priority\":32766,\"src\":\"all\",\"table\":\"254\"}]";
 static const char routes_good[] =
@@ -37,7 +38,7 @@ static const char routes_good[] =
     "{\"dst\":\"default\",\"dev\":\"wg2\",\"table\":\"102\",\"prefsrc\":\"10.77.2.2\"},"
     "{\"dst\":\"default\",\"dev\":\"wg1\",\"table\":\"200\",\"prefsrc\":\"10.77.1.2\","
     "\"metric\":10},"
-    "{\"type\":\"unreachable\",\"dst\":\"default\",\"table\":\"200\",\"metric\":32000},"
+    "{\"type\":\"7\",\"dst\":\"default\",\"table\":\"200\",\"metric\":32000},"
     "{\"dst\":\"default\",\"gateway\":\"10.9.0.1\",\"dev\":\"eth0\"}]";
 
 static void expect(const char *want, const char *addr, const char *rule,

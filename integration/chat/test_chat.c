@@ -14,6 +14,7 @@
 #include "chat.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/run.h"
 #include "rpc.h"
 
 /* --- the server side --- */
@@ -283,6 +284,9 @@ static void the_real_server_answers(void **state)
     assert_int_equal(chat_maybe_network(client, &err), 0);
     chat_close(&client);
     free(accounts);
+    const char *argv[] = {"rm", "-rf", dir, NULL};
+    struct cm_run rm = {.argv = argv};
+    assert_int_equal(cm_run_ok(&rm, NULL, &err), 0);
 }
 
 int main(int argc, char **argv)

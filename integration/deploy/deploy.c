@@ -5,11 +5,8 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/file.h"
 #include "common/mem.h"
 #include "scene/scene.h"
-
-#define DEB_MAX (256u * 1024 * 1024)
 
 /* Puts "ssh = ..." and the like below [store], which it adds when there is none; a
  * repeat leaves one such line. $1 is the line's key, $2 its value. */
@@ -42,24 +39,15 @@ struct work {
     const struct relay *relay; /* NULL in steps that concern none */
 };
 
+/* The lab's mirror has our own packages beside Debian's. */
 static int step_chatops(struct work *work, struct cm_err *err)
 {
-    char *deb = NULL;
-    size_t len = 0;
-    int rc = cm_file_read(work->options->chatops_deb, DEB_MAX, &deb, &len, err);
-    if (rc <= 0) {
-        return rc < 0 ? -1
-                      : cm_err_set(err, CM_ERR_WORLD, "%s is not there; build packages",
-                                   work->options->chatops_deb);
-    }
-    rc = scene_show(&work->scene, "operator", 300, deb, len,
-                    "cat > /root/portico-chatops.deb && apt-get -qq update && "
-                    "DEBIAN_FRONTEND=noninteractive apt-get -qq install "
-                    "--no-install-recommends /root/portico-chatops.deb >/dev/null && "
-                    "chatops --version",
-                    err);
-    free(deb);
-    return rc;
+    return scene_show(
+        &work->scene, "operator", 300,
+        "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq "
+        "install --no-install-recommends portico-chatops >/dev/null && "
+        "chatops --version",
+        err);
 }
 
 static int step_ini(struct work *work, struct cm_err *err)
@@ -74,7 +62,7 @@ static int step_ini(struct work *work, struct cm_err *err)
 static int step_run(struct work *work, struct cm_err *err)
 {
     char *command = cm_asprintf("cd %s && chatops run --yes", work->relay->dir);
-    int rc = scene_show(&work->scene, "operator", 900, NULL, 0, command, err);
+    int rc = scene_show(&work->scene, "operator", 900, command, err);
     free(command);
     return rc;
 }

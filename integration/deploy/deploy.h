@@ -11,7 +11,6 @@
 #define DEPLOY_SNAPSHOT "deployed"
 
 struct deploy_options {
-    const char *chatops_deb; /* the portico-chatops package on this machine */
     bool no_snapshot;
 };
 

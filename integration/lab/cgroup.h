@@ -1,6 +1,6 @@
-/* cgroup: each node gets a control group of its own in every hierarchy that systemd uses,
- * else units of the same name in two nodes would share one (feasibility 8). The groups are
- * also the proof that a process is ours when leftovers are killed.
+/* cgroup: each node gets a control group of its own in every hierarchy that systemd
+ * uses, else units of the same name in two nodes would share one (feasibility 8). The
+ * groups are also the proof that a process is ours when leftovers are killed.
  *
  * Works with the unified hierarchy and with the hybrid one. */
 #ifndef LAB_CGROUP_H

@@ -1,13 +1,10 @@
 #include "image.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/file.h"
@@ -19,7 +16,7 @@
 #define BUILD_TIMEOUT_MS (15 * 60 * 1000)
 
 /* Raise it when the recipe below changes: old images are then left alone. */
-#define RECIPE "recipe 1"
+#define RECIPE "recipe 2"
 
 static const char packages[] =
     "systemd,systemd-sysv,dbus,iproute2,openssh-server,ca-certificates,procps,less,"
@@ -51,8 +48,9 @@ static const struct {
 
 /* Timers and consoles that only make noise here. */
 static const char *const masked[] = {
-    "apt-daily.timer",      "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
-    "console-getty.service", "fstrim.timer",            "e2scrub_all.timer",
+    "apt-daily.timer",      "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer", "console-getty.service",
+    "fstrim.timer",         "e2scrub_all.timer",
 };
 
 static const char *const emptied[] = {
@@ -114,7 +112,8 @@ static int write_files(const char *root, struct cm_err *err)
     return rc;
 }
 
-/* The operator's key is made with the image's ssh-keygen: this machine may have none. */
+/* The operator's key is made with the image's ssh-keygen: this machine may have none.
+ */
 static int make_keys(const char *tmp, const char *root, struct cm_err *err)
 {
     char *keys = cm_asprintf("%s/keys", tmp);
@@ -135,11 +134,19 @@ static int make_keys(const char *tmp, const char *root, struct cm_err *err)
 static int bootstrap(const char *tmp, const struct cm_buf *sources, struct cm_err *err)
 {
     char *root = cm_asprintf("%s/root", tmp);
+    char *ssh = cm_asprintf("%s/etc/ssh", root);
+    char *lists = cm_asprintf("%s/etc/apt/sources.list.d", root);
     char *list = cm_asprintf("%s/sources.list", tmp);
     char *include = cm_asprintf("--include=%s", packages);
-    const char *argv[] = {"mmdebstrap", "--quiet",      "--variant=minbase",
-                          "--format=directory", include, IMAGE_CODENAME,
-                          root,         list,           NULL};
+    const char *argv[] = {"mmdebstrap",
+                          "--quiet",
+                          "--variant=minbase",
+                          "--format=directory",
+                          include,
+                          IMAGE_CODENAME,
+                          root,
+                          list,
+                          NULL};
     int rc = cm_file_replace(list, sources->data, sources->len, 0644, err);
     if (rc == 0)
         rc = tool_argv(err, argv, BUILD_TIMEOUT_MS, NULL);
@@ -148,10 +155,13 @@ static int bootstrap(const char *tmp, const struct cm_buf *sources, struct cm_er
     if (rc == 0)
         rc = make_keys(tmp, root, err);
     if (rc == 0)
-        rc = tool(err, "find", cm_asprintf("%s/etc/ssh", root), "-name", "ssh_host_*",
-                  "-delete", NULL);
+        rc = tool(err, "find", ssh, "-name", "ssh_host_*", "-delete", NULL);
+    if (rc == 0)
+        rc = tool(err, "find", lists, "-type", "f", "-delete", NULL);
     free(include);
     free(list);
+    free(lists);
+    free(ssh);
     free(root);
     return rc;
 }
@@ -176,6 +186,18 @@ static int build(struct lab *lab, const struct cm_buf *sources, const char *fina
     return rc;
 }
 
+int image_name(struct lab *lab, struct cm_err *err)
+{
+    struct cm_buf sources;
+    int rc = *lab->image ? 0 : host_sources(&sources, err);
+    if (*lab->image)
+        return 0;
+    if (rc == 0)
+        recipe_hash(&sources, lab->image);
+    cm_buf_clear(&sources);
+    return rc;
+}
+
 int image_ready(struct lab *lab, struct cm_err *err)
 {
     struct cm_buf sources;
@@ -190,155 +212,5 @@ int image_ready(struct lab *lab, struct cm_err *err)
         rc = build(lab, &sources, final, err);
     free(final);
     cm_buf_clear(&sources);
-    return rc;
-}
-
-char *image_role_path(struct lab *lab, const char *image,
-                      const struct topology_node *node)
-{
-    char hex[65];
-    state_hash(node->packages, strlen(node->packages), hex);
-    return state_path(lab, "image/%s/role-%s-%.8s", image, node->name, hex);
-}
-
-/* Blank-separated words appended to argv; the words live in *copy_r, which the caller
- * frees after use. */
-static void add_words(const char **argv, size_t n, size_t max, const char *text,
-                      char **copy_r)
-{
-    char *p = *copy_r = cm_strdup(text);
-    while (*p && n < max - 1) {
-        argv[n++] = p;
-        p += strcspn(p, " ");
-        if (*p)
-            *p++ = 0;
-    }
-    argv[n] = NULL;
-}
-
-static int mount_role(struct lab *lab, const char *tmp, const char *root,
-                      struct cm_err *err)
-{
-    char *options = cm_asprintf("lowerdir=%s/image/%s/root,upperdir=%s/upper,"
-                                "workdir=%s/work",
-                                lab->dir, lab->image, tmp, tmp);
-    char *mirror = state_path(lab, "mirror");
-    char *there = cm_asprintf("%s/srv/mirror", root);
-    char *dev = cm_asprintf("%s/dev", root);
-    char *proc = cm_asprintf("%s/proc", root);
-    int rc = 0;
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
-        mount("overlay", root, "overlay", 0, options) < 0 ||
-        (mkdir(there, 0755) < 0 && errno != EEXIST) ||
-        mount(mirror, there, NULL, MS_BIND, NULL) < 0 ||
-        mount("/dev", dev, NULL, MS_BIND, NULL) < 0 ||
-        mount("proc", proc, "proc", 0, NULL) < 0)
-        rc = cm_err_set(err, CM_ERR_WORLD, "mounts for %s: %s", root, strerror(errno));
-    free(proc);
-    free(dev);
-    free(there);
-    free(mirror);
-    free(options);
-    return rc;
-}
-
-/* In a child with mounts of its own: apt in the chroot, daemons not started. */
-static int install_role(struct lab *lab, const struct topology_node *node,
-                        const char *tmp, struct cm_err *err)
-{
-    static const char policy[] = "#!/bin/sh\nexit 101\n";
-    char *root = cm_asprintf("%s/root", tmp);
-    char *policy_path = cm_asprintf("%s/usr/sbin/policy-rc.d", root);
-    char *lists = cm_asprintf("%s/var/lib/apt/lists", root);
-    char *copy = NULL;
-    const char *update[] = {"chroot", root, "apt-get", "-qq", "update", NULL};
-    const char *clean[] = {"chroot", root, "apt-get", "clean", NULL};
-    const char *install[32] = {"chroot",  root, "env", "DEBIAN_FRONTEND=noninteractive",
-                               "apt-get", "-y", "-qq", "install"};
-    add_words(install, 8, 32, node->packages, &copy);
-    int rc = mount_role(lab, tmp, root, err);
-    if (rc == 0)
-        rc = cm_file_replace(policy_path, policy, strlen(policy), 0755, err);
-    if (rc == 0)
-        rc = tool_argv(err, update, 0, NULL);
-    if (rc == 0)
-        rc = tool_argv(err, install, BUILD_TIMEOUT_MS, NULL);
-    if (rc == 0)
-        rc = tool_argv(err, clean, 0, NULL);
-    if (rc == 0)
-        rc = tool(err, "rm", "-rf", policy_path, lists, NULL);
-    return rc;
-}
-
-/* Runs install_role() in a child; the error text comes back through a pipe. */
-static int install_in_child(struct lab *lab, const struct topology_node *node,
-                            const char *tmp, struct cm_err *err)
-{
-    int ends[2];
-    if (pipe(ends) < 0)
-        return cm_err_set(err, CM_ERR_WORLD, "pipe: %s", strerror(errno));
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct cm_err mine;
-        int rc = install_role(lab, node, tmp, &mine);
-        ssize_t told = rc < 0 ? write(ends[1], mine.text, strlen(mine.text)) : 0;
-        _exit(rc < 0 || told < 0);
-    }
-    close(ends[1]);
-    char text[1024];
-    ssize_t n = pid < 0 ? 0 : read(ends[0], text, sizeof text - 1);
-    close(ends[0]);
-    int status = 1;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (status == 0)
-        return 0;
-    text[n > 0 ? n : 0] = 0;
-    return cm_err_set(err, CM_ERR_WORLD, "installing %s: %s", node->packages, text);
-}
-
-static int build_role(struct lab *lab, const struct topology_node *node,
-                      const char *final, struct cm_err *err)
-{
-    char *tmp = cm_asprintf("%s.tmp", final);
-    char *upper = cm_asprintf("%s/upper", tmp);
-    char *work = cm_asprintf("%s/work", tmp);
-    char *root = cm_asprintf("%s/root", tmp);
-    char *what = cm_asprintf("role %s", node->name);
-    int64_t began = state_begin(lab, what);
-    int rc = tool(err, "rm", "-rf", "--one-file-system", tmp, NULL);
-    if (rc == 0 && (cm_file_mkdirs(upper, 0755, err) < 0 ||
-                    cm_file_mkdirs(work, 0755, err) < 0 ||
-                    cm_file_mkdirs(root, 0755, err) < 0))
-        rc = -1;
-    if (rc == 0)
-        rc = install_in_child(lab, node, tmp, err);
-    if (rc == 0 && rename(upper, final) < 0)
-        rc = cm_err_set(err, CM_ERR_WORLD, "rename %s: %s", upper, strerror(errno));
-    if (rc == 0)
-        rc = tool(err, "rm", "-rf", "--one-file-system", tmp, NULL);
-    if (rc == 0)
-        state_end(lab, what, began);
-    else
-        cm_err_prefix(err, "%s", what);
-    free(what);
-    free(root);
-    free(work);
-    free(upper);
-    free(tmp);
-    return rc;
-}
-
-int image_roles_ready(struct lab *lab, struct cm_err *err)
-{
-    int rc = 0;
-    for (const struct topology_node *n = topology_nodes; rc == 0 && n->name; n++) {
-        if (!n->packages)
-            continue;
-        char *final = image_role_path(lab, lab->image, n);
-        if (access(final, F_OK) < 0)
-            rc = build_role(lab, n, final, err);
-        free(final);
-    }
     return rc;
 }

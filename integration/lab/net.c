@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,8 +47,10 @@ static const char cut_table[] =
     "    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n"
     "    ether type { ip, ip6 } drop\n"
     "  }\n"
-    "  chain from { type filter hook prerouting priority -300; iifname @cut jump silence; }\n"
-    "  chain to { type filter hook postrouting priority 300; oifname @cut jump silence; }\n"
+    "  chain from { type filter hook prerouting priority -300; iifname @cut jump "
+    "silence; }\n"
+    "  chain to { type filter hook postrouting priority 300; oifname @cut jump "
+    "silence; }\n"
     "}\n";
 
 static char *ns_name(const struct lab *lab, const char *name)

@@ -13,15 +13,16 @@
 CM_MUSTUSE int net_inet_up(struct lab *lab, struct cm_err *err);
 
 /* A fresh namespace for a node, with its cables, addresses and routes. What was there
- * before is removed: a namespace that outlives a boot keeps rules, routes and sockets. */
+ * before is removed: a namespace that outlives a boot keeps rules, routes and sockets.
+ */
 CM_MUSTUSE int net_node_up(struct lab *lab, const struct topology_node *node,
                            struct cm_err *err);
 void net_node_down(struct lab *lab, const struct topology_node *node);
 /* Pulls the cables only: nothing that the node still says is heard. */
 void net_node_unplug(struct lab *lab, const struct topology_node *node);
 
-/* IP stops in both directions while ARP and neighbour discovery go on, so that peers see
- * silence and not "no route". */
+/* IP stops in both directions while ARP and neighbour discovery go on, so that peers
+ * see silence and not "no route". */
 CM_MUSTUSE int net_cut(struct lab *lab, const struct topology_node *node, bool cut,
                        struct cm_err *err);
 bool net_is_cut(struct lab *lab, const struct topology_node *node);

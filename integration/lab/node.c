@@ -50,7 +50,8 @@ static void detach(struct lab *lab, const struct topology_node *node, int *lock_
     if (*lock_fd != 3 && dup2(*lock_fd, 3) < 0)
         _exit(1);
     *lock_fd = 3;
-    if (fcntl(3, F_SETFD, FD_CLOEXEC) < 0 || close_range(4, ~0u, 0) < 0 || chdir("/") < 0)
+    if (fcntl(3, F_SETFD, FD_CLOEXEC) < 0 || close_range(4, ~0u, 0) < 0 ||
+        chdir("/") < 0)
         _exit(1);
 }
 
@@ -163,7 +164,8 @@ static void name_failed_units(struct lab *lab, const struct topology_node *node)
     if (lab_exec(lab, node->name, argv, NULL, 0, &res, &ignored) == 0)
         for (char *p = res.out.data; *p;) {
             size_t line = strcspn(p, "\n");
-            state_say(lab, "%s: failed unit %.*s", node->name, (int)strcspn(p, " \n"), p);
+            state_say(lab, "%s: failed unit %.*s", node->name, (int)strcspn(p, " \n"),
+                      p);
             p += line + (p[line] == '\n');
         }
     cm_run_result_clear(&res);
@@ -251,8 +253,8 @@ int node_lower(struct lab *lab, const struct topology_node *node, char **lower_r
     return 0;
 }
 
-/* Below an upper directory, with the parents' modes as the base image has them: the upper
- * one's mode is the one that counts. */
+/* Below an upper directory, with the parents' modes as the base image has them: the
+ * upper one's mode is the one that counts. */
 static int seed(const char *upper, const char *path, const char *text, mode_t mode,
                 struct cm_err *err)
 {
@@ -311,12 +313,13 @@ static int seed_node(struct lab *lab, const struct topology_node *node,
 {
     if (seed_identity(upper, node, err) < 0)
         return -1;
-    if (node->trusts_operator &&
-        seed_key(lab, upper, "operator.pub", "root/.ssh/authorized_keys", 0600, err) < 0)
+    if (node->trusts_operator && seed_key(lab, upper, "operator.pub",
+                                          "root/.ssh/authorized_keys", 0600, err) < 0)
         return -1;
     if (strcmp(node->name, "operator") == 0 &&
         (seed_key(lab, upper, "operator", "root/.ssh/id_ed25519", 0600, err) < 0 ||
-         seed_key(lab, upper, "operator.pub", "root/.ssh/id_ed25519.pub", 0644, err) < 0))
+         seed_key(lab, upper, "operator.pub", "root/.ssh/id_ed25519.pub", 0644, err) <
+             0))
         return -1;
     if (strcmp(node->name, "dns") == 0)
         return dns_seed(upper, err);

@@ -1,9 +1,10 @@
 /* node: one Debian machine: its disk, its supervising process, its boot and its end.
  *
- * The disk of a node is DIR/nodes/NAME/upper over the layers of the snapshot it stands on,
- * over what the lab itself installed for the role, over the base image. A supervising
- * process per node holds systemd-nspawn, boots it again after a reboot, and removes the
- * namespace when it ends. While it lives it holds a lock on DIR/nodes/NAME/pid. */
+ * The disk of a node is DIR/nodes/NAME/upper over the layers of the snapshot it stands
+ * on, over what the lab itself installed for the role, over the base image. A
+ * supervising process per node holds systemd-nspawn, boots it again after a reboot, and
+ * removes the namespace when it ends. While it lives it holds a lock on
+ * DIR/nodes/NAME/pid. */
 #ifndef LAB_NODE_H
 #define LAB_NODE_H
 
@@ -18,7 +19,7 @@
 
 struct node_pids {
     pid_t supervisor;
-    pid_t init; /* 0: not there yet */
+    pid_t init;        /* 0: not there yet */
     int64_t booted_ms; /* monotonic */
 };
 

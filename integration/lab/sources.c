@@ -92,8 +92,8 @@ static void stanza_line(struct stanza *s, const char *line, const char *end)
         const char *key;
         char **where;
     } fields[] = {
-        {"Types", &s->types},           {"URIs", &s->uris},
-        {"Suites", &s->suites},         {"Components", &s->components},
+        {"Types", &s->types},         {"URIs", &s->uris},
+        {"Suites", &s->suites},       {"Components", &s->components},
         {"Signed-By", &s->signed_by},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)

@@ -1,8 +1,8 @@
 /* sources: Debian's own entries among this machine's apt sources.
  *
- * Understands both formats, deb822 (*.sources) and one-line (*.list). An entry counts as
- * Debian's when its suite is CODENAME, CODENAME-updates or CODENAME-security, it has the
- * component main, and its key, if it names one, is Debian's archive key. */
+ * Understands both formats, deb822 (*.sources) and one-line (*.list). An entry counts
+ * as Debian's when its suite is CODENAME, CODENAME-updates or CODENAME-security, it has
+ * the component main, and its key, if it names one, is Debian's archive key. */
 #ifndef LAB_SOURCES_H
 #define LAB_SOURCES_H
 

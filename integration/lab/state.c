@@ -44,7 +44,8 @@ static char *default_packages(void)
     return cm_asprintf("%.*s/packages", (int)(slash ? slash - self : 0), self);
 }
 
-/* Two labs with different directories do not meet: their namespaces have other names. */
+/* Two labs with different directories do not meet: their namespaces have other names.
+ */
 static char *tag_of(const char *dir)
 {
     if (strcmp(dir, DEFAULT_DIR) == 0)
@@ -62,8 +63,8 @@ int lab_open(const char *dir, const char *packages, struct lab **lab_r,
     if (!dir || !*dir)
         dir = DEFAULT_DIR;
     if (dir[0] != '/')
-        return cm_err_set(err, CM_ERR_REFUSE, "%s: the lab's directory must be absolute",
-                          dir);
+        return cm_err_set(err, CM_ERR_REFUSE,
+                          "%s: the lab's directory must be absolute", dir);
     if (geteuid() != 0)
         return cm_err_set(err, CM_ERR_WORLD, "the lab needs root: run it with sudo");
     if (!packages || !*packages)

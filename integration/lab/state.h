@@ -28,7 +28,8 @@ struct state_stack {
     char *layers; /* ids, oldest first, separated by blanks; "" when bare */
 };
 
-/* Takes the lab's lock; says so on stderr and waits when another command holds it. Nests. */
+/* Takes the lab's lock; says so on stderr and waits when another command holds it.
+ * Nests. */
 CM_MUSTUSE int state_lock(struct lab *lab, struct cm_err *err);
 void state_unlock(struct lab *lab);
 
@@ -38,15 +39,15 @@ CM_MUSTUSE int state_read(struct lab *lab, struct state_stack *stack_r,
 CM_MUSTUSE int state_write(struct lab *lab, const struct state_stack *stack,
                            struct cm_err *err);
 void state_stack_clear(struct state_stack *stack);
-/* "key value" lines, as DIR/up and the snapshots' files have them. Caller frees; NULL when
- * there is no such key. */
+/* "key value" lines, as DIR/up and the snapshots' files have them. Caller frees; NULL
+ * when there is no such key. */
 char *state_field(const char *text, const char *key);
 
 /* "DIR/..." with the format's rest. Caller frees. */
 char *state_path(const struct lab *lab, const char *fmt, ...) CM_PRINTF(2, 3);
 
-/* Progress: state_begin() starts the clock (and shows `what` on a terminal); state_end()
- * prints "what  12.3 s" when it took more than a second. */
+/* Progress: state_begin() starts the clock (and shows `what` on a terminal);
+ * state_end() prints "what  12.3 s" when it took more than a second. */
 int64_t state_begin(struct lab *lab, const char *what);
 void state_end(struct lab *lab, const char *what, int64_t started_ms);
 /* A plain line on stderr unless quiet. */
@@ -56,11 +57,11 @@ void state_say(struct lab *lab, const char *fmt, ...) CM_PRINTF(2, 3);
 CM_MUSTUSE int tool(struct cm_err *err, const char *program, ...)
     __attribute__((sentinel));
 /* The same with text on stdin. */
-CM_MUSTUSE int tool_with(struct cm_err *err, const char *input, const char *program, ...)
-    __attribute__((sentinel));
+CM_MUSTUSE int tool_with(struct cm_err *err, const char *input, const char *program,
+                         ...) __attribute__((sentinel));
 /* Any argv, own time limit; out_r may be NULL. */
-CM_MUSTUSE int tool_argv(struct cm_err *err, const char *const *argv, int64_t timeout_ms,
-                         char **out_r);
+CM_MUSTUSE int tool_argv(struct cm_err *err, const char *const *argv,
+                         int64_t timeout_ms, char **out_r);
 /* Best effort: for cleaning. */
 void tool_quietly(const char *program, ...) __attribute__((sentinel));
 

@@ -23,9 +23,12 @@
 #include "net.h"
 #include "node.h"
 
-#define REBOOT_STATUS  133 /* systemd-nspawn's word for "the container asked to reboot" */
-#define BOOTS_PER_FAST 5   /* give up when this many boots end within two seconds each */
-#define ARGS_MAX       40
+#define REBOOT_STATUS                                                                  \
+    133 /* systemd-nspawn's word for "the container asked to reboot" */
+#define BOOTS_PER_FAST                                                                 \
+    5 /* give up when this many boots end within two seconds each                      \
+       */
+#define ARGS_MAX 40
 
 static void pause_ms(long ms)
 {
@@ -36,9 +39,9 @@ static void pause_ms(long ms)
 static void record(int lock_fd, pid_t init, int64_t booted_ms)
 {
     char text[128];
-    int n = snprintf(text, sizeof text,
-                     "supervisor %ld\ninit %ld\nbooted %" PRId64 "\n", (long)getpid(),
-                     (long)init, booted_ms);
+    int n =
+        snprintf(text, sizeof text, "supervisor %ld\ninit %ld\nbooted %" PRId64 "\n",
+                 (long)getpid(), (long)init, booted_ms);
     if (ftruncate(lock_fd, 0) < 0 || pwrite(lock_fd, text, (size_t)n, 0) != n)
         fprintf(stderr, "lab: cannot write the pid file: %s\n", strerror(errno));
 }
@@ -90,7 +93,8 @@ static int mount_disk(struct lab *lab, const struct topology_node *node, char **
     /* In a mount namespace of its own, the disk is unmounted by the end of the process,
      * however it ends. Slave: `ip netns del` outside must still reach in here. */
     int rc = 0;
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+    if (unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
         mount("overlay", root, "overlay", 0, options) < 0)
         rc = cm_err_set(err, CM_ERR_WORLD, "mount %s: %s", root, strerror(errno));
     free(options);
@@ -149,7 +153,8 @@ static _Noreturn void become_nspawn(struct lab *lab, const struct topology_node 
     struct args a = {.n = 0};
     char *root = NULL;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (cgroup_join(lab, node->name, &err) < 0 || mount_disk(lab, node, &root, &err) < 0) {
+    if (cgroup_join(lab, node->name, &err) < 0 ||
+        mount_disk(lab, node, &root, &err) < 0) {
         fprintf(stderr, "lab: %s: %s\n", node->name, err.text);
         _exit(1);
     }
@@ -161,7 +166,8 @@ static _Noreturn void become_nspawn(struct lab *lab, const struct topology_node 
     _exit(1);
 }
 
-/* One boot, from a fresh network namespace to the end of nspawn. Returns its exit code. */
+/* One boot, from a fresh network namespace to the end of nspawn. Returns its exit code.
+ */
 static int one_boot(struct lab *lab, const struct topology_node *node, int lock_fd)
 {
     struct cm_err err;

@@ -5,8 +5,9 @@
 #include "state.h"
 #include "topology.h"
 
-/* Runs in a process of its own, detached from its parent's terminal and descriptors, until
- * the node is off; then exits. lock_fd is the locked DIR/nodes/NAME/pid. */
-_Noreturn void supervise(struct lab *lab, const struct topology_node *node, int lock_fd);
+/* Runs in a process of its own, detached from its parent's terminal and descriptors,
+ * until the node is off; then exits. lock_fd is the locked DIR/nodes/NAME/pid. */
+_Noreturn void supervise(struct lab *lab, const struct topology_node *node,
+                         int lock_fd);
 
 #endif

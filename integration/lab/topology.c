@@ -46,7 +46,12 @@ const struct topology_link topology_links[] = {
     {"home", "eth1", "home-lan", "br-home", {"10.9.0.1/24"}, NULL, NULL},
     {"store", "eth0", "store", "br-home", {"10.9.0.2/24"}, "10.9.0.1", NULL},
     {"operator", "eth0", "operator", "br-home", {"10.9.0.3/24"}, "10.9.0.1", NULL},
-    {"relay2", "eth0", "relay2", "br-b", {"203.0.113.25/24", "2001:db8:2::25/64"}, GW_B},
+    {"relay2",
+     "eth0",
+     "relay2",
+     "br-b",
+     {"203.0.113.25/24", "2001:db8:2::25/64"},
+     GW_B},
     {"client",
      "eth0",
      "client",
@@ -146,7 +151,7 @@ void topology_ip_node(const struct topology_node *node, struct cm_buf *out)
         if (k->gateway4)
             cm_buf_fmt(out, "route add default via %s\n", k->gateway4);
         if (k->gateway6)
-            cm_buf_fmt(out, "-6 route add default via %s\n", k->gateway6);
+            cm_buf_fmt(out, "route add ::/0 via %s\n", k->gateway6);
     }
 }
 

@@ -16,8 +16,8 @@ struct topology_node {
 
 struct topology_link {
     const char *node;
-    const char *ifname;       /* inside the node */
-    const char *port;         /* its other end, in the inet namespace */
+    const char *ifname; /* inside the node */
+    const char *port;   /* its other end, in the inet namespace */
     const char *bridge;
     const char *addresses[4]; /* with prefix length; v4 first */
     const char *gateway4;     /* NULL: none */
@@ -34,22 +34,24 @@ extern const struct topology_node topology_nodes[];
 extern const struct topology_link topology_links[];
 extern const struct topology_bridge topology_bridges[];
 
-#define TOPOLOGY_RESOLVER "198.51.100.53"
-#define TOPOLOGY_RESOLVER6 "2001:db8:1::53"
-#define TOPOLOGY_AUTHORITY "198.51.100.54"
+#define TOPOLOGY_RESOLVER   "198.51.100.53"
+#define TOPOLOGY_RESOLVER6  "2001:db8:1::53"
+#define TOPOLOGY_AUTHORITY  "198.51.100.54"
 #define TOPOLOGY_AUTHORITY6 "2001:db8:1::54"
 
 const struct topology_node *topology_find(const char *name);
 /* Position in topology_nodes, from 0. The node must be one of the table. */
 size_t topology_index(const struct topology_node *node);
 
-/* First address of the family without prefix length, NULL when there is none. The string
- * is constant. */
+/* First address of the family without prefix length, NULL when there is none. The
+ * string is constant. */
 const char *topology_address(const char *node, int family);
 
-/* Text for `ip -batch` inside the inet namespace: bridges and the router's addresses. */
+/* Text for `ip -batch` inside the inet namespace: bridges and the router's addresses.
+ */
 void topology_ip_inet(struct cm_buf *out);
-/* In the inet namespace: the cables of one node, whose other ends go to namespace `ns`. */
+/* In the inet namespace: the cables of one node, whose other ends go to namespace `ns`.
+ */
 void topology_ip_cables(const struct topology_node *node, const char *ns,
                         struct cm_buf *out);
 /* Inside the node's namespace: addresses and routes. */

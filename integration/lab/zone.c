@@ -72,8 +72,8 @@ static void node_records(const char *name, struct cm_buf *out)
     }
 }
 
-/* The root and the TLD answer for themselves: a query for a name outside the lab ends in
- * NXDOMAIN at once, instead of a wait for root servers that do not exist here. */
+/* The root and the TLD answer for themselves: a query for a name outside the lab ends
+ * in NXDOMAIN at once, instead of a wait for root servers that do not exist here. */
 static void root_records(const char *name, struct cm_buf *out)
 {
     (void)name;
@@ -94,7 +94,8 @@ static void example_records(const char *name, struct cm_buf *out)
     cm_buf_str(out, AUTHORITY_NAME " AAAA " TOPOLOGY_AUTHORITY6 "\n");
 }
 
-/* What a hoster's panel would hold: the addresses that send mail carry their mail name. */
+/* What a hoster's panel would hold: the addresses that send mail carry their mail name.
+ */
 static const char *reverse_name(const char *node)
 {
     if (strncmp(node, "edge", 4) == 0)
@@ -176,8 +177,9 @@ const char *zone_nsd_server(void)
 
 const char *zone_unbound_conf(void)
 {
-    /* No validation and no minimisation: the whole tree is one server of ours. The AS112
-     * defaults would answer for the reverse zones of the documentation networks. */
+    /* No validation and no minimisation: the whole tree is one server of ours. The
+     * AS112 defaults would answer for the reverse zones of the documentation networks.
+     */
     return "server:\n"
            "  interface: 127.0.0.1\n"
            "  interface: " TOPOLOGY_RESOLVER "\n"

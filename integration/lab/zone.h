@@ -7,14 +7,14 @@
 
 #include "common/buf.h"
 
-/* "_chat.example", "lab.example", "." or an arpa name: letters, digits, '-', '_', dots. */
+/* "_chat.example", "lab.example", "." or an arpa name: letters, digits, '-', '_', dots.
+ */
 bool zone_name_ok(const char *name);
 
 /* $ORIGIN, $TTL, SOA and NS in front of records (NULL: none). When the records bring an
  * SOA of their own, they get $ORIGIN and $TTL only. */
 void zone_text(const char *name, uint32_t serial, const char *records,
                struct cm_buf *out);
-
 
 struct zone_builtin {
     const char *name;

@@ -13,7 +13,7 @@
 #include "probe/imap.h"
 #include "probe/mail.h"
 
-#define CHAT_SERVER "/opt/chat/deltachat-rpc-server"
+#define CHAT_SERVER "/usr/local/bin/deltachat-rpc-server"
 
 const struct scene_gateway scene_gateways[] = {
     {"edge1", 1, "198.51.100.11", "2001:db8:1::11"},
@@ -124,8 +124,8 @@ static void show_chunk(int fd, const char *data, size_t n, void *ctx)
     fflush(stdout);
 }
 
-int scene_show(struct scene *scene, const char *node, int timeout_s, const char *input,
-               size_t input_len, const char *command, struct cm_err *err)
+int scene_show(struct scene *scene, const char *node, int timeout_s,
+               const char *command, struct cm_err *err)
 {
     struct lab_argv argv;
     const char *words[] = {"sh", "-c", command, NULL};
@@ -134,8 +134,6 @@ int scene_show(struct scene *scene, const char *node, int timeout_s, const char 
     }
     struct shown shown = {0};
     struct cm_run run = {.argv = argv.words,
-                         .input = input,
-                         .input_len = input_len,
                          .timeout_ms = timeout_s * INT64_C(1000),
                          .on_output = show_chunk,
                          .ctx = &shown};

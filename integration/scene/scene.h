@@ -14,11 +14,12 @@
 #include "lab/lab.h"
 #include "probe/wire.h"
 
-#define SCENE_DOMAIN      "_chat.example"
-#define SCENE_RELAY2      "_relay2.example"
-#define SCENE_STORE_LAN   "10.9.0.2"
-#define SCENE_HOME_PUBLIC "198.51.100.90" /* the home router's; mail must not show it  \
-                                           */
+#define SCENE_DOMAIN    "_chat.example"
+#define SCENE_RELAY2    "_relay2.example"
+#define SCENE_STORE_LAN "10.9.0.2"
+#define SCENE_HOME_PUBLIC                                                              \
+    "198.51.100.90" /* the home router's; mail must not show it                        \
+                     */
 #define SCENE_RELAY2_IP "203.0.113.25"
 
 struct scene_gateway {
@@ -49,10 +50,9 @@ CM_MUSTUSE int scene_sh(struct scene *scene, const char *node, int timeout_s,
                         char **out_r, struct cm_err *err, const char *fmt, ...)
     CM_PRINTF(6, 7);
 /* The same for the operator's progress: each line it prints is shown, indented, while
- * it runs. Standard input may be given (NULL: none). */
+ * it runs. */
 CM_MUSTUSE int scene_show(struct scene *scene, const char *node, int timeout_s,
-                          const char *input, size_t input_len, const char *command,
-                          struct cm_err *err);
+                          const char *command, struct cm_err *err);
 /* Repeats the command twice a second until it exits 0. */
 CM_MUSTUSE int scene_until(struct scene *scene, const char *node, int timeout_s,
                            struct cm_err *err, const char *fmt, ...) CM_PRINTF(5, 6);

@@ -1,0 +1,384 @@
+#include "common/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+static char dir[64];
+static char echo_path[96], other_path[96], notify_path[96];
+
+/* The daemon under test, run in a child: answers a connection with one letter. */
+
+struct daemon {
+    char letter;
+    bool start_fails;
+    bool drain_hangs;
+    bool full;
+};
+
+static void answer(struct cm_service *svc, int fd, void *ctx)
+{
+    (void)svc;
+    struct daemon *d = ctx;
+    ssize_t n = send(fd, &d->letter, 1, MSG_NOSIGNAL);
+    (void)n;
+    close(fd);
+}
+
+static void answer_other(struct cm_service *svc, int fd, void *ctx)
+{
+    (void)svc;
+    (void)ctx;
+    ssize_t n = send(fd, "o", 1, MSG_NOSIGNAL);
+    (void)n;
+    close(fd);
+}
+
+static bool is_ready(void *ctx)
+{
+    struct daemon *d = ctx;
+    bool full = d->full;
+    d->full = false; /* full once, then there is room */
+    return !full;
+}
+
+static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
+{
+    struct daemon *d = ctx;
+    cm_service_status(svc, "letter %c", d->letter);
+    return d->start_fails ? cm_err_set(err, CM_ERR_WORLD, "do this and that") : 0;
+}
+
+static int reload(struct cm_service *svc, void *ctx, struct cm_err *err)
+{
+    (void)svc;
+    struct daemon *d = ctx;
+    if (d->letter == 'z') {
+        return cm_err_set(err, CM_ERR_WORLD, "no letter after z");
+    }
+    d->letter++;
+    return 0;
+}
+
+static void drain(struct cm_service *svc, void *ctx)
+{
+    struct daemon *d = ctx;
+    if (!d->drain_hangs) {
+        cm_service_done(svc);
+    }
+}
+
+static void stop(struct cm_service *svc, void *ctx)
+{
+    (void)ctx;
+    cm_service_status(svc, "stopped");
+}
+
+static int daemon_main(struct daemon *d)
+{
+    const struct cm_listener listeners[] = {{.name = "echo",
+                                             .fallback_path = echo_path,
+                                             .accept = answer,
+                                             .ready = is_ready},
+                                            {.name = "other", .accept = answer_other},
+                                            {0}};
+    const struct cm_service_def def = {.program = "test-daemon",
+                                       .listeners = listeners,
+                                       .start = start,
+                                       .reload = reload,
+                                       .drain = drain,
+                                       .drain_limit_ms = 200,
+                                       .stop = stop};
+    cm_log_init("test-daemon", CM_LOG_ERROR);
+    return cm_service_run(&def, d);
+}
+
+/* The test's side */
+
+static int notify_fd;
+
+static int unix_socket(int type, const char *path)
+{
+    int fd = socket(AF_UNIX, type, 0);
+    assert_true(fd >= 0);
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+    unlink(path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+    return fd;
+}
+
+static pid_t launch(struct daemon *d, int held_fd)
+{
+    pid_t pid = fork();
+    if (pid != 0) {
+        return pid;
+    }
+    setenv("NOTIFY_SOCKET", notify_path, 1);
+    char self[16];
+    snprintf(self, sizeof(self), "%d", (int)getpid());
+    if (held_fd >= 0) {
+        setenv("LISTEN_PID", self, 1);
+        setenv("LISTEN_FDS", "2", 1);
+        setenv("LISTEN_FDNAMES", "other:stranger", 1);
+        dup2(held_fd, 3);
+        dup2(held_fd, 4);
+    }
+    setenv("WATCHDOG_PID", self, 1);
+    setenv("WATCHDOG_USEC", "100000", 1);
+    struct rlimit few = {.rlim_cur = 24, .rlim_max = 24};
+    setrlimit(RLIMIT_NOFILE, &few);
+    _exit(daemon_main(d));
+}
+
+/* Reads notifications until one contains text. */
+static void await_notify(const char *text)
+{
+    char seen[1024] = "";
+    for (;;) {
+        char msg[512];
+        ssize_t n = recv(notify_fd, msg, sizeof(msg) - 1, 0);
+        if (n < 0) {
+            fail_msg("no \"%s\" came; last was \"%s\"", text, seen);
+        }
+        msg[n] = '\0';
+        snprintf(seen, sizeof(seen), "%s", msg);
+        if (strstr(msg, text) != NULL) {
+            return;
+        }
+    }
+}
+
+static int dial(const char *path)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+    if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0) {
+        close(fd);
+        return -1;
+    }
+    struct timeval limit = {.tv_sec = 3};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    return fd;
+}
+
+static char ask(const char *path)
+{
+    int fd = dial(path);
+    char letter = '-';
+    if (fd >= 0) {
+        if (recv(fd, &letter, 1, 0) != 1) {
+            letter = '?';
+        }
+        close(fd);
+    }
+    return letter;
+}
+
+static int wait_exit(pid_t pid)
+{
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void test_life(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a'};
+    pid_t pid = launch(&d, -1);
+    await_notify("STATUS=letter a");
+    await_notify("READY=1");
+    await_notify("WATCHDOG=1");
+    await_notify("WATCHDOG=1");
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(ask(echo_path), 'a');
+    }
+    kill(pid, SIGHUP);
+    await_notify("RELOADING=1");
+    await_notify("READY=1");
+    assert_int_equal(ask(echo_path), 'b');
+    kill(pid, SIGTERM);
+    await_notify("STOPPING=1");
+    await_notify("STATUS=stopped");
+    assert_int_equal(wait_exit(pid), 0);
+    assert_int_equal(access(echo_path, F_OK), -1);
+}
+
+static void test_failed_reload_keeps_running(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'z'};
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    kill(pid, SIGHUP);
+    await_notify("RELOADING=1");
+    await_notify("READY=1");
+    assert_int_equal(ask(echo_path), 'z');
+    kill(pid, SIGINT);
+    assert_int_equal(wait_exit(pid), 0);
+}
+
+static void test_start_failure(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .start_fails = true};
+    assert_int_equal(wait_exit(launch(&d, -1)), 1);
+    assert_int_equal(access(echo_path, F_OK), -1);
+}
+
+static void test_stale_socket_is_replaced(void **state)
+{
+    (void)state;
+    close(unix_socket(SOCK_STREAM, echo_path));
+    struct daemon d = {.letter = 'a'};
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    assert_int_equal(ask(echo_path), 'a');
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+}
+
+static void test_drain_limit(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .drain_hangs = true};
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    int64_t before = cm_now_mono_ms();
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+    int64_t took = cm_now_mono_ms() - before;
+    assert_true(took >= 150 && took < 2000);
+}
+
+static void test_second_signal_hurries(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .drain_hangs = true};
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    int64_t before = cm_now_mono_ms();
+    kill(pid, SIGTERM);
+    await_notify("STOPPING=1");
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+    assert_true(cm_now_mono_ms() - before < 180);
+}
+
+/* systemd's socket outlives the daemon: a client that comes between two lives waits. */
+static void test_held_socket_survives_a_crash(void **state)
+{
+    (void)state;
+    int held = unix_socket(SOCK_STREAM, other_path);
+    assert_int_equal(listen(held, 16), 0);
+    struct daemon d = {.letter = 'a'};
+    pid_t pid = launch(&d, held);
+    await_notify("READY=1");
+    assert_int_equal(ask(other_path), 'o');
+    kill(pid, SIGKILL);
+    assert_int_equal(wait_exit(pid), 128 + SIGKILL);
+    int waiting = dial(other_path);
+    assert_true(waiting >= 0);
+    pid = launch(&d, held);
+    char letter = 0;
+    assert_int_equal(recv(waiting, &letter, 1, 0), 1);
+    assert_int_equal(letter, 'o');
+    close(waiting);
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+    assert_int_equal(access(other_path, F_OK), 0); /* not ours to remove */
+    close(held);
+    unlink(other_path);
+}
+
+static void test_full_listener_rests(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .full = true};
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    int64_t before = cm_now_mono_ms();
+    assert_int_equal(ask(echo_path), 'a');
+    assert_true(cm_now_mono_ms() - before >= 80);
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+}
+
+static void test_path_that_cannot_be_bound(void **state)
+{
+    (void)state;
+    char good[sizeof(echo_path)];
+    memcpy(good, echo_path, sizeof(good));
+    snprintf(echo_path, sizeof(echo_path), "%.30s/no/such/directory/sock", dir);
+    struct daemon d = {.letter = 'a'};
+    assert_int_equal(wait_exit(launch(&d, -1)), 1);
+    memcpy(echo_path, good, sizeof(good));
+}
+
+static int group_setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/test-service-XXXXXX");
+    if (mkdtemp(dir) == NULL) {
+        return -1;
+    }
+    snprintf(echo_path, sizeof(echo_path), "%s/echo", dir);
+    snprintf(other_path, sizeof(other_path), "%s/other", dir);
+    snprintf(notify_path, sizeof(notify_path), "%s/notify", dir);
+    notify_fd = unix_socket(SOCK_DGRAM, notify_path);
+    struct timeval limit = {.tv_sec = 3};
+    return setsockopt(notify_fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    close(notify_fd);
+    unlink(notify_path);
+    return rmdir(dir);
+}
+
+static int drop_old_notifications(void **state)
+{
+    (void)state;
+    char msg[512];
+    while (recv(notify_fd, msg, sizeof(msg), MSG_DONTWAIT) >= 0) {
+    }
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_life, drop_old_notifications),
+        cmocka_unit_test_setup(test_failed_reload_keeps_running,
+                               drop_old_notifications),
+        cmocka_unit_test_setup(test_start_failure, drop_old_notifications),
+        cmocka_unit_test_setup(test_stale_socket_is_replaced, drop_old_notifications),
+        cmocka_unit_test_setup(test_drain_limit, drop_old_notifications),
+        cmocka_unit_test_setup(test_second_signal_hurries, drop_old_notifications),
+        cmocka_unit_test_setup(test_held_socket_survives_a_crash,
+                               drop_old_notifications),
+        cmocka_unit_test_setup(test_full_listener_rests, drop_old_notifications),
+        cmocka_unit_test_setup(test_path_that_cannot_be_bound, drop_old_notifications),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

@@ -1,0 +1,396 @@
+#include "engine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "accept.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "proxy/apply.h"
+#include "report.h"
+
+#define REFUSED_MAX 16
+
+/* What the worker gets and gives back; it touches nothing else. */
+struct job {
+    struct gw_engine *engine;
+    bool apply;
+    bool has_document;
+    int64_t epoch; /* found or put in force */
+    struct px_state state;
+    struct gw_boot boot;
+    char private_key[PX_WG_KEY_TEXT];
+    struct px_seen seen;
+    struct px_outcome out;
+    struct px_report measured;
+    struct cm_err err;
+    int rc;
+};
+
+struct gw_engine {
+    struct gw_engine_hooks hooks;
+    struct gw_boot boot;
+    char private_key[PX_WG_KEY_TEXT];
+    struct cm_timer *tick;
+    struct cm_work *work;
+    enum gw_engine_state state;
+
+    struct px_state wanted; /* the document taken last */
+    bool has_document;
+    char *envelope; /* of that document */
+    size_t envelope_len;
+    int64_t epoch;    /* high-water mark */
+    int64_t in_force; /* put in force by this process; 0: none yet */
+    char *early;      /* came before we knew what is in force */
+    size_t early_len;
+
+    struct job *job; /* the one that runs, or NULL */
+    bool dirty;      /* apply at the next occasion */
+    int64_t applied_ms;
+    struct px_seen seen;
+    struct px_report report;
+    char warned[256];
+
+    /* Fingerprints of documents refused before, a ring. */
+    uint64_t refused[REFUSED_MAX];
+    unsigned refused_next;
+};
+
+static const struct {
+    const char *name;
+    unsigned next; /* bit set of states that may follow */
+} states[] = {
+    [GW_STARTING] = {"starting", 1u << GW_WAITING | 1u << GW_APPLYING},
+    [GW_WAITING] = {"waiting", 1u << GW_STARTING | 1u << GW_APPLYING},
+    [GW_APPLYING] = {"applying", 1u << GW_FOLLOWING | 1u << GW_FAULT},
+    [GW_FOLLOWING] = {"following", 1u << GW_APPLYING | 1u << GW_FAULT},
+    [GW_FAULT] = {"fault", 1u << GW_APPLYING | 1u << GW_FOLLOWING},
+};
+
+const char *gw_engine_state_name(enum gw_engine_state state)
+{
+    return states[state].name;
+}
+
+int64_t gw_engine_epoch(const struct gw_engine *e)
+{
+    return e->epoch;
+}
+
+/* The only place where the state changes. */
+static void change(struct gw_engine *e, enum gw_engine_state to, const char *reason)
+{
+    if (e->state == to) {
+        return;
+    }
+    cm_assert((states[e->state].next & 1u << to) != 0);
+    char epoch[24];
+    snprintf(epoch, sizeof(epoch), "%" PRId64, e->epoch);
+    cm_log(to == GW_FAULT ? CM_LOG_ERROR : CM_LOG_INFO, "gateway_state", "from",
+           states[e->state].name, "to", states[to].name, "epoch", epoch, "reason",
+           reason, NULL);
+    e->state = to;
+    e->hooks.state(states[to].name, e->epoch, e->hooks.ctx);
+}
+
+/* ---- the worker's side ---- */
+
+static int bring_up(struct job *job)
+{
+    if (job->has_document) {
+        const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
+        cm_assert(gw != NULL);
+        return px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
+                                &job->out, &job->err);
+    }
+    /* No document since our start. Rules that are loaded stay: they serve people.
+     * Without any, shut what the tunnel could reach. */
+    struct px_state *state = cm_malloc(sizeof(*state));
+    gw_boot_state(&job->boot, state);
+    int found = px_loaded_epoch(&job->epoch, &job->err);
+    int rc = found < 0 ? -1 : 0;
+    if (found == 0) {
+        rc = px_apply_gateway(state, &state->gateways[0], job->private_key, &job->seen,
+                              &job->out, &job->err);
+        job->seen.nft = 0;
+    } else if (found == 1) {
+        rc = px_apply_gateway_tunnel(state, &state->gateways[0], job->private_key,
+                                     &job->seen, &job->out, &job->err);
+    }
+    free(state);
+    return rc;
+}
+
+static void run_job(void *arg)
+{
+    struct job *job = arg;
+    if (job->apply) {
+        job->rc = bring_up(job);
+    }
+    gw_report_measure(job->boot.number, &job->measured);
+}
+
+/* ---- the loop's side ---- */
+
+static void send_report(struct gw_engine *e)
+{
+    e->hooks.report(&e->report, e->hooks.ctx);
+}
+
+static void note_warning(struct gw_engine *e, const struct cm_err *warning)
+{
+    if (warning->kind != CM_ERR_NONE &&
+        strncmp(e->warned, warning->text, sizeof(e->warned) - 1) != 0) {
+        snprintf(e->warned, sizeof(e->warned), "%.255s", warning->text);
+        cm_log_err(CM_LOG_WARNING, "gateway_setting", warning);
+    }
+}
+
+static void applied(struct gw_engine *e, struct job *job)
+{
+    const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
+    bool news = e->in_force != job->state.epoch;
+    e->in_force = job->state.epoch;
+    e->report.error[0] = 0;
+    e->report.applied_epoch = job->state.epoch;
+    snprintf(e->report.applied_mode, sizeof(e->report.applied_mode), "%s",
+             cm_mode_name(gw->mode));
+    if (news) {
+        char epoch[24];
+        snprintf(epoch, sizeof(epoch), "%" PRId64, job->state.epoch);
+        cm_log(CM_LOG_INFO, "epoch_applied", "epoch", epoch, "mode",
+               e->report.applied_mode, NULL);
+        e->hooks.in_force(gw->number, job->state.bus_port, e->hooks.ctx);
+    } else if (job->out.changed) {
+        cm_log(CM_LOG_WARNING, "repaired", "reason",
+               "the node was not as the document says", NULL);
+    }
+    if (!e->dirty) {
+        change(e, GW_FOLLOWING, "applied and read back");
+    }
+    if (news) {
+        send_report(e);
+    }
+}
+
+static void apply_failed(struct gw_engine *e, const struct job *job)
+{
+    bool news =
+        strncmp(e->report.error, job->err.text, sizeof(e->report.error) - 1) != 0;
+    snprintf(e->report.error, sizeof(e->report.error), "%.255s", job->err.text);
+    if (news) {
+        cm_log_err(CM_LOG_ERROR, "apply_failed", &job->err);
+    }
+    if (job->has_document) {
+        change(e, GW_FAULT, "apply failed");
+    } else if (e->state == GW_WAITING) {
+        change(e, GW_STARTING, "the tunnel went away");
+    }
+}
+
+static void tunnel_up(struct gw_engine *e, const struct job *job)
+{
+    e->report.error[0] = 0;
+    if (job->epoch > e->epoch) {
+        e->epoch = job->epoch;
+        e->report.applied_epoch = job->epoch;
+    }
+    if (e->state == GW_STARTING) {
+        change(e, GW_WAITING, "tunnel configured, asking for the document");
+        if (e->early != NULL) {
+            char *early = e->early;
+            e->early = NULL;
+            gw_engine_offer(e, early, e->early_len);
+            free(early);
+        }
+    }
+}
+
+static void submit(struct gw_engine *e);
+
+static void job_done(void *arg)
+{
+    struct job *job = arg;
+    struct gw_engine *e = job->engine;
+    e->job = NULL;
+    e->seen = job->seen;
+    e->report.handshake_age_s = job->measured.handshake_age_s;
+    e->report.rx_bytes = job->measured.rx_bytes;
+    e->report.tx_bytes = job->measured.tx_bytes;
+    e->report.flows = job->measured.flows;
+    if (job->apply) {
+        note_warning(e, &job->out.warning);
+        if (job->rc != 0) {
+            apply_failed(e, job);
+        } else if (job->has_document) {
+            applied(e, job);
+        } else {
+            tunnel_up(e, job);
+        }
+    }
+    cm_wipe(job, sizeof(*job));
+    free(job);
+    if (e->dirty) {
+        submit(e);
+    }
+}
+
+static bool apply_due(const struct gw_engine *e)
+{
+    return e->dirty || e->state == GW_STARTING || e->state == GW_FAULT ||
+           cm_now_mono_ms() - e->applied_ms >= GW_RECONCILE_MS;
+}
+
+static void submit(struct gw_engine *e)
+{
+    if (e->job != NULL) {
+        return;
+    }
+    struct job *job = cm_calloc(1, sizeof(*job));
+    job->engine = e;
+    job->apply = apply_due(e);
+    job->has_document = e->has_document;
+    job->state = e->wanted;
+    job->boot = e->boot;
+    job->seen = e->seen;
+    memcpy(job->private_key, e->private_key, sizeof(job->private_key));
+    if (cm_work_submit(e->work, run_job, job_done, job, &job->err) != 0) {
+        cm_wipe(job, sizeof(*job));
+        free(job);
+        return;
+    }
+    e->job = job;
+    if (job->apply) {
+        e->dirty = false;
+        e->applied_ms = cm_now_mono_ms();
+    }
+}
+
+static void tick(void *ctx)
+{
+    struct gw_engine *e = ctx;
+    submit(e);
+    send_report(e);
+    cm_timer_set(e->tick, GW_TICK_MS);
+}
+
+/* ---- documents ---- */
+
+static uint64_t fingerprint(const char *data, size_t len)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ (unsigned char)data[i]) * UINT64_C(1099511628211);
+    }
+    return h;
+}
+
+static void refuse(struct gw_engine *e, const char *envelope, size_t len,
+                   const struct cm_err *err)
+{
+    uint64_t print = fingerprint(envelope, len);
+    for (unsigned i = 0; i < REFUSED_MAX; i++) {
+        if (e->refused[i] == print) {
+            return;
+        }
+    }
+    e->refused[e->refused_next++ % REFUSED_MAX] = print;
+    char epoch[24];
+    snprintf(epoch, sizeof(epoch), "%" PRId64, e->epoch);
+    cm_log(CM_LOG_WARNING, "document_refused", "reason", err->text, "epoch_in_force",
+           epoch, NULL);
+}
+
+static void take(struct gw_engine *e, const char *envelope, size_t len,
+                 const struct px_state *state)
+{
+    free(e->envelope);
+    e->envelope = cm_malloc(len);
+    memcpy(e->envelope, envelope, len);
+    e->envelope_len = len;
+    e->wanted = *state;
+    e->has_document = true;
+    e->epoch = state->epoch;
+    e->dirty = true;
+    change(e, GW_APPLYING, "new document");
+    submit(e);
+}
+
+/* Before the first look at the kernel the high-water mark is not known. */
+static void keep_early(struct gw_engine *e, const char *envelope, size_t len)
+{
+    free(e->early);
+    e->early = cm_malloc(len);
+    e->early_len = len;
+    memcpy(e->early, envelope, len);
+}
+
+void gw_engine_offer(struct gw_engine *e, const char *envelope, size_t len)
+{
+    if (e->state == GW_STARTING) {
+        keep_early(e, envelope, len);
+        return;
+    }
+    struct gw_force force = {e->epoch, e->envelope, e->envelope_len,
+                             e->has_document ? e->wanted.domain : ""};
+    struct px_state *state = cm_calloc(1, sizeof(*state));
+    struct cm_err err;
+    switch (gw_accept(&e->boot, &force, envelope, len, state, &err)) {
+    case GW_TAKE:
+        take(e, envelope, len, state);
+        break;
+    case GW_REFUSE:
+        refuse(e, envelope, len, &err);
+        break;
+    case GW_SAME:
+        break;
+    }
+    free(state);
+}
+
+void gw_engine_boot(struct gw_engine *e, const struct gw_boot *boot)
+{
+    e->boot = *boot;
+    memset(e->refused, 0, sizeof(e->refused));
+    e->dirty = true;
+    submit(e);
+}
+
+struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot,
+                                const char *private_key,
+                                const struct gw_engine_hooks *hooks)
+{
+    struct gw_engine *e = cm_calloc(1, sizeof(*e));
+    e->hooks = *hooks;
+    e->boot = *boot;
+    e->state = GW_STARTING;
+    e->dirty = true;
+    e->report.handshake_age_s = e->report.flows = -1;
+    e->report.rx_bytes = e->report.tx_bytes = -1;
+    snprintf(e->report.name, sizeof(e->report.name), "%s", boot->name);
+    snprintf(e->report.version, sizeof(e->report.version), "%s", PORTICO_VERSION);
+    memcpy(e->private_key, private_key, sizeof(e->private_key));
+    e->work = cm_work_new(loop, 1, 2);
+    e->tick = cm_timer_new(loop, tick, e);
+    cm_timer_set(e->tick, 0);
+    return e;
+}
+
+void gw_engine_free(struct gw_engine **engine)
+{
+    struct gw_engine *e = *engine;
+    if (e == NULL) {
+        return;
+    }
+    e->dirty = false;
+    cm_timer_free(&e->tick);
+    cm_work_free(&e->work);
+    cm_wipe(e->private_key, sizeof(e->private_key));
+    free(e->envelope);
+    free(e->early);
+    free(e);
+    *engine = NULL;
+}

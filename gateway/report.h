@@ -1,0 +1,18 @@
+/* report: measures what the gateway tells about itself. */
+#ifndef GW_REPORT_H
+#define GW_REPORT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proxy/report.h"
+
+/* Fills handshake, bytes and flows of the tunnel "wg0"; what cannot be read becomes -1.
+ * Blocking (wg, /proc): on a worker thread. */
+void gw_report_measure(int number, struct px_report *report);
+
+/* Established flows in the text of /proc/net/nf_conntrack that belong to the store's
+ * end of tunnel `number`. At most 2 million lines are read. */
+int64_t gw_report_flows(FILE *conntrack, int number);
+
+#endif

@@ -1,0 +1,47 @@
+/* scenario: the table of what `scenario` plays. One entry shows one promise.
+ *
+ * `run` returns 0 when the promise held, else -1 with what was seen instead. It runs in
+ * a process of its own, which is killed after limit_s. `restore` (may be NULL) puts
+ * back what `run` may have left broken, however it ended; it is called with all nodes
+ * up, also when there is nothing to put back. Neither relies on any other scenario. */
+#ifndef SCENARIOS_SCENARIO_H
+#define SCENARIOS_SCENARIO_H
+
+#include "common/err.h"
+
+#include "stage.h"
+
+struct scenario {
+    const char *name;
+    const char *shows;
+    int (*run)(struct stage *stage, struct cm_err *err);
+    int (*restore)(struct stage *stage, struct cm_err *err);
+    int limit_s;
+};
+
+extern const struct scenario scenarios[]; /* ended by name == NULL */
+
+int scenario_login_rules(struct stage *stage, struct cm_err *err);
+int scenario_client_addresses(struct stage *stage, struct cm_err *err);
+int scenario_create_race(struct stage *stage, struct cm_err *err);
+int scenario_kill_daemons(struct stage *stage, struct cm_err *err);
+int scenario_postgres_away(struct stage *stage, struct cm_err *err);
+int scenario_postgres_back(struct stage *stage, struct cm_err *err);
+int scenario_edge_power_cut(struct stage *stage, struct cm_err *err);
+int scenario_egress_failover(struct stage *stage, struct cm_err *err);
+int scenario_tampered_document(struct stage *stage, struct cm_err *err);
+int scenario_document_back(struct stage *stage, struct cm_err *err);
+int scenario_run_twice(struct stage *stage, struct cm_err *err);
+int scenario_ini_typo(struct stage *stage, struct cm_err *err);
+int scenario_run_killed(struct stage *stage, struct cm_err *err);
+int scenario_ini_back(struct stage *stage, struct cm_err *err);
+int scenario_chat_cluster(struct stage *stage, struct cm_err *err);
+int scenario_chat_relay2(struct stage *stage, struct cm_err *err);
+int scenario_tunnel_restart(struct stage *stage, struct cm_err *err);
+int scenario_home_address_change(struct stage *stage, struct cm_err *err);
+int scenario_home_address_back(struct stage *stage, struct cm_err *err);
+int scenario_open_relay(struct stage *stage, struct cm_err *err);
+int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
+int scenario_reboot(struct stage *stage, struct cm_err *err);
+
+#endif

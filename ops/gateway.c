@@ -1,0 +1,195 @@
+/* chatops gateway add, gateway list. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli.h"
+#include "cluster.h"
+#include "common/file.h"
+#include "common/mem.h"
+#include "ini_edit.h"
+#include "say.h"
+
+#define NOTE_MAX (64 * 1024)
+
+/* ---- add ---- */
+
+/* Reaches the node and learns its addresses, unless they were given. */
+static int probe(const struct op_cluster *c, char **addresses_r, struct cm_err *err)
+{
+    const struct op_cli *cli = c->cli;
+    struct op_host host;
+    char *said = NULL;
+
+    op_host_init(&host, cli->args[0], cli->ssh, c->state_dir);
+    host.verbose = cli->verbose;
+    int rc = op_host_ask(&host,
+                         "[ \"$(id -u)\" = 0 ] || { echo not root >&2; exit 1; }\n"
+                         "ip -o addr show scope global",
+                         &said, err);
+    op_host_close(&host);
+    if (rc != 0) {
+        return -1;
+    }
+    char *found =
+        cli->addresses != NULL ? cm_strdup(cli->addresses) : op_public_addresses(said);
+    free(said);
+    if (found[0] == '\0') {
+        free(found);
+        return cm_err_set(err, CM_ERR_WORLD,
+                          "%s has no public address on its interfaces; name those its "
+                          "provider forwards with --addresses \"A B\"",
+                          cli->args[0]);
+    }
+    *addresses_r = found;
+    return 0;
+}
+
+static int choose_number(const struct op_cluster *c, const char *used, int64_t *number,
+                         struct cm_err *err)
+{
+    if (c->cli->number != NULL) {
+        if (cm_value_int(c->cli->number, 1, CM_GATEWAYS_MAX, number, err) != 0) {
+            return cm_err_prefix(err, "--number");
+        }
+        return 0;
+    }
+    *number = op_free_number(&c->conf, used);
+    if (*number == 0) {
+        return cm_err_set(
+            err, CM_ERR_WORLD,
+            "all %d gateway numbers have been used; free one with --number N "
+            "when the gateway that had it is gone for good",
+            CM_GATEWAYS_MAX);
+    }
+    return 0;
+}
+
+/* The parser judges the result before it is written, so a bad name, a double address or
+ * number is refused with its own words. */
+static int write_section(const struct op_cluster *c, const struct op_new_gateway *gw,
+                         struct cm_err *err)
+{
+    struct cm_conf conf;
+    struct stat st;
+    char *text = op_ini_with_gateway(c->ini, gw);
+    int rc = cm_conf_parse(c->cli->config, text, strlen(text), &conf, err);
+
+    if (rc == 0) {
+        cm_conf_clear(&conf);
+        mode_t mode = stat(c->cli->config, &st) == 0 ? st.st_mode & 07777 : 0644;
+        rc = cm_file_replace(c->cli->config, text, strlen(text), mode, err);
+    }
+    free(text);
+    return rc;
+}
+
+/* The note comes after the ini: a number is used once a gateway has had it. */
+static int note_number(const char *path, const char *used,
+                       const struct op_new_gateway *gw, struct cm_err *err)
+{
+    char *text = cm_asprintf("%s%lld %s\n", used, (long long)gw->number, gw->name);
+    int rc = cm_file_replace(path, text, strlen(text), 0600, err);
+
+    free(text);
+    return rc;
+}
+
+static void say_added(const struct op_cli *cli, const struct op_new_gateway *gw)
+{
+    if (cli->json) {
+        json_t *o =
+            json_pack("{s:s, s:s, s:I, s:s}", "result", "ok", "name", gw->name,
+                      "number", (json_int_t)gw->number, "addresses", gw->addresses);
+        json_dumpf(o, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(o);
+        return;
+    }
+    op_say(OP_GREEN, "added gateway %s (number %lld, addresses %s) to %s", gw->name,
+           (long long)gw->number, gw->addresses, cli->config);
+    op_say(OP_PLAIN, "next: chatops run");
+}
+
+int op_gateway_add(const struct op_cli *cli, struct cm_err *err)
+{
+    struct op_cluster c;
+    struct op_new_gateway gw = {.name = cli->args[0], .ssh = cli->ssh};
+    char *addresses = NULL, *used = NULL, *note;
+    size_t len;
+    int rc = -1;
+
+    if (cli->ssh == NULL) {
+        cm_err_set(err, CM_ERR_REFUSE,
+                   "gateway add needs --ssh TARGET, for example "
+                   "--ssh root@198.51.100.11");
+        op_complain("%s", err->text);
+        return OP_EXIT_USAGE;
+    }
+    if (op_cluster_load(cli, &c, err) != 0) {
+        return -1;
+    }
+    note = cm_asprintf("%s/numbers", c.state_dir);
+    if (cm_file_read(note, NOTE_MAX, &used, &len, err) < 0 ||
+        choose_number(&c, used != NULL ? used : "", &gw.number, err) != 0 ||
+        probe(&c, &addresses, err) != 0) {
+        goto out;
+    }
+    gw.addresses = addresses;
+    if (write_section(&c, &gw, err) == 0 &&
+        note_number(note, used != NULL ? used : "", &gw, err) == 0) {
+        say_added(cli, &gw);
+        rc = OP_EXIT_OK;
+    }
+out:
+    free(addresses);
+    free(used);
+    free(note);
+    op_cluster_clear(&c);
+    return rc;
+}
+
+/* ---- list ---- */
+
+static void list_json(const struct cm_conf *conf)
+{
+    json_t *a = json_array();
+
+    for (size_t i = 0; i < conf->gateway_count; i++) {
+        const struct cm_conf_gateway *g = &conf->gateways[i];
+        json_array_append_new(a, json_pack("{s:s, s:I, s:s, s:s, s:s, s:b}", "name",
+                                           g->name, "number", (json_int_t)g->number,
+                                           "mode", cm_mode_name(g->mode), "addresses",
+                                           g->addresses, "ssh", g->ssh, "egress",
+                                           g->egress));
+    }
+    json_dumpf(a, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(a);
+}
+
+int op_gateway_list(const struct op_cli *cli, struct cm_err *err)
+{
+    struct cm_conf conf;
+
+    if (cm_conf_load(cli->config, &conf, err) != 0) {
+        return -1;
+    }
+    if (cli->json) {
+        list_json(&conf);
+    } else if (conf.gateway_count == 0) {
+        op_say(OP_PLAIN,
+               "no gateways in %s; add one: chatops gateway add NAME --ssh "
+               "root@ADDRESS",
+               cli->config);
+    }
+    for (size_t i = 0; i < conf.gateway_count && !cli->json; i++) {
+        const struct cm_conf_gateway *g = &conf.gateways[i];
+        op_say(OP_PLAIN, "%2lld %-12s %-6s %-24s %s", (long long)g->number, g->name,
+               cm_mode_name(g->mode), g->ssh, g->addresses);
+    }
+    cm_conf_clear(&conf);
+    return OP_EXIT_OK;
+}

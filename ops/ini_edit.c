@@ -1,0 +1,125 @@
+#include "ini_edit.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/mem.h"
+
+#define INI_MAX (1024 * 1024)
+
+char *op_ini_with_gateway(const char *text, const struct op_new_gateway *gw)
+{
+    struct cm_buf b;
+    size_t len = strlen(text);
+
+    cm_buf_init(&b, INI_MAX + 4096);
+    cm_buf_str(&b, text);
+    cm_buf_str(&b, len > 0 && text[len - 1] != '\n' ? "\n\n" : "\n");
+    cm_buf_fmt(&b, "[gateway %s]\nssh = %s\nnumber = %lld\naddresses = %s\n", gw->name,
+               gw->ssh, (long long)gw->number, gw->addresses);
+    cm_assert(!b.overflow);
+    return cm_buf_steal(&b);
+}
+
+static bool was_used(const char *used, int64_t number)
+{
+    for (const char *l = used; *l != '\0';) {
+        if (strtoll(l, NULL, 10) == number) {
+            return true;
+        }
+        l += strcspn(l, "\n");
+        l += *l == '\n';
+    }
+    return false;
+}
+
+int64_t op_free_number(const struct cm_conf *conf, const char *used)
+{
+    for (int64_t n = 1; n <= CM_GATEWAYS_MAX; n++) {
+        bool taken = was_used(used, n);
+        for (size_t i = 0; i < conf->gateway_count; i++) {
+            taken |= conf->gateways[i].number == n;
+        }
+        if (!taken) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+bool op_is_public_address(const char *address)
+{
+    static const struct {
+        uint32_t net, mask;
+    } closed4[] = {
+        {0x0a000000, 0xff000000}, /* 10/8 */
+        {0xac100000, 0xfff00000}, /* 172.16/12 */
+        {0xc0a80000, 0xffff0000}, /* 192.168/16 */
+        {0x64400000, 0xffc00000}, /* 100.64/10, carrier NAT */
+        {0xa9fe0000, 0xffff0000}, /* link local */
+        {0x7f000000, 0xff000000}, {0x00000000, 0xff000000},
+    };
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (inet_pton(AF_INET, address, &v4) == 1) {
+        for (size_t i = 0; i < sizeof(closed4) / sizeof(closed4[0]); i++) {
+            if ((ntohl(v4.s_addr) & closed4[i].mask) == closed4[i].net) {
+                return false;
+            }
+        }
+        return true;
+    }
+    return inet_pton(AF_INET6, address, &v6) == 1 && (v6.s6_addr[0] & 0xe0) == 0x20;
+}
+
+static bool is_tunnel(const char *interface)
+{
+    static const char *const prefixes[] = {"lo", "wg", "docker", "br-", "veth", "tun"};
+
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        if (strncmp(interface, prefixes[i], strlen(prefixes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "2: eth0    inet 198.51.100.11/24 brd 198.51.100.255 scope global eth0\ ..." */
+static bool address_of(const char *line, const char *family, char out[46])
+{
+    char interface[32], fam[8], address[64];
+
+    if (sscanf(line, "%*d: %31s %7s %63s", interface, fam, address) != 3 ||
+        strcmp(fam, family) != 0 || is_tunnel(interface) ||
+        strstr(line, " temporary") != NULL || strstr(line, " deprecated") != NULL) {
+        return false;
+    }
+    address[strcspn(address, "/")] = '\0';
+    snprintf(out, 46, "%.45s", address);
+    return op_is_public_address(out);
+}
+
+char *op_public_addresses(const char *ip_output)
+{
+    static const char *const families[] = {"inet", "inet6"};
+    struct cm_buf b;
+    size_t n = 0;
+
+    cm_buf_init(&b, CM_ADDRESSES_MAX * 48);
+    for (size_t f = 0; f < 2; f++) {
+        for (const char *l = ip_output; *l != '\0';) {
+            size_t len = strcspn(l, "\n");
+            char *line = cm_strndup(l, len), address[46];
+            if (n < CM_ADDRESSES_MAX && address_of(line, families[f], address)) {
+                cm_buf_fmt(&b, "%s%s", n++ > 0 ? " " : "", address);
+            }
+            free(line);
+            l += len + (l[len] == '\n');
+        }
+    }
+    return cm_buf_steal(&b);
+}

@@ -1,0 +1,217 @@
+/* The desired state: made from chatmail.ini and the nodes' public keys, handed to
+ * chatmail-cluster on the store, waited for until every gateway reports it. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cluster.h"
+#include "common/mem.h"
+#include "hash.h"
+#include "proxy/state.h"
+#include "publish.h"
+
+#define WAIT_SECONDS "60"
+#define WAIT_MS      75000
+
+static const uint16_t public_ports[] = {25, 80, 143, 443, 465, 587, 993};
+
+static void fill_gateway(const struct cm_conf_gateway *from, const char *wg_key,
+                         struct px_gateway *to)
+{
+    snprintf(to->name, sizeof(to->name), "%s", from->name);
+    to->number = (int)from->number;
+    to->mode = from->mode;
+    to->egress = from->egress;
+    char words[CM_ADDRESSES_MAX][64];
+    to->address_count = cm_conf_words(from->addresses, words, CM_ADDRESSES_MAX);
+    for (size_t i = 0; i < to->address_count; i++) {
+        snprintf(to->addresses[i], sizeof(to->addresses[i]), "%.45s", words[i]);
+    }
+    const char *endpoint = from->endpoint != NULL && from->endpoint[0] != '\0'
+                               ? from->endpoint
+                               : to->addresses[0];
+    snprintf(to->endpoint, sizeof(to->endpoint), "%s", endpoint);
+    to->wg_port = (int)from->wg_port;
+    snprintf(to->wg_public_key, sizeof(to->wg_public_key), "%s", wg_key);
+}
+
+char *op_publish_state(const struct op_cluster *c)
+{
+    struct px_state *state = cm_calloc(1, sizeof(*state));
+    const struct cm_conf *conf = &c->conf;
+
+    snprintf(state->domain, sizeof(state->domain), "%s", conf->mail_domain);
+    snprintf(state->store_wg_public_key, sizeof(state->store_wg_public_key), "%.44s",
+             c->nodes[0].wg_key);
+    state->bus_port = (int)conf->store.bus_port;
+    state->port_count = sizeof(public_ports) / sizeof(public_ports[0]);
+    memcpy(state->ports, public_ports, sizeof(public_ports));
+    state->egress = conf->store.egress;
+    state->gateway_count = conf->gateway_count;
+    for (size_t i = 0; i < conf->gateway_count; i++) {
+        fill_gateway(&conf->gateways[i], c->nodes[i + 1].wg_key, &state->gateways[i]);
+    }
+    char *text = px_state_dump(state);
+    free(state);
+    return text;
+}
+
+/* "HASH EPOCH" of what this tool published last, and the epoch there is now: when both
+ * agree nobody has published anything else since. */
+static int check_published(struct op_step *step, struct cm_err *err)
+{
+    struct op_cluster *c = step->ctx;
+    struct op_node *store = &c->nodes[0];
+    char hash[OP_HASH_TEXT], stamp[OP_HASH_TEXT] = "", *said;
+    long long stamp_epoch = -1;
+
+    free(c->state);
+    c->state = op_publish_state(c);
+    op_hash(c->state, strlen(c->state), hash);
+    if (op_host_ask(&store->host,
+                    "cat " OP_APPLIED_DIR "/desired-state 2>/dev/null || echo - -1\n"
+                    "chatmail-cluster ctl status 2>/dev/null; true",
+                    &said, err) != 0) {
+        return -1;
+    }
+    int n = sscanf(said, "%64s %lld", stamp, &stamp_epoch);
+    char *status = strchr(said, '\n');
+    json_t *o = json_loads(status != NULL ? status : "", 0, NULL);
+    long long epoch = json_integer_value(json_object_get(o, "epoch"));
+    json_decref(o);
+    free(said);
+    if (n == 2 && strcmp(stamp, hash) == 0 && epoch == stamp_epoch && epoch > 0) {
+        op_step_note(step, "epoch %lld", epoch);
+        return 1;
+    }
+    op_step_note(step, "epoch %lld is not what chatmail.ini says", epoch);
+    return 0;
+}
+
+static int publish(struct op_step *step, struct cm_err *err)
+{
+    struct op_cluster *c = step->ctx;
+    struct op_node *store = &c->nodes[0];
+    char hash[OP_HASH_TEXT], epoch_text[24], *said;
+    struct op_cmd send = {.script = "chatmail-cluster ctl publish", .input = c->state};
+
+    if (op_host_run(&store->host, &send, &said, err) != 0) {
+        return -1;
+    }
+    json_t *o = json_loads(said, 0, NULL);
+    json_t *epoch = json_object_get(o, "epoch");
+    if (!json_is_integer(epoch)) {
+        cm_err_set(err, CM_ERR_WORLD, "store: publish answered: %.200s", said);
+        json_decref(o);
+        free(said);
+        return -1;
+    }
+    snprintf(epoch_text, sizeof(epoch_text), "%lld",
+             (long long)json_integer_value(epoch));
+    json_decref(o);
+    free(said);
+    op_hash(c->state, strlen(c->state), hash);
+    struct op_cmd stamp = {.script = "mkdir -p " OP_APPLIED_DIR "; cd " OP_APPLIED_DIR
+                                     " && echo \"$1 $2\" >desired-state.new &&"
+                                     " sync desired-state.new &&"
+                                     " mv desired-state.new desired-state",
+                           .args = {hash, epoch_text},
+                           .repeatable = true};
+    op_step_note(step, "epoch %s", epoch_text);
+    return op_host_run(&store->host, &stamp, NULL, err);
+}
+
+/* ---- reports ---- */
+
+static const char lag_script[] = "chatmail-cluster ctl status";
+
+int op_publish_lag(const char *status, char *late, size_t size, struct cm_err *err)
+{
+    json_t *o = json_loads(status, 0, NULL), *gateways, *g;
+    long long epoch = json_integer_value(json_object_get(o, "epoch"));
+    size_t i, used = 0;
+
+    late[0] = '\0';
+    gateways = json_object_get(o, "gateways");
+    if (!json_is_array(gateways)) {
+        json_decref(o);
+        return cm_err_set(err, CM_ERR_WORLD, "store: ctl status answered: %.200s",
+                          status);
+    }
+    json_array_foreach(gateways, i, g)
+    {
+        const char *name = json_string_value(json_object_get(g, "name"));
+        const char *error = json_string_value(json_object_get(g, "error"));
+        long long applied = json_integer_value(json_object_get(g, "applied_epoch"));
+        if (applied == epoch || name == NULL) {
+            continue;
+        }
+        int n = snprintf(late + used, size - used, "%s%s%s%s", used > 0 ? ", " : "",
+                         name, error != NULL && error[0] != '\0' ? ": " : "",
+                         error != NULL ? error : "");
+        used += n < 0 ? 0 : (size_t)n < size - used ? (size_t)n : size - used - 1;
+    }
+    json_decref(o);
+    return used == 0;
+}
+
+static int check_applied(struct op_step *step, struct cm_err *err)
+{
+    struct op_cluster *c = step->ctx;
+    char *status, late[160];
+
+    if (op_host_ask(&c->nodes[0].host, lag_script, &status, err) != 0) {
+        return -1;
+    }
+    int rc = op_publish_lag(status, late, sizeof(late), err);
+    free(status);
+    if (rc == 0) {
+        op_step_note(step, "not yet: %s", late);
+    }
+    return rc;
+}
+
+static int wait_applied(struct op_step *step, struct cm_err *err)
+{
+    struct op_cluster *c = step->ctx;
+    char epoch[24] = "", *said;
+
+    if (op_host_ask(&c->nodes[0].host,
+                    "set -- $(cat " OP_APPLIED_DIR "/desired-state); echo \"$2\"",
+                    &said, err) != 0) {
+        return -1;
+    }
+    snprintf(epoch, sizeof(epoch), "%s", said);
+    free(said);
+    struct op_cmd cmd = {.script = "chatmail-cluster ctl wait \"$1\" " WAIT_SECONDS,
+                         .args = {epoch},
+                         .timeout_ms = WAIT_MS,
+                         .repeatable = true};
+    if (op_host_run(&c->nodes[0].host, &cmd, NULL, err) != 0) {
+        return cm_err_prefix(err, "not every gateway took epoch %s within %s s", epoch,
+                             WAIT_SECONDS);
+    }
+    op_step_note(step, "epoch %s everywhere", epoch);
+    return 0;
+}
+
+void op_add_publish(struct op_plan *plan, struct op_cluster *c)
+{
+    struct op_step publish_step = {.node = "store",
+                                   .name = "desired state",
+                                   .check = check_published,
+                                   .act = publish,
+                                   .ctx = c};
+    struct op_step wait_step = {.node = "store",
+                                .name = "gateways have applied it",
+                                .check = check_applied,
+                                .act = wait_applied,
+                                .waits = true,
+                                .ctx = c};
+
+    op_plan_add(plan, &publish_step);
+    if (c->conf.gateway_count > 0) {
+        op_plan_add(plan, &wait_step);
+    }
+}

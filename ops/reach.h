@@ -1,0 +1,27 @@
+/* reach: what a stranger sees at a public address, from this machine. */
+#ifndef OP_REACH_H
+#define OP_REACH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+enum op_reach {
+    OP_REACH_OK,
+    OP_REACH_NO_ROUTE, /* this machine has no such address family */
+    OP_REACH_TIMEOUT,
+    OP_REACH_BAD, /* refused, reset, or something else answers */
+};
+
+/* Connects and, when `greeting` is not NULL, wants the first line to begin with it.
+ * `said` gets the reason of a failure. */
+enum op_reach op_reach_tcp(const char *address, uint16_t port, const char *greeting,
+                           int64_t timeout_ms, char *said, size_t size);
+/* TLS through openssl(1): sends `request`, wants an answer that begins with `greeting`.
+ */
+enum op_reach op_reach_tls(const char *address, uint16_t port, const char *name,
+                           const char *request, const char *greeting, char *said,
+                           size_t size);
+
+#endif

@@ -1,0 +1,161 @@
+#include "resolve.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ldns/ldns.h>
+
+#include "common/buf.h"
+#include "common/mem.h"
+
+#define DATA_MAX  4096
+#define TIMEOUT_S 3
+
+/* ---- one question ---- */
+
+static ldns_resolver *resolver_for(const struct op_server *server, struct cm_err *err)
+{
+    struct timeval timeout = {.tv_sec = TIMEOUT_S};
+    bool direct = server->address[0] != '\0';
+    ldns_resolver *r = NULL;
+
+    if (!direct) {
+        if (ldns_resolver_new_frm_file(&r, NULL) != LDNS_STATUS_OK) {
+            cm_err_set(err, CM_ERR_WORLD, "/etc/resolv.conf names no resolver");
+            return NULL;
+        }
+    } else {
+        bool v6 = strchr(server->address, ':') != NULL;
+        ldns_rdf *address = ldns_rdf_new_frm_str(
+            v6 ? LDNS_RDF_TYPE_AAAA : LDNS_RDF_TYPE_A, server->address);
+        cm_assert(address != NULL);
+        r = ldns_resolver_new();
+        ldns_status st = ldns_resolver_push_nameserver(r, address);
+        ldns_rdf_deep_free(address);
+        cm_assert(st == LDNS_STATUS_OK);
+    }
+    ldns_resolver_set_recursive(r, !direct);
+    ldns_resolver_set_timeout(r, timeout);
+    ldns_resolver_set_retry(r, 2);
+    ldns_resolver_set_fallback(r, true);
+    return r;
+}
+
+static char *rr_data(const ldns_rr *rr)
+{
+    struct cm_buf b;
+
+    cm_buf_init(&b, DATA_MAX);
+    for (size_t i = 0; i < ldns_rr_rd_count(rr); i++) {
+        char *text = ldns_rdf2str(ldns_rr_rdf(rr, i));
+        cm_buf_fmt(&b, "%s%s", i > 0 ? " " : "", text != NULL ? text : "");
+        free(text);
+    }
+    return cm_buf_steal(&b);
+}
+
+static void collect(const ldns_pkt *pkt, ldns_rr_type type, struct op_answers *out)
+{
+    ldns_rr_list *list = ldns_pkt_answer(pkt);
+
+    for (size_t i = 0; i < ldns_rr_list_rr_count(list); i++) {
+        ldns_rr *rr = ldns_rr_list_rr(list, i);
+        if (ldns_rr_get_type(rr) == type && out->count < OP_ANSWERS_MAX) {
+            out->items[out->count++] = rr_data(rr);
+        }
+    }
+}
+
+int op_resolve(const struct op_server *server, const char *name, const char *type,
+               struct op_answers *out, struct cm_err *err)
+{
+    ldns_rr_type rr_type = ldns_get_rr_type_by_name(type);
+    ldns_resolver *r = resolver_for(server, err);
+    ldns_rdf *owner = ldns_dname_new_frm_str(name);
+    ldns_pkt *pkt = NULL;
+    int rc = -1;
+
+    out->count = 0;
+    if (r == NULL || owner == NULL) {
+        if (owner == NULL) {
+            cm_err_set(err, CM_ERR_REFUSE, "%s is not a name", name);
+        }
+        goto out;
+    }
+    uint16_t flags = server->address[0] == '\0' ? LDNS_RD : 0;
+    pkt = ldns_resolver_query(r, owner, rr_type, LDNS_RR_CLASS_IN, flags);
+    if (pkt == NULL) {
+        cm_err_set(err, CM_ERR_RETRY, "%s (%s) does not answer", server->name,
+                   server->address);
+        goto out;
+    }
+    ldns_pkt_rcode rcode = ldns_pkt_get_rcode(pkt);
+    if (rcode != LDNS_RCODE_NOERROR && rcode != LDNS_RCODE_NXDOMAIN) {
+        char *text = ldns_pkt_rcode2str(rcode);
+        cm_err_set(err, CM_ERR_RETRY, "%s (%s) answers %s", server->name,
+                   server->address, text != NULL ? text : "an error");
+        free(text);
+        goto out;
+    }
+    collect(pkt, rr_type, out);
+    rc = 0;
+out:
+    ldns_pkt_free(pkt);
+    ldns_rdf_deep_free(owner);
+    ldns_resolver_deep_free(r);
+    return rc;
+}
+
+void op_answers_clear(struct op_answers *a)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        free(a->items[i]);
+    }
+    a->count = 0;
+}
+
+/* ---- who serves the zone ---- */
+
+static const struct op_server resolver = {.name = "the resolver of /etc/resolv.conf"};
+
+static int add_addresses(const char *name, const char *type, struct op_servers *out,
+                         struct cm_err *err)
+{
+    struct op_answers a = {.count = 0};
+
+    if (op_resolve(&resolver, name, type, &a, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < a.count && out->count < OP_SERVERS_MAX; i++) {
+        struct op_server *s = &out->items[out->count++];
+        snprintf(s->name, sizeof(s->name), "%s", name);
+        snprintf(s->address, sizeof(s->address), "%s", a.items[i]);
+    }
+    op_answers_clear(&a);
+    return 0;
+}
+
+int op_resolve_servers(const char *domain, struct op_servers *out, struct cm_err *err)
+{
+    struct op_answers ns = {.count = 0};
+
+    out->count = 0;
+    /* The nearest ancestor with NS records is the zone. */
+    for (const char *zone = domain; zone != NULL && *zone != '\0' && ns.count == 0;
+         zone = strchr(zone, '.') != NULL ? strchr(zone, '.') + 1 : NULL) {
+        if (op_resolve(&resolver, zone, "NS", &ns, err) != 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < ns.count; i++) {
+        struct cm_err ignored; /* a server without one family is no error */
+        if (add_addresses(ns.items[i], "A", out, &ignored) != 0 ||
+            add_addresses(ns.items[i], "AAAA", out, &ignored) != 0) {
+            continue;
+        }
+    }
+    op_answers_clear(&ns);
+    return 0;
+}

@@ -1,0 +1,165 @@
+/* chatops run: the list of steps from chatmail.ini to a working cluster. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "cluster.h"
+#include "common/clock.h"
+#include "plan.h"
+#include "say.h"
+
+static volatile sig_atomic_t interrupted;
+
+/* First time: finish the step, then stop. Second time: at once; the next run goes on.
+ */
+static void on_interrupt(int signo)
+{
+    static const char text[] =
+        "\nchatops: stopping after this step; once more: at once\n";
+
+    (void)signo;
+    if (interrupted) {
+        _exit(OP_EXIT_INT);
+    }
+    interrupted = 1;
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+    (void)ignored;
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static bool ask(void *ctx)
+{
+    const struct op_cluster *c = ctx;
+    char answer[16];
+
+    printf("\nThis changes:");
+    for (size_t i = 0; i < c->node_count; i++) {
+        const char *target = c->nodes[i].host.target;
+        printf(" %s (%s)%s", c->nodes[i].host.name,
+               target[0] != '\0' ? target : "this machine",
+               i + 1 < c->node_count ? "," : ".");
+    }
+    printf(" Go ahead? [y/N] ");
+    fflush(stdout);
+    return fgets(answer, sizeof(answer), stdin) != NULL &&
+           (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int check_possible(const struct op_cluster *c, struct cm_err *err)
+{
+    if (c->conf.tls_mode == CM_TLS_ACME) {
+        return cm_err_set(
+            err, CM_ERR_WORLD,
+            "%s needs certificates from an ACME CA, which this version does "
+            "not fetch yet; give tls_external_cert_and_key your own, or take "
+            "a name that begins with \"_\" (self-signed)",
+            c->conf.mail_domain);
+    }
+    if (c->conf.gateway_count == 0 &&
+        (c->conf.store.addresses == NULL || c->conf.store.addresses[0] == '\0')) {
+        return cm_err_set(
+            err, CM_ERR_WORLD,
+            "nothing has a public address: add a gateway (chatops gateway "
+            "add NAME --ssh root@ADDRESS), or give [store] addresses");
+    }
+    return 0;
+}
+
+/* Everything is looked at before anything is touched; the store comes before the
+ * gateways, because they pin its keys; the world is asked last. */
+static void make_plan(struct op_plan *plan, struct op_cluster *c)
+{
+    struct op_node *store = &c->nodes[0];
+
+    for (size_t i = 0; i < c->node_count; i++) {
+        op_add_preflight(plan, &c->nodes[i]);
+    }
+    for (size_t i = 0; i < c->node_count; i++) {
+        op_add_package(plan, &c->nodes[i]);
+        op_add_keys(plan, &c->nodes[i]);
+        if (i == 0) {
+            op_add_tls(plan, store);
+            op_add_dkim(plan, store);
+        }
+        op_add_files(plan, &c->nodes[i]);
+        op_add_units(plan, &c->nodes[i]);
+    }
+    op_add_publish(plan, c);
+    for (size_t i = 0; i < c->node_count; i++) {
+        op_add_reach(plan, &c->nodes[i]);
+    }
+}
+
+static void say_end(const struct op_cluster *c, const struct op_summary *sum, bool dry,
+                    int64_t ms)
+{
+    double s = (double)ms / 1000;
+
+    if (c->cli->json) {
+        printf("{\"result\":\"ok\",\"dry_run\":%s,\"changed\":%zu,\"ok\":%zu,\"ms\":%"
+               "lld}\n",
+               dry ? "true" : "false", sum->changed, sum->ok, (long long)ms);
+        return;
+    }
+    if (sum->changed == 0) {
+        op_say(OP_GREEN, "nothing to change: %s is as %s says (%zu steps, %.1f s)",
+               c->conf.mail_domain, c->cli->config, sum->ok, s);
+        return;
+    }
+    if (dry) {
+        op_say(OP_YELLOW, "%zu steps would change something; nothing was touched",
+               sum->changed);
+        return;
+    }
+    op_say(OP_GREEN, "%s is up: %zu steps changed, %zu were right already (%.1f s)",
+           c->conf.mail_domain, sum->changed, sum->ok, s);
+    if (!c->conf.is_ip) {
+        op_say(OP_PLAIN, "next: chatops dns   (what to publish, and whether it is)");
+    }
+}
+
+int op_run(const struct op_cli *cli, struct cm_err *err)
+{
+    struct op_cluster c;
+    struct op_plan plan;
+    struct op_summary sum;
+    int64_t from = cm_now_mono_ms();
+    int rc = -1;
+
+    if (op_cluster_load(cli, &c, err) != 0) {
+        return -1;
+    }
+    op_cluster_warn_unused(&c);
+    op_plan_init(&plan, c.state_dir, cli->json);
+    if (check_possible(&c, err) != 0) {
+        goto out;
+    }
+    make_plan(&plan, &c);
+    catch_interrupts();
+    plan.interrupted = &interrupted;
+    if (!cli->yes && !cli->json && isatty(STDIN_FILENO)) {
+        plan.confirm = ask;
+        plan.confirm_ctx = &c;
+    }
+    rc = cli->dry_run ? op_plan_show(&plan, &sum, err) : op_plan_run(&plan, &sum, err);
+    if (rc == 0) {
+        say_end(&c, &sum, cli->dry_run, cm_now_mono_ms() - from);
+        op_cluster_warn_unused(&c);
+    } else if (sum.stopped) {
+        op_complain("%s", err->text);
+        rc = OP_EXIT_INT;
+    }
+out:
+    op_plan_clear(&plan);
+    op_cluster_clear(&c);
+    return rc;
+}

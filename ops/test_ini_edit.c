@@ -1,0 +1,85 @@
+#include "ini_edit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char ini[] = "# mine\n[params]\nmail_domain = _chat.example\n"
+                          "[store]\nssh = root@10.9.0.2  \n";
+
+static void test_text_is_kept(void **state)
+{
+    struct op_new_gateway gw = {"edge1", "root@198.51.100.11",
+                                "198.51.100.11 2001:db8::1", 1};
+    struct cm_conf conf;
+    struct cm_err err = {.text = ""};
+    char *text = op_ini_with_gateway(ini, &gw);
+
+    (void)state;
+    assert_int_equal(strncmp(text, ini, strlen(ini)), 0);
+    if (cm_conf_parse("x.ini", text, strlen(text), &conf, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(conf.gateway_count, 1);
+    assert_string_equal(conf.gateways[0].name, "edge1");
+    assert_string_equal(conf.gateways[0].ssh, "root@198.51.100.11");
+    assert_int_equal(conf.gateways[0].number, 1);
+    assert_int_equal(op_free_number(&conf, ""), 2);
+    assert_int_equal(op_free_number(&conf, "2 edge2\n4 old\n"), 3);
+    assert_int_equal(op_free_number(&conf, "2 a\n3 b\n4 old"), 5);
+    cm_conf_clear(&conf);
+    /* the same again is a double name */
+    char *twice = op_ini_with_gateway(text, &gw);
+    assert_int_equal(cm_conf_parse("x.ini", twice, strlen(twice), &conf, &err), -1);
+    free(twice);
+    free(text);
+}
+
+static void test_last_line_without_newline(void **state)
+{
+    struct op_new_gateway gw = {"e", "root@h", "198.51.100.11", 7};
+    char *text = op_ini_with_gateway("[params]\nmail_domain = x.example", &gw);
+
+    (void)state;
+    assert_string_equal(text, "[params]\nmail_domain = x.example\n\n[gateway e]\n"
+                              "ssh = root@h\nnumber = 7\naddresses = 198.51.100.11\n");
+    free(text);
+}
+
+static void test_addresses(void **state)
+{
+    char *found = op_public_addresses(
+        "2: eth0    inet6 2001:db8:1::11/64 scope global \\ valid_lft forever\n"
+        "2: eth0    inet6 2001:db8:1::99/64 scope global temporary dynamic \\ x\n"
+        "2: eth0    inet6 fd00::2/64 scope global \\ x\n"
+        "2: eth0    inet 198.51.100.11/24 brd 198.51.100.255 scope global eth0\\ x\n"
+        "2: eth0    inet 10.0.0.4/24 scope global eth0\\ x\n"
+        "3: wg0    inet 203.0.113.1/32 scope global wg0\\ x\n");
+
+    (void)state;
+    assert_string_equal(found, "198.51.100.11 2001:db8:1::11");
+    free(found);
+    found = op_public_addresses("");
+    assert_string_equal(found, "");
+    free(found);
+    assert_false(op_is_public_address("100.100.0.1"));
+    assert_false(op_is_public_address("172.31.0.1"));
+    assert_true(op_is_public_address("172.32.0.1"));
+    assert_false(op_is_public_address("fe80::1"));
+    assert_false(op_is_public_address("nonsense"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_is_kept),
+        cmocka_unit_test(test_last_line_without_newline),
+        cmocka_unit_test(test_addresses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

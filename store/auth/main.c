@@ -1,0 +1,288 @@
+/* chatmail-auth: accounts for Dovecot and Postfix, kept in PostgreSQL.
+ *
+ * Two sockets, both held by systemd:
+ *   dict  Dovecot's auth asks here for passwords and users (Dovecot's dict protocol).
+ * An address that does not exist is created by its first password check, if the rules
+ *         and the machine allow it (rules.h, limits.h); after that the stored hash is
+ * what is answered. Dovecot compares. There is no way to change a password. sasl
+ * Postfix's smtpd asks here; relayed to Dovecot's auth-sasl socket, so that a temporary
+ * failure reaches the client as 454 and not as "wrong password" (sasl.h).
+ *
+ * It trusts whoever may open the sockets (their modes are set by systemd), the content
+ * of table account, and chatmail.ini. It never logs a password, a key or a hash.
+ *
+ * PostgreSQL away: every question is answered at once as a temporary failure (lookup.h
+ * says in which form). Dovecot away: sasl connections wait two seconds, then close.
+ *
+ * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
+ * new connections, what is under way is answered, at most 3 s. Known limits: 8192 dict
+ * and 4096 sasl connections, 512 passwords waiting to be hashed by two threads. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "common/clock.h"
+#include "common/conf.h"
+#include "common/dict.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/pg.h"
+#include "common/service.h"
+
+#include "hash.h"
+#include "limits.h"
+#include "lookup.h"
+#include "sasl.h"
+
+#define DRAIN_LIMIT_MS 3000
+#define DRAIN_TURN_MS  20
+#define DRAIN_IDLE_MS                                                                  \
+    300 /* a connection that asks nothing for so long is not waited for */
+
+struct auth {
+    const char *config_path;
+    const char *conninfo;
+    const char *sasl_upstream;
+    struct lookup_env env;
+    struct cm_conf conf;
+    bool configured;
+    struct cm_pg *pg;
+    struct cm_work *work;
+    struct cm_dict *dict;
+    struct sasl *sasl;
+    struct cm_timer *drain_timer;
+    int64_t drain_since;
+};
+
+/* Settings */
+
+static int load_conf(struct auth *auth, struct cm_err *err)
+{
+    struct cm_conf conf;
+    if (cm_conf_load(auth->config_path, &conf, err) != 0) {
+        return -1;
+    }
+    if (auth->configured) {
+        cm_conf_clear(&auth->conf);
+    }
+    auth->conf = conf;
+    auth->configured = true;
+    return 0;
+}
+
+static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
+{
+    (void)svc;
+    return load_conf(ctx, err);
+}
+
+/* Start and stop */
+
+static void on_pg_state(bool up, void *ctx)
+{
+    struct auth *auth = ctx;
+    if (up) {
+        cm_log(CM_LOG_INFO, "postgresql_up", NULL);
+    } else {
+        cm_log(CM_LOG_ERROR, "postgresql_down", "reason", cm_pg_last_error(auth->pg),
+               "effect", "logins are told to try again", NULL);
+    }
+}
+
+static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
+{
+    struct auth *auth = ctx;
+    if (load_conf(auth, err) != 0) {
+        return -1;
+    }
+    struct cm_loop *loop = cm_service_loop(svc);
+    struct cm_pg_options pg = {
+        .conninfo = auth->conninfo, .on_state = on_pg_state, .ctx = auth};
+    auth->pg = cm_pg_new(loop, &pg);
+    auth->work = cm_work_new(loop, HASH_THREADS, HASH_QUEUE_MAX);
+    auth->env.loop = loop;
+    auth->env.pg = auth->pg;
+    auth->env.work = auth->work;
+    auth->env.conf = &auth->conf;
+    auth->env.readers = &limits_machine;
+    auth->dict = cm_dict_new(loop, &lookup_handler, &auth->env);
+    auth->sasl = sasl_new(loop, auth->sasl_upstream);
+    cm_service_status(svc, "serving %s", auth->conf.domain);
+    return 0;
+}
+
+static void on_drain_turn(void *ctx)
+{
+    struct auth *auth = ctx;
+    int64_t waited = cm_now_mono_ms() - auth->drain_since;
+    if (cm_dict_connections(auth->dict) == 0 ||
+        (cm_dict_pending(auth->dict) == 0 && waited >= DRAIN_IDLE_MS)) {
+        cm_loop_stop(auth->env.loop);
+        return;
+    }
+    cm_timer_set(auth->drain_timer, DRAIN_TURN_MS);
+}
+
+static void on_drain(struct cm_service *svc, void *ctx)
+{
+    struct auth *auth = ctx;
+    auth->drain_since = cm_now_mono_ms();
+    auth->drain_timer = cm_timer_new(cm_service_loop(svc), on_drain_turn, auth);
+    cm_timer_set(auth->drain_timer, 0);
+}
+
+/* The dict first, so that what still runs finds its peer gone; then the workers, whose
+ * results go to the pool; the pool last, which answers all that is left. */
+static void on_stop(struct cm_service *svc, void *ctx)
+{
+    (void)svc;
+    struct auth *auth = ctx;
+    cm_timer_free(&auth->drain_timer);
+    cm_dict_free(&auth->dict);
+    sasl_free(&auth->sasl);
+    cm_work_free(&auth->work);
+    cm_pg_free(&auth->pg);
+    if (auth->configured) {
+        cm_conf_clear(&auth->conf);
+    }
+}
+
+/* Listeners */
+
+static void on_dict(struct cm_service *svc, int fd, void *ctx)
+{
+    (void)svc;
+    struct auth *auth = ctx;
+    cm_dict_adopt(auth->dict, fd);
+}
+
+static bool dict_ready(void *ctx)
+{
+    struct auth *auth = ctx;
+    return !cm_dict_full(auth->dict);
+}
+
+static void on_sasl(struct cm_service *svc, int fd, void *ctx)
+{
+    (void)svc;
+    struct auth *auth = ctx;
+    sasl_adopt(auth->sasl, fd);
+}
+
+static bool sasl_ready(void *ctx)
+{
+    struct auth *auth = ctx;
+    return !sasl_full(auth->sasl);
+}
+
+static const struct cm_listener listeners[] = {
+    {.name = "dict",
+     .fallback_path = "/run/chatmail-auth/auth.sock",
+     .accept = on_dict,
+     .ready = dict_ready},
+    {.name = "sasl", .accept = on_sasl, .ready = sasl_ready},
+    {0}};
+
+/* Command line */
+
+enum { OPT_CONFIG = 1, OPT_DB, OPT_SASL, OPT_NOCREATE, OPT_HELP, OPT_VERSION };
+
+static const struct {
+    struct option opt;
+    const char *value;
+    const char *help;
+} options[] = {
+    {{"config", required_argument, NULL, OPT_CONFIG},
+     "FILE",
+     "settings [/etc/chatmail/chatmail.ini]"},
+    {{"db", required_argument, NULL, OPT_DB},
+     "CONNINFO",
+     "PostgreSQL [host=/run/postgresql dbname=chatmail user=chatmail_auth]"},
+    {{"sasl-upstream", required_argument, NULL, OPT_SASL},
+     "PATH",
+     "Dovecot's auth client socket [/run/dovecot/auth-sasl]"},
+    {{"nocreate", required_argument, NULL, OPT_NOCREATE},
+     "PATH",
+     "no account is created while this file exists [/etc/chatmail-nocreate]"},
+    {{"help", no_argument, NULL, OPT_HELP}, "", "this text"},
+    {{"version", no_argument, NULL, OPT_VERSION}, "", "the version"},
+};
+#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
+
+static void print_help(void)
+{
+    printf(
+        "usage: chatmail-auth [options]\n"
+        "Answers Dovecot's password and user lookups from PostgreSQL; an address is\n"
+        "created by its first login. See chatmail-auth(8).\n\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        printf("  --%-13s %-9s %s\n", options[i].opt.name, options[i].value,
+               options[i].help);
+    }
+}
+
+/* Returns -1 to go on, else the exit status. */
+static int parse_options(struct auth *auth, int argc, char **argv)
+{
+    struct option longs[OPTION_COUNT + 1] = {0};
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        longs[i] = options[i].opt;
+    }
+    int opt;
+    while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        switch (opt) {
+        case OPT_CONFIG:
+            auth->config_path = optarg;
+            break;
+        case OPT_DB:
+            auth->conninfo = optarg;
+            break;
+        case OPT_SASL:
+            auth->sasl_upstream = optarg;
+            break;
+        case OPT_NOCREATE:
+            auth->env.nocreate_path = optarg;
+            break;
+        case OPT_HELP:
+            print_help();
+            return 0;
+        case OPT_VERSION:
+            printf("chatmail-auth %s\n", PORTICO_VERSION);
+            return 0;
+        default:
+            fprintf(stderr, "try chatmail-auth --help\n");
+            return 2;
+        }
+    }
+    if (optind < argc ||
+        strlen(auth->sasl_upstream) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+        fprintf(stderr, "chatmail-auth: %s; try --help\n",
+                optind < argc ? "too many arguments" : "--sasl-upstream is too long");
+        return 2;
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct auth auth = {.config_path = "/etc/chatmail/chatmail.ini",
+                        .conninfo =
+                            "host=/run/postgresql dbname=chatmail user=chatmail_auth",
+                        .sasl_upstream = "/run/dovecot/auth-sasl",
+                        .env = {.nocreate_path = "/etc/chatmail-nocreate"}};
+    int status = parse_options(&auth, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    static const struct cm_service_def def = {.program = "chatmail-auth",
+                                              .listeners = listeners,
+                                              .start = on_start,
+                                              .reload = on_reload,
+                                              .drain = on_drain,
+                                              .drain_limit_ms = DRAIN_LIMIT_MS,
+                                              .stop = on_stop};
+    cm_log_init("chatmail-auth", CM_LOG_INFO);
+    return cm_service_run(&def, &auth);
+}

@@ -1,0 +1,9 @@
+/* ctl: `chatmail-cluster ctl publish | status | wait EPOCH SECONDS`, the client of the
+ * control socket. Each returns the exit status and writes to stdout and stderr. */
+#ifndef CTL_H
+#define CTL_H
+
+/* words: what follows "ctl", ended by NULL. */
+int ctl_main(const char *socket_path, char *const *words);
+
+#endif

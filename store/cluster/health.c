@@ -1,0 +1,104 @@
+#include "health.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void health_init(struct health *health)
+{
+    memset(health, 0, sizeof(*health));
+    for (int n = 0; n <= CM_GATEWAYS_MAX; n++) {
+        health->rows[n].report_ms = -1;
+    }
+}
+
+static bool is_in(const struct px_state *state, int number)
+{
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        if (state->gateways[i].number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void health_keep(struct health *health, const struct px_state *state)
+{
+    for (int n = 1; n <= CM_GATEWAYS_MAX; n++) {
+        if (!is_in(state, n)) {
+            health->rows[n] = (struct health_row){.report_ms = -1};
+        }
+    }
+}
+
+void health_report(struct health *health, int number, const struct px_report *report,
+                   int64_t now_ms)
+{
+    struct health_row *row = &health->rows[number];
+    /* A pause as long as the limit begins the count anew. */
+    if (row->report_ms < 0 || now_ms - row->report_ms > HEALTH_SILENCE_MS) {
+        row->good = 0;
+    }
+    row->report = *report;
+    row->report_ms = now_ms;
+    row->good += row->good < HEALTH_GOOD_REPORTS;
+}
+
+void health_judge(struct health *health, const struct px_state *state, int64_t now_ms,
+                  health_change_cb cb, void *ctx)
+{
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        int number = state->gateways[i].number;
+        struct health_row *row = &health->rows[number];
+        bool silent = row->report_ms < 0 || now_ms - row->report_ms > HEALTH_SILENCE_MS;
+        bool up = !silent && (row->up || row->good >= HEALTH_GOOD_REPORTS);
+        if (up == row->up) {
+            continue;
+        }
+        char reason[96];
+        if (up) {
+            snprintf(reason, sizeof(reason), "%d reports in a row",
+                     HEALTH_GOOD_REPORTS);
+        } else {
+            snprintf(reason, sizeof(reason), "no report for %" PRId64 " ms",
+                     now_ms - row->report_ms);
+        }
+        row->up = up;
+        cb(number, up, reason, ctx);
+    }
+}
+
+static bool may_carry(const struct health *health, const struct px_state *state,
+                      const struct px_gateway *gateway)
+{
+    return state->egress != CM_EGRESS_DIRECT && gateway->egress &&
+           gateway->mode == CM_MODE_ACTIVE && health->rows[gateway->number].up;
+}
+
+size_t health_egress(const struct health *health, const struct px_state *state,
+                     int numbers[CM_GATEWAYS_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        if (may_carry(health, state, &state->gateways[i])) {
+            numbers[n++] = state->gateways[i].number;
+        }
+    }
+    return n;
+}
+
+const char *health_egress_word(const struct health *health,
+                               const struct px_state *state,
+                               const struct px_gateway *gateway)
+{
+    if (state->egress == CM_EGRESS_DIRECT || !gateway->egress) {
+        return "no";
+    }
+    if (!may_carry(health, state, gateway)) {
+        return "down";
+    }
+    int numbers[CM_GATEWAYS_MAX];
+    return health_egress(health, state, numbers) > 0 && numbers[0] == gateway->number
+               ? "active"
+               : "standby";
+}

@@ -1,0 +1,295 @@
+/* chatmail-cluster: says what every gateway should be doing, and keeps the store's end
+ * of their tunnels.
+ *
+ *   chatmail-cluster [--config FILE]         the daemon
+ *   chatmail-cluster keygen                  make the store's keys, print public halves
+ *   chatmail-cluster ctl publish             publish a desired state (JSON on stdin)
+ *   chatmail-cluster ctl status              what the gateways report
+ *   chatmail-cluster ctl wait EPOCH SECONDS  until every gateway has applied EPOCH
+ *
+ * Sockets: the control socket (root only); the bus on the inner address of each tunnel.
+ * Trusts: PostgreSQL for what is newest, its own signature for what is genuine. Reports
+ * of gateways are foreign bytes: they steer health and status, nothing else. Known
+ * limits: 32 gateways; a gateway is judged by its reports alone. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/service.h"
+#include "control.h"
+#include "ctl.h"
+#include "desk.h"
+#include "health.h"
+#include "keygen.h"
+#include "ledger.h"
+#include "proxy/wgkey.h"
+#include "status.h"
+#include "tunnels.h"
+
+#ifndef PORTICO_VERSION
+#define PORTICO_VERSION "unknown"
+#endif
+#define JUDGE_MS 500
+
+struct cluster {
+    const char *conninfo;
+    char secret_key[CM_SIGN_KEY_TEXT];
+    char public_key[CM_SIGN_KEY_TEXT];
+    char wg_key[PX_WG_KEY_TEXT];
+    struct px_state state; /* newest genuine one; epoch 0 before the first */
+    struct health health;
+    struct ledger *ledger;
+    struct desk *desk;
+    struct tunnels *tunnels;
+    struct control *control;
+    struct control_call *publishing;
+    struct cm_timer *judge;
+};
+
+static void on_change(int number, bool up, const char *reason, void *ctx)
+{
+    struct cluster *c = ctx;
+    char text[16];
+    snprintf(text, sizeof(text), "%d", number);
+    cm_log(up ? CM_LOG_INFO : CM_LOG_WARNING, "gateway_health", "number", text, "old",
+           up ? "down" : "up", "new", up ? "up" : "down", "reason", reason, NULL);
+    if (!up) {
+        tunnels_gone(c->tunnels, number);
+    }
+    int numbers[CM_GATEWAYS_MAX];
+    tunnels_egress(c->tunnels, numbers, health_egress(&c->health, &c->state, numbers));
+}
+
+static void judge(void *ctx)
+{
+    struct cluster *c = ctx;
+    health_judge(&c->health, &c->state, cm_now_mono_ms(), on_change, c);
+    cm_timer_set(c->judge, JUDGE_MS);
+}
+
+static void on_report(int number, const struct px_report *report, void *ctx)
+{
+    struct cluster *c = ctx;
+    health_report(&c->health, number, report, cm_now_mono_ms());
+}
+
+static void obey(struct cluster *c, const struct px_state *state)
+{
+    char epoch[24];
+    snprintf(epoch, sizeof(epoch), "%lld", (long long)state->epoch);
+    cm_log(CM_LOG_INFO, "desired_state", "epoch", epoch, NULL);
+    c->state = *state;
+    health_keep(&c->health, state);
+    tunnels_want(c->tunnels, state);
+    int numbers[CM_GATEWAYS_MAX];
+    tunnels_egress(c->tunnels, numbers, health_egress(&c->health, state, numbers));
+    desk_open(c->desk, state);
+}
+
+/* What lies in the database is served as it is: the gateways judge for themselves. Here
+ * it is obeyed only when it is genuine. */
+static void on_newest(const char *envelope, void *ctx)
+{
+    struct cluster *c = ctx;
+    struct px_state *state = cm_calloc(1, sizeof(*state));
+    struct cm_err err;
+    if (*envelope == '\0') {
+        cm_log(CM_LOG_INFO, "desired_state", "epoch", "none", NULL);
+    } else if (px_envelope_open(c->public_key, envelope, strlen(envelope), state,
+                                &err) != 0) {
+        cm_log_err(CM_LOG_ERROR, "document_refused", &err);
+    } else {
+        obey(c, state);
+    }
+    free(state);
+    desk_serve(c->desk, envelope);
+}
+
+static void on_network(void *ctx)
+{
+    struct cluster *c = ctx;
+    desk_open(c->desk, &c->state);
+}
+
+/* Control socket */
+
+static void on_published(int64_t epoch, bool changed, const struct cm_err *err,
+                         void *ctx)
+{
+    struct cluster *c = ctx;
+    struct control_call *call = c->publishing;
+    c->publishing = NULL;
+    if (err != NULL) {
+        control_refuse(call, err);
+        return;
+    }
+    char answer[96];
+    snprintf(answer, sizeof(answer), "{\"changed\":%s,\"epoch\":%lld}",
+             changed ? "true" : "false", (long long)epoch);
+    control_answer(call, answer);
+}
+
+static void publish(struct cluster *c, struct control_call *call, const char *input)
+{
+    struct px_state *wanted = cm_calloc(1, sizeof(*wanted));
+    struct cm_err err;
+    size_t len = strlen(input);
+    while (len > 0 && strchr(" \r\n", input[len - 1]) != NULL) {
+        len--;
+    }
+    if (c->publishing != NULL) {
+        cm_err_set(&err, CM_ERR_RETRY, "another document is just being published");
+        control_refuse(call, &err);
+    } else if (px_state_parse(input, len, wanted, &err) != 0) {
+        control_refuse(call, &err);
+    } else {
+        c->publishing = call;
+        ledger_publish(c->ledger, wanted, on_published, c);
+    }
+    free(wanted);
+}
+
+static const struct px_tunnel_facts *facts_of(int number, void *ctx)
+{
+    return tunnels_facts(((struct cluster *)ctx)->tunnels, number);
+}
+
+static void on_call(struct control_call *call, const char *verb, const char *input,
+                    void *ctx)
+{
+    struct cluster *c = ctx;
+    if (strcmp(verb, "publish") == 0) {
+        publish(c, call, input);
+    } else if (strcmp(verb, "status") == 0) {
+        char *text = status_json(&c->state, &c->health, facts_of, c, cm_now_mono_ms());
+        control_answer(call, text);
+        free(text);
+    } else {
+        struct cm_err err;
+        cm_err_set(&err, CM_ERR_REFUSE, "no verb \"%.32s\"", verb);
+        control_refuse(call, &err);
+    }
+}
+
+/* Service */
+
+static void on_accept(struct cm_service *svc, int fd, void *ctx)
+{
+    (void)svc;
+    struct cluster *c = ctx;
+    control_adopt(c->control, fd);
+}
+
+static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
+{
+    struct cluster *c = ctx;
+    struct cm_loop *loop = cm_service_loop(svc);
+    if (keygen_load_cluster(KEYGEN_DIR, c->secret_key, c->public_key, err) != 0) {
+        return -1;
+    }
+    int found = px_wgkey_load(KEYGEN_DIR "/wg.key", c->wg_key, err);
+    if (found != 1) {
+        return found == 0 ? cm_err_set(err, CM_ERR_WORLD,
+                                       KEYGEN_DIR "/wg.key is missing; run "
+                                                  "'chatmail-cluster keygen'")
+                          : -1;
+    }
+    health_init(&c->health);
+    struct desk_hooks desk = {.report = on_report, .ctx = c};
+    struct tunnels_hooks tunnels = {.done = on_network, .ctx = c};
+    struct ledger_options ledger = {.conninfo = c->conninfo,
+                                    .secret_key = c->secret_key,
+                                    .public_key = c->public_key,
+                                    .newest = on_newest,
+                                    .ctx = c};
+    c->desk = desk_new(loop, &desk);
+    c->tunnels = tunnels_new(loop, c->wg_key, &tunnels);
+    c->control = control_new(loop, on_call, c);
+    c->judge = cm_timer_new(loop, judge, c);
+    cm_timer_set(c->judge, JUDGE_MS);
+    c->ledger = ledger_new(loop, &ledger);
+    return 0;
+}
+
+static void stop(struct cm_service *svc, void *ctx)
+{
+    (void)svc;
+    struct cluster *c = ctx;
+    ledger_free(&c->ledger); /* a publish under way is answered by this */
+    control_free(&c->control);
+    tunnels_free(&c->tunnels);
+    desk_free(&c->desk);
+    cm_timer_free(&c->judge);
+    cm_wipe(c->secret_key, sizeof(c->secret_key));
+    cm_wipe(c->wg_key, sizeof(c->wg_key));
+}
+
+static const struct cm_listener listeners[] = {
+    {.name = "control", .fallback_path = CONTROL_PATH, .accept = on_accept},
+    {.name = NULL},
+};
+
+static const struct cm_service_def service = {.program = "chatmail-cluster",
+                                              .listeners = listeners,
+                                              .start = start,
+                                              .stop = stop};
+
+static int usage(FILE *to)
+{
+    fputs("usage: chatmail-cluster [--config FILE] [--db CONNINFO]\n"
+          "       chatmail-cluster keygen\n"
+          "       chatmail-cluster ctl publish | status | wait EPOCH SECONDS\n"
+          "Says what every gateway should be doing and keeps the store's tunnels.\n"
+          "See chatmail-cluster(8).\n",
+          to);
+    return to == stdout ? 0 : 2;
+}
+
+static int do_keygen(void)
+{
+    struct cm_err err;
+    if (keygen_print(KEYGEN_DIR, &err) != 0) {
+        fprintf(stderr, "chatmail-cluster: %s\n", err.text);
+        return 1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"db", required_argument, NULL, 'd'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {NULL, 0, NULL, 0}};
+    static struct cluster cluster = {
+        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_cluster"};
+    for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
+        if (c == 'h') {
+            return usage(stdout);
+        } else if (c == 'v') {
+            puts("chatmail-cluster " PORTICO_VERSION);
+            return 0;
+        } else if (c == 'd') {
+            cluster.conninfo = optarg;
+        } else if (c != 'c') { /* every setting it needs is in the document */
+            return usage(stderr);
+        }
+    }
+    if (argv[optind] != NULL && strcmp(argv[optind], "ctl") == 0) {
+        return ctl_main(CONTROL_PATH, argv + optind + 1);
+    }
+    if (argv[optind] != NULL && strcmp(argv[optind], "keygen") == 0 &&
+        argv[optind + 1] == NULL) {
+        return do_keygen();
+    }
+    if (argv[optind] != NULL) {
+        return usage(stderr);
+    }
+    cm_log_init("chatmail-cluster", CM_LOG_INFO);
+    return cm_service_run(&service, &cluster);
+}

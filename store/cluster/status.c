@@ -1,0 +1,40 @@
+#include "status.h"
+
+#include <jansson.h>
+
+static json_t *row(const struct px_state *state, const struct health *health,
+                   const struct px_gateway *gw, const struct px_tunnel_facts *facts,
+                   int64_t now_ms)
+{
+    const struct health_row *h = &health->rows[gw->number];
+    bool heard = h->report_ms >= 0;
+    return json_pack(
+        "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s}", "name",
+        gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode), "applied_epoch",
+        (json_int_t)(heard ? h->report.applied_epoch : -1), "applied_mode",
+        heard ? h->report.applied_mode : "", "report_age_ms",
+        (json_int_t)(heard ? now_ms - h->report_ms : -1), "handshake_age_s",
+        (json_int_t)facts->handshake_age_s, "flows",
+        (json_int_t)(heard ? h->report.flows : -1), "rx_bytes",
+        (json_int_t)facts->rx_bytes, "tx_bytes", (json_int_t)facts->tx_bytes, "version",
+        heard ? h->report.version : "", "egress", health_egress_word(health, state, gw),
+        "error", heard ? h->report.error : "no report yet");
+}
+
+char *status_json(const struct px_state *state, const struct health *health,
+                  const struct px_tunnel_facts *(*facts)(int number, void *ctx),
+                  void *ctx, int64_t now_ms)
+{
+    json_t *gateways = json_array();
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        const struct px_gateway *gw = &state->gateways[i];
+        json_array_append_new(gateways,
+                              row(state, health, gw, facts(gw->number, ctx), now_ms));
+    }
+    json_t *o = json_pack("{s:I, s:s, s:o}", "epoch", (json_int_t)state->epoch,
+                          "domain", state->domain, "gateways", gateways);
+    cm_assert(o != NULL);
+    char *text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return text;
+}

@@ -1,0 +1,155 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "health.h"
+#include "status.h"
+
+static struct px_state two_gateways(void)
+{
+    struct px_state s = {
+        .epoch = 7, .domain = "_chat.example", .egress = CM_EGRESS_GATEWAYS};
+    s.gateway_count = 2;
+    s.gateways[0] = (struct px_gateway){.name = "edge1", .number = 1, .egress = true};
+    s.gateways[1] = (struct px_gateway){.name = "edge2", .number = 4, .egress = true};
+    return s;
+}
+
+struct changes {
+    int count, number;
+    bool up;
+};
+
+static void on_change(int number, bool up, const char *reason, void *ctx)
+{
+    struct changes *c = ctx;
+    assert_true(*reason != '\0');
+    c->count++;
+    c->number = number;
+    c->up = up;
+}
+
+static void reports(struct health *h, int number, int n, int64_t from_ms)
+{
+    struct px_report r = {.name = "edge1", .applied_epoch = 7};
+    for (int i = 0; i < n; i++) {
+        health_report(h, number, &r, from_ms + 1000 * i);
+    }
+}
+
+static void comes_up_after_three_and_goes_down_after_silence(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct changes seen = {0};
+    int numbers[CM_GATEWAYS_MAX];
+    health_init(&h);
+    reports(&h, 1, 2, 1000);
+    health_judge(&h, &s, 2500, on_change, &seen);
+    assert_int_equal(seen.count, 0);
+    assert_int_equal(health_egress(&h, &s, numbers), 0);
+    reports(&h, 1, 1, 3000);
+    health_judge(&h, &s, 3500, on_change, &seen);
+    assert_int_equal(seen.count, 1);
+    assert_true(seen.up);
+    assert_int_equal(health_egress(&h, &s, numbers), 1);
+    assert_int_equal(numbers[0], 1);
+    health_judge(&h, &s, 3000 + HEALTH_SILENCE_MS, on_change, &seen);
+    assert_int_equal(seen.count, 1);
+    health_judge(&h, &s, 3001 + HEALTH_SILENCE_MS, on_change, &seen);
+    assert_int_equal(seen.count, 2);
+    assert_false(seen.up);
+}
+
+static void a_flapping_line_does_not_come_up(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct changes seen = {0};
+    health_init(&h);
+    for (int i = 0; i < 10; i++) {
+        reports(&h, 4, 2, 10000 * i);
+        health_judge(&h, &s, 10000 * i + 1500, on_change, &seen);
+    }
+    assert_int_equal(seen.count, 0);
+}
+
+static void the_next_one_takes_over_and_modes_count(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct changes seen = {0};
+    int numbers[CM_GATEWAYS_MAX];
+    health_init(&h);
+    reports(&h, 1, 3, 1000);
+    reports(&h, 4, 3, 1000);
+    health_judge(&h, &s, 3100, on_change, &seen);
+    assert_int_equal(health_egress(&h, &s, numbers), 2);
+    assert_string_equal(health_egress_word(&h, &s, &s.gateways[0]), "active");
+    assert_string_equal(health_egress_word(&h, &s, &s.gateways[1]), "standby");
+    s.gateways[0].mode = CM_MODE_DRAIN;
+    assert_int_equal(health_egress(&h, &s, numbers), 1);
+    assert_int_equal(numbers[0], 4);
+    assert_string_equal(health_egress_word(&h, &s, &s.gateways[0]), "down");
+    s.egress = CM_EGRESS_DIRECT;
+    assert_int_equal(health_egress(&h, &s, numbers), 0);
+    assert_string_equal(health_egress_word(&h, &s, &s.gateways[1]), "no");
+}
+
+static void a_removed_gateway_is_forgotten(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct changes seen = {0};
+    health_init(&h);
+    reports(&h, 4, 3, 1000);
+    health_judge(&h, &s, 3100, on_change, &seen);
+    assert_true(h.rows[4].up);
+    s.gateway_count = 1;
+    health_keep(&h, &s);
+    assert_false(h.rows[4].up);
+    assert_int_equal(h.rows[4].report_ms, -1);
+}
+
+static const struct px_tunnel_facts *facts(int number, void *ctx)
+{
+    (void)number;
+    return ctx;
+}
+
+static void status_says_unknown_as_minus_one(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct px_tunnel_facts none = {-1, -1, -1};
+    health_init(&h);
+    reports(&h, 1, 1, 1000);
+    char *text = status_json(&s, &h, facts, &none, 1500);
+    assert_non_null(strstr(text, "\"epoch\":7"));
+    assert_non_null(strstr(text, "\"applied_epoch\":7"));
+    assert_non_null(strstr(text, "\"report_age_ms\":500"));
+    assert_non_null(strstr(text, "\"error\":\"no report yet\""));
+    assert_non_null(strstr(text, "\"report_age_ms\":-1"));
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comes_up_after_three_and_goes_down_after_silence),
+        cmocka_unit_test(a_flapping_line_does_not_come_up),
+        cmocka_unit_test(the_next_one_takes_over_and_modes_count),
+        cmocka_unit_test(a_removed_gateway_is_forgotten),
+        cmocka_unit_test(status_says_unknown_as_minus_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

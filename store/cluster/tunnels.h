@@ -1,0 +1,38 @@
+/* tunnels: the store's end of the tunnels, its firewall and its routes, kept as the
+ * state says. Reads back every TUNNELS_EVERY_MS, so that a tunnel that was restarted,
+ * or a hand that meddled, is put right. The tools run on a worker thread, one job at a
+ * time. */
+#ifndef TUNNELS_H
+#define TUNNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/loop.h"
+#include "proxy/apply.h"
+#include "proxy/state.h"
+
+#define TUNNELS_EVERY_MS 3000
+
+struct tunnels;
+
+struct tunnels_hooks {
+    /* After each pass: addresses may have come. */
+    void (*done)(void *ctx);
+    void *ctx;
+};
+
+/* private_key: WireGuard, base64; borrowed for the object's life. */
+struct tunnels *tunnels_new(struct cm_loop *loop, const char *private_key,
+                            const struct tunnels_hooks *hooks);
+void tunnels_free(struct tunnels **tunnels); /* waits for the tools that run */
+/* The state to keep from now on. */
+void tunnels_want(struct tunnels *tunnels, const struct px_state *state);
+/* Gateways that outgoing mail may use, best first, and those that just went down, whose
+ * connections are closed. Before the first call nothing is done about egress. */
+void tunnels_egress(struct tunnels *tunnels, const int *healthy, size_t n);
+void tunnels_gone(struct tunnels *tunnels, int number);
+/* As read at the last pass; handshake_age_s -1 when unknown. */
+const struct px_tunnel_facts *tunnels_facts(const struct tunnels *tunnels, int number);
+
+#endif
