@@ -36,6 +36,10 @@ set(CPACK_DEBIAN_CHATOPS_PACKAGE_DEPENDS "openssh-client")
 
 include(CPack)
 
+install(FILES ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
+        DESTINATION share/man/man8 COMPONENT store)
+install(FILES ops/man/chatmail-gateway.8 DESTINATION share/man/man8 COMPONENT gateway)
+
 install(DIRECTORY ${CMAKE_BINARY_DIR}/packages/ DESTINATION share/portico/packages
         COMPONENT chatops FILES_MATCHING
         PATTERN "portico-store_*.deb" PATTERN "portico-gateway_*.deb")

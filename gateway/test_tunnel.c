@@ -493,6 +493,9 @@ static void stolen_gateway_reaches_nothing_else(void **unused)
     assert_int_equal(sh(GATEWAY, "ip addr add 198.51.100.99/32 dev wg0; "
                                  "ip route add 10.77.1.2/32 dev wg0 src 198.51.100.99"),
                      0);
+    /* Control: a claimed public address reaches a mail port... */
+    assert_int_equal(dial(GATEWAY, "10.77.1.2", 993, said, NULL), 0);
+    /* ...and nothing else. */
     assert_int_not_equal(dial(GATEWAY, "10.77.1.2", 5432, said, NULL), 0);
     sh(GATEWAY,
        "ip route del 10.77.1.2/32 dev wg0; ip addr del 198.51.100.99/32 dev wg0");

@@ -245,7 +245,10 @@ static int spawn(struct rpc *rpc, const char *const *argv, int child_in, int chi
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none;
+    sigset_t defaults;
     sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, child_in, 0);
     posix_spawn_file_actions_adddup2(&actions, child_out, 1);
@@ -255,8 +258,10 @@ static int spawn(struct rpc *rpc, const char *const *argv, int child_in, int chi
         posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
     }
     posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                        POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &defaults);
     union {
         const char *const *in;
         char *const *out;

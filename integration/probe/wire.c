@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,9 @@ struct wire *wire_open(const struct wire_to *to, struct cm_err *err)
 {
     struct wire *wire = cm_calloc(1, sizeof *wire);
     wire->fd = -1;
+    /* OpenSSL writes with write(2): a peer that hangs up must be an error, not the end.
+     */
+    signal(SIGPIPE, SIG_IGN);
     if (connect_to(wire, to, err) != 0) {
         wire_close(&wire);
         return NULL;

@@ -20,7 +20,7 @@ static int edge1_connections(struct scene *scene, int *count_r, struct cm_err *e
     char *out = NULL;
     if (scene_sh(scene, "store", 0, &out, err,
                  "ss -Htn state established | grep -cE "
-                 "'(10\\.77\\.1\\.2|\\[fd77:1::2\\]):(993|143|443) ' || true") != 0) {
+                 "'(10\\.77\\.1\\.2|fd77:1::2)\\]?:(993|143|443) ' || true") != 0) {
         return -1;
     }
     *count_r = (int)strtol(out, NULL, 10);

@@ -1,5 +1,5 @@
-/* Mail to another relay while one gateway is cut off: it leaves by the other one, and the
- * home line's address is never seen. */
+/* Mail to another relay while one gateway is cut off: it leaves by the other one, and
+ * the home line's address is never seen. */
 #include "scenario.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* PostgreSQL stopped for a minute (feasibility.md 12.2 and 12.3): logins are put off, mail
- * waits, and no password that was tried stands in any log. */
+/* PostgreSQL stopped for a minute (feasibility.md 12.2 and 12.3): logins are put off,
+ * mail waits, and no password that was tried stands in any log. */
 #include "scenario.h"
 
 #include <stdio.h>
@@ -136,10 +136,12 @@ static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
     }
     int64_t back_ms = cm_now_mono_ms();
     if (door_until_in(stage, &inbox, &known, back_ms, ANSWER_MS, NULL, err) != 0 ||
-        door_until_in(stage, &inbox, &stranger, back_ms, 2 * ANSWER_MS, NULL, err) != 0) {
+        door_until_in(stage, &inbox, &stranger, back_ms, 2 * ANSWER_MS, NULL, err) !=
+            0) {
         return -1;
     }
-    if (stage->quick && scene_sh(&stage->scene, "store", 0, NULL, err, "postqueue -f")) {
+    if (stage->quick &&
+        scene_sh(&stage->scene, "store", 0, NULL, err, "postqueue -f")) {
         return -1;
     }
     if (mailbox_even(stage, &inbox, &known, ledger, DELIVER_MS, err) != 0 ||

@@ -22,8 +22,8 @@ static int must_say(const char *said, const char *what, struct cm_err *err)
 {
     return strstr(said, what) != NULL
                ? 0
-               : cm_err_set(err, CM_ERR_REFUSE, "chatops did not say '%s': %.500s", what,
-                            said);
+               : cm_err_set(err, CM_ERR_REFUSE, "chatops did not say '%s': %.500s",
+                            what, said);
 }
 
 /* Runs chatops between two looks at all units; status and output are the caller's to
@@ -36,8 +36,8 @@ static int run_watched(struct stage *stage, const char *ini, const char *words,
     if (units_since(stage, &before, err) == 0) {
         status = cluster_chatops(stage, ini, words, said_r, err);
     }
-    if (status >= 0 && (units_since(stage, &after, err) != 0 ||
-                        units_same(before, after, err) != 0)) {
+    if (status >= 0 &&
+        (units_since(stage, &after, err) != 0 || units_same(before, after, err) != 0)) {
         free(*said_r);
         status = -1;
     }
@@ -125,9 +125,9 @@ static int unknown_key(struct stage *stage, struct cm_err *err)
     if (status < 0) {
         return -1;
     }
-    int rc = status != 0 ? cm_err_set(err, CM_ERR_REFUSE, "status %d: %.500s", status,
-                                      said)
-                         : 0;
+    int rc = status != 0
+                 ? cm_err_set(err, CM_ERR_REFUSE, "status %d: %.500s", status, said)
+                 : 0;
     if (rc == 0 && (must_say(said, "warning", err) != 0 ||
                     must_say(said, "max_smtp_conections", err) != 0)) {
         rc = -1;

@@ -13,8 +13,8 @@
 static int keep_ini(struct stage *stage, struct cm_err *err)
 {
     return scene_sh(&stage->scene, "operator", 0, NULL, err,
-                    "cd " CLUSTER_DIR " && { test -e " KEPT
-                    " || cp -p " CLUSTER_INI " " KEPT "; }");
+                    "cd " CLUSTER_DIR " && { test -e " KEPT " || cp -p " CLUSTER_INI
+                    " " KEPT "; }");
 }
 
 static int set_connections(struct stage *stage, int value, struct cm_err *err)
@@ -44,11 +44,12 @@ static int run_and_kill(struct stage *stage, double after_s, bool *in_the_middle
                         struct cm_err *err)
 {
     char *said = NULL;
-    int status = stage_ask(stage, "operator", NULL, &said, err,
-                           "cd " CLUSTER_DIR " && timeout --foreground -s KILL %.1f "
-                           "chatops run --yes --config " CLUSTER_INI " >killed.log 2>&1;"
-                           " tail -n 1 .chatops/journal.jsonl; rm -f killed.log",
-                           after_s);
+    int status =
+        stage_ask(stage, "operator", NULL, &said, err,
+                  "cd " CLUSTER_DIR " && timeout --foreground -s KILL %.1f "
+                  "chatops run --yes --config " CLUSTER_INI " >killed.log 2>&1;"
+                  " tail -n 1 .chatops/journal.jsonl; rm -f killed.log",
+                  after_s);
     if (status < 0) {
         return -1;
     }
@@ -101,8 +102,8 @@ static int judge_end(struct stage *stage, long before, struct cm_err *err)
         return cm_err_prefix(err, "putting it back");
     }
     if (now != before) {
-        return cm_err_set(err, CM_ERR_REFUSE, "put back: %ld connections, were %ld", now,
-                          before);
+        return cm_err_set(err, CM_ERR_REFUSE, "put back: %ld connections, were %ld",
+                          now, before);
     }
     return account_make(stage, &account, SCENE_DOMAIN, err);
 }
