@@ -10,9 +10,9 @@
  * Limits: line 64 KiB (longer: connection closed), CM_DICT_MAX_PENDING unanswered
  * requests per connection (then it is not read until one is answered), CM_DICT_MAX_TX
  * open transactions per connection, CM_DICT_MAX_OPS operations in one transaction,
-CM_DICT_MAX_TX_BYTES bytes in all open
- * transactions of a connection, CM_DICT_MAX_CONNS connections (further ones wait in the
-listen backlog). */
+ * CM_DICT_MAX_TX_BYTES bytes in all open transactions of a connection,
+ * CM_DICT_MAX_CONNS connections (more are closed; ask cm_dict_full() before accepting).
+ */
 #ifndef CM_DICT_H
 #define CM_DICT_H
 
@@ -72,9 +72,11 @@ void cm_dict_req_set_data(struct cm_dict_req *req, void *data);
 void *cm_dict_req_data(const struct cm_dict_req *req);
 
 void cm_dict_reply_value(struct cm_dict_req *req, const char *value,
-                         size_t len);                               /* O */
-void cm_dict_reply_none(struct cm_dict_req *req);                   /* N */
-void cm_dict_reply_fail(struct cm_dict_req *req, const char *text); /* F */
+                         size_t len);             /* O */
+void cm_dict_reply_none(struct cm_dict_req *req); /* N */
+/* F. Dovecot logs the key of a lookup that fails so: not for keys that hold a secret.
+ */
+void cm_dict_reply_fail(struct cm_dict_req *req, const char *text);
 void cm_dict_reply_ok(struct cm_dict_req *req); /* a commit succeeded */
 void cm_dict_row(struct cm_dict_req *req, const char *key, const char *value,
                  size_t len);

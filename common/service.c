@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -318,9 +319,20 @@ static void watchdog_start(struct cm_service *svc)
     }
 }
 
+/* systemd's soft limit is 1024, kept low for select(2); nothing here uses that. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int service_start(struct cm_service *svc, struct cm_err *err)
 {
     signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
     cm_loop_on_signal(svc->loop, SIGTERM, on_stop, svc);
     cm_loop_on_signal(svc->loop, SIGINT, on_stop, svc);
     cm_loop_on_signal(svc->loop, SIGHUP, on_reload, svc);

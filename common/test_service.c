@@ -30,6 +30,9 @@ struct daemon {
     bool start_fails;
     bool drain_hangs;
     bool full;
+    bool hold; /* connections stay open until a reload */
+    int held[64];
+    size_t held_count;
 };
 
 static void answer(struct cm_service *svc, int fd, void *ctx)
@@ -38,7 +41,11 @@ static void answer(struct cm_service *svc, int fd, void *ctx)
     struct daemon *d = ctx;
     ssize_t n = send(fd, &d->letter, 1, MSG_NOSIGNAL);
     (void)n;
-    close(fd);
+    if (d->hold && d->held_count < 64) {
+        d->held[d->held_count++] = fd;
+    } else {
+        close(fd);
+    }
 }
 
 static void answer_other(struct cm_service *svc, int fd, void *ctx)
@@ -69,6 +76,9 @@ static int reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     (void)svc;
     struct daemon *d = ctx;
+    while (d->held_count > 0) {
+        close(d->held[--d->held_count]);
+    }
     if (d->letter == 'z') {
         return cm_err_set(err, CM_ERR_WORLD, "no letter after z");
     }
@@ -322,6 +332,38 @@ static void test_full_listener_rests(void **state)
     assert_int_equal(wait_exit(pid), 0);
 }
 
+static void test_out_of_descriptors(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .hold = true};
+    pid_t pid = launch(&d, -1); /* may have 24 descriptors */
+    await_notify("READY=1");
+    int fds[40];
+    for (int i = 0; i < 40; i++) {
+        fds[i] = dial(echo_path);
+        assert_true(fds[i] >= 0);
+    }
+    int answered = 0;
+    for (int round = 0; round < 20 && answered < 40; round++) {
+        usleep(150000);
+        char letter;
+        while (answered < 40 && recv(fds[answered], &letter, 1, MSG_DONTWAIT) == 1) {
+            answered++;
+        }
+        assert_true(round > 0 || answered < 24);
+        kill(pid, SIGHUP);
+    }
+    assert_int_equal(answered, 40);
+    for (int i = 0; i < 40; i++) {
+        close(fds[i]);
+    }
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+    struct rusage used;
+    assert_int_equal(getrusage(RUSAGE_CHILDREN, &used), 0);
+    assert_true(used.ru_utime.tv_sec == 0); /* it rested, it did not spin */
+}
+
 static void test_path_that_cannot_be_bound(void **state)
 {
     (void)state;
@@ -378,6 +420,7 @@ int main(void)
         cmocka_unit_test_setup(test_held_socket_survives_a_crash,
                                drop_old_notifications),
         cmocka_unit_test_setup(test_full_listener_rests, drop_old_notifications),
+        cmocka_unit_test_setup(test_out_of_descriptors, drop_old_notifications),
         cmocka_unit_test_setup(test_path_that_cannot_be_bound, drop_old_notifications),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -438,14 +438,19 @@ static int set_up(void **unused)
 static int tear_down(void **unused)
 {
     (void)unused;
-    stop_child(&daemon_pid, SIGTERM);
+    int status = -1;
+    kill(daemon_pid, SIGTERM);
+    waitpid(daemon_pid, &status, 0);
+    if (status != 0) {
+        sh(-1, "cat %s >&2", at("log"));
+    }
     stop_child(&stand_in, SIGKILL);
     stop_child(&tunnel[0], SIGKILL);
     stop_child(&tunnel[1], SIGKILL);
     for (int i = 0; i < HOSTS; i++) {
         stop_child(&host[i], SIGKILL);
     }
-    return sh(-1, "rm -rf %s", dir);
+    return sh(-1, "rm -rf %s", dir) != 0 || status != 0;
 }
 
 /* ---- what must hold ---- */

@@ -91,7 +91,7 @@ static int check_package(struct op_step *step, struct cm_err *err)
     struct op_cmd cmd = {
         .script =
             "dpkg-query -W -f '${db:Status-Status} ${Version}' \"$1\" 2>/dev/null\n"
-            "echo; cat " OP_APPLIED_DIR "/package 2>/dev/null; echo\n"
+            "echo; cat " OP_APPLIED_DIR "/\"$1\" 2>/dev/null; echo\n"
             "grep -qs portico /usr/sbin/policy-rc.d && echo guarded; true",
         .repeatable = true,
     };
@@ -137,16 +137,17 @@ static const char install_script[] =
     "')\n"
     "  echo \"apt-get failed: ${e:-$(tail -1 $log)} (all of it: $log)\" >&2; exit 1; "
     "}\n"
-    "mkdir -p " OP_APPLIED_DIR "; echo \"$2\" >" OP_APPLIED_DIR "/package.new\n"
-    "mv " OP_APPLIED_DIR "/package.new " OP_APPLIED_DIR "/package; rm -f \"$1\"";
+    "mkdir -p " OP_APPLIED_DIR "; cd " OP_APPLIED_DIR "; echo \"$2\" >\"$3.new\"\n"
+    "sync \"$3.new\"; mv \"$3.new\" \"$3\"; rm -f \"$1\"";
 
 static int install_package(struct op_step *step, struct cm_err *err)
 {
     struct op_node *node = step->ctx;
     char *path =
         cm_asprintf("/var/cache/portico/%s", strrchr(node->package.path, '/') + 1);
+    char *name = cm_asprintf("portico-%s", kind(node));
     struct op_cmd cmd = {.script = install_script,
-                         .args = {path, node->package.hash},
+                         .args = {path, node->package.hash, name},
                          .timeout_ms = INSTALL_MS};
     int rc = op_host_put(&node->host, path, node->package.data, node->package.len,
                          "root:root", 0644, err);
@@ -154,6 +155,7 @@ static int install_package(struct op_step *step, struct cm_err *err)
     if (rc == 0) {
         rc = op_host_run(&node->host, &cmd, NULL, err);
     }
+    free(name);
     free(path);
     op_step_note(step, "%s installed", node->package.version);
     return rc;

@@ -222,15 +222,14 @@ static int check_schema(struct op_step *step, struct cm_err *err)
     struct op_node *node = step->ctx;
     char *said;
 
-    if (op_host_ask(
-            &node->host,
-            "have=$(runuser -u postgres -- psql -XAtqd chatmail -c "
-            "'select name from schema_version' 2>/dev/null)\n"
-            "for f in /usr/share/portico/schema/*.sql; do [ -e \"$f\" ] || continue;"
-            " n=${f##*/}; n=${n%.sql}\n"
-            "printf '%s\\n' \"$have\" | sed 's/\\.sql$//' | grep -qxF \"$n\" ||"
-            " echo \"$n\"; done",
-            &said, err) != 0) {
+    if (op_host_ask(&node->host,
+                    "have=$(runuser -u postgres -- psql -XAtqd chatmail -c "
+                    "'select name from schema_version' 2>/dev/null)\n"
+                    "for f in /usr/share/portico/schema/*.sql; do n=${f##*/};"
+                    " n=${n%.sql}\n"
+                    "printf '%s\\n' \"$have\" | sed 's/\\.sql$//' | grep -qxF \"$n\" ||"
+                    " echo \"$n\"; done",
+                    &said, err) != 0) {
         return -1;
     }
     int rc = said[0] == '\0';

@@ -231,7 +231,7 @@ const char *pgfixture_sql(struct pgfixture *fx, const char *db, const char *sql)
     if (PQstatus(link) != CONNECTION_OK) {
         die("connect", PQerrorMessage(link));
     }
-    PQexec(link, "set client_min_messages = error");
+    PQclear(PQexec(link, "set client_min_messages = error"));
     PGresult *res = PQexec(link, sql);
     ExecStatusType status = PQresultStatus(res);
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {

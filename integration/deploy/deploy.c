@@ -3,129 +3,191 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "common/clock.h"
+#include "common/buf.h"
 #include "common/mem.h"
-#include "scene/scene.h"
 
-/* Puts "ssh = ..." and the like below [store], which it adds when there is none; a
- * repeat leaves one such line. $1 is the line's key, $2 its value. */
-#define SET_STORE                                                                      \
-    "set_store() { grep -q '^\\[store\\]' chatmail.ini || printf '\\n[store]\\n' "     \
-    ">> chatmail.ini; sed -i \"/^\\[store\\]/,/^\\[/{/^$1 *=/d}; "                     \
-    "/^\\[store\\]/a $1 = $2\" chatmail.ini; }; "
+#define MAX_WORDS      32
+#define CHATOPS_MS     (15 * 60 * 1000)
+#define MAX_TRANSCRIPT (4u << 20)
 
-struct relay {
-    const char *domain;
-    const char *dir;
-    const char *prepare; /* shell, in dir, behind `chatops init` */
+const struct deploy_relay deploy_relays[] = {
+    {.domain = "_chat.example",
+     .dir = "/root/chat",
+     .ssh = "root@10.9.0.2",
+     .gateways = {{"edge1", "root@198.51.100.11", "198.51.100.11 2001:db8:1::11"},
+                  {"edge2", "root@203.0.113.12", "203.0.113.12 2001:db8:2::12"},
+                  {NULL, NULL, NULL}}},
+    {.domain = "_relay2.example",
+     .dir = "/root/relay2",
+     .ssh = "root@203.0.113.25",
+     .addresses = "203.0.113.25 2001:db8:2::25"},
+    {.domain = NULL},
 };
 
-static const struct relay relays[] = {
-    {SCENE_DOMAIN, "/root/chat",
-     SET_STORE "set_store ssh root@" SCENE_STORE_LAN "; "
-               "chatops gateway add edge1 --ssh root@198.51.100.11 "
-               "--addresses '198.51.100.11 2001:db8:1::11' && "
-               "chatops gateway add edge2 --ssh root@203.0.113.12 "
-               "--addresses '203.0.113.12 2001:db8:2::12'"},
-    {SCENE_RELAY2, "/root/relay2",
-     SET_STORE "set_store ssh root@" SCENE_RELAY2_IP "; "
-               "set_store addresses '203.0.113.25 2001:db8:2::25'"},
-};
-
-struct work {
-    struct scene scene;
-    const struct deploy_options *options;
-    const struct relay *relay; /* NULL in steps that concern none */
-};
-
-/* The lab's mirror has our own packages beside Debian's. */
-static int step_chatops(struct work *work, struct cm_err *err)
+static void show(int fd, const char *data, size_t n, void *ctx)
 {
-    return scene_show(
-        &work->scene, "operator", 300,
-        "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq "
-        "install --no-install-recommends portico-chatops >/dev/null && "
-        "chatops --version",
-        err);
+    (void)fd;
+    struct cm_buf *transcript = ctx;
+    if (transcript != NULL) {
+        cm_buf_add(transcript, data, n);
+        return;
+    }
+    while (n > 0) {
+        ssize_t done = write(STDOUT_FILENO, data, n);
+        if (done <= 0) {
+            return;
+        }
+        data += done;
+        n -= (size_t)done;
+    }
 }
 
-static int step_ini(struct work *work, struct cm_err *err)
+static int run_in_operator(struct lab *lab, const char *const *argv,
+                           struct cm_buf *transcript, struct cm_err *err)
 {
-    return scene_sh(
-        &work->scene, "operator", 60, NULL, err,
-        "mkdir -p %s && cd %s && { test -e chatmail.ini || chatops init %s; } "
-        "&& %s",
-        work->relay->dir, work->relay->dir, work->relay->domain, work->relay->prepare);
-}
-
-static int step_run(struct work *work, struct cm_err *err)
-{
-    char *command = cm_asprintf("cd %s && chatops run --yes", work->relay->dir);
-    int rc = scene_show(&work->scene, "operator", 900, command, err);
-    free(command);
-    return rc;
-}
-
-static int step_dns(struct work *work, struct cm_err *err)
-{
-    char *zone = NULL;
-    if (scene_sh(&work->scene, "operator", 120, &zone, err,
-                 "cd %s && chatops dns --zonefile -", work->relay->dir) != 0) {
+    struct lab_argv inside;
+    if (lab_argv_in(lab, "operator", argv, &inside, err) != 0) {
         return -1;
     }
-    int rc = lab_zone(work->scene.lab, work->relay->domain, zone, err);
-    free(zone);
-    return rc;
+    struct cm_run run = {.argv = inside.words,
+                         .timeout_ms = CHATOPS_MS,
+                         .on_output = show,
+                         .ctx = transcript};
+    struct cm_run_result res;
+    int code = cm_run(&run, &res, err) == 0 ? res.exit_code : -1;
+    cm_run_result_clear(&res);
+    return code;
 }
 
-static int step_snapshot(struct work *work, struct cm_err *err)
+int deploy_chatops(struct lab *lab, const struct deploy_relay *relay,
+                   const char *const *words, char **out_r, struct cm_err *err)
 {
-    if (work->options->no_snapshot) {
+    const char *argv[MAX_WORDS] = {"chatops"};
+    size_t n = 1;
+    for (; words[n - 1] != NULL; n++) {
+        cm_assert(n + 3 < MAX_WORDS);
+        argv[n] = words[n - 1];
+    }
+    char *ini = cm_asprintf("%s/chatmail.ini", relay->dir);
+    argv[n++] = "--config";
+    argv[n++] = ini;
+    argv[n] = NULL;
+    struct cm_buf transcript;
+    cm_buf_init(&transcript, MAX_TRANSCRIPT);
+    int code = run_in_operator(lab, argv, out_r != NULL ? &transcript : NULL, err);
+    if (out_r != NULL && code >= 0) {
+        *out_r = cm_buf_steal(&transcript);
+    }
+    cm_buf_clear(&transcript);
+    free(ini);
+    return code;
+}
+
+static int must(struct lab *lab, const struct deploy_relay *relay,
+                const char *const *words, struct cm_err *err)
+{
+    int code = deploy_chatops(lab, relay, words, NULL, err);
+    if (code > 0) {
+        cm_err_set(err, CM_ERR_WORLD, "chatops %s ended with status %d", words[0],
+                   code);
+    }
+    return code == 0 ? 0 : -1;
+}
+
+/* What the operator writes with an editor after `chatops init`. */
+static int write_store_section(struct lab *lab, const struct deploy_relay *relay,
+                               struct cm_err *err)
+{
+    char *text = cm_asprintf(
+        "cat >>%s/chatmail.ini <<'END'\n\n[store]\nssh = %s\n%s%s%sEND\n", relay->dir,
+        relay->ssh, relay->addresses != NULL ? "addresses = " : "",
+        relay->addresses != NULL ? relay->addresses : "",
+        relay->addresses != NULL ? "\n" : "");
+    const char *argv[] = {"sh", "-c", text, NULL};
+    int status = lab_exec_ok(lab, "operator", argv, 0, NULL, err);
+    free(text);
+    return status;
+}
+
+static int init_once(struct lab *lab, const struct deploy_relay *relay,
+                     struct cm_err *err)
+{
+    char *test =
+        cm_asprintf("mkdir -p %s && test -e %s/chatmail.ini", relay->dir, relay->dir);
+    const char *argv[] = {"sh", "-c", test, NULL};
+    int code = run_in_operator(lab, argv, NULL, err);
+    free(test);
+    if (code == 0) {
         return 0;
     }
-    return lab_snapshot(work->scene.lab, DEPLOY_SNAPSHOT, err);
-}
-
-struct step {
-    const char *what;
-    int (*run)(struct work *work, struct cm_err *err);
-    int relay; /* index, -1 for none */
-};
-
-static const struct step steps[] = {
-    {"chatops onto the operator's machine", step_chatops, -1},
-    {SCENE_DOMAIN ": chatmail.ini, two gateways", step_ini, 0},
-    {SCENE_DOMAIN ": chatops run", step_run, 0},
-    {SCENE_DOMAIN ": DNS zone", step_dns, 0},
-    {SCENE_RELAY2 ": chatmail.ini, a store with addresses of its own", step_ini, 1},
-    {SCENE_RELAY2 ": chatops run", step_run, 1},
-    {SCENE_RELAY2 ": DNS zone", step_dns, 1},
-    {"snapshot \"" DEPLOY_SNAPSHOT "\"", step_snapshot, -1},
-};
-
-static double seconds_since(int64_t begin)
-{
-    return (double)(cm_now_mono_ms() - begin) / 1000.0;
-}
-
-int deploy_all(struct lab *lab, const struct deploy_options *options,
-               struct cm_err *err)
-{
-    struct work work = {.scene = {.lab = lab}, .options = options};
-    int64_t begin = cm_now_mono_ms();
-    size_t n = sizeof steps / sizeof *steps;
-    for (size_t i = 0; i < n; i++) {
-        int64_t at = cm_now_mono_ms();
-        work.relay = steps[i].relay < 0 ? NULL : &relays[steps[i].relay];
-        printf("  [%zu/%zu] %s\n", i + 1, n, steps[i].what);
-        fflush(stdout);
-        if (steps[i].run(&work, err) != 0) {
-            return cm_err_prefix(err, "%s", steps[i].what);
+    const char *init[] = {"init", relay->domain, NULL};
+    if (code < 0 || must(lab, relay, init, err) != 0 ||
+        write_store_section(lab, relay, err) != 0) {
+        return -1;
+    }
+    for (const struct deploy_gateway *g = relay->gateways; g->name != NULL; g++) {
+        const char *add[] = {"gateway", "add",         g->name,      "--ssh",
+                             g->ssh,    "--addresses", g->addresses, NULL};
+        if (must(lab, relay, add, err) != 0) {
+            return -1;
         }
-        printf("        %.1f s (%.0f s in all)\n", seconds_since(at),
-               seconds_since(begin));
-        fflush(stdout);
+    }
+    return 0;
+}
+
+static int publish_zone(struct lab *lab, const struct deploy_relay *relay,
+                        struct cm_err *err)
+{
+    char *file = cm_asprintf("%s/zone", relay->dir);
+    const char *dns[] = {"dns", "--zonefile", file, NULL};
+    const char *cat[] = {"cat", file, NULL};
+    char *zone = NULL;
+    int status = -1;
+    if (must(lab, relay, dns, err) == 0 &&
+        lab_exec_ok(lab, "operator", cat, 0, &zone, err) == 0) {
+        status = lab_zone(lab, relay->domain, zone, err);
+    }
+    free(zone);
+    free(file);
+    return status;
+}
+
+static int deploy_relay(struct lab *lab, const struct deploy_relay *relay,
+                        struct cm_err *err)
+{
+    printf("-- %s\n", relay->domain);
+    fflush(stdout);
+    const char *run[] = {"run", "--yes", NULL};
+    const char *dns[] = {"dns", NULL};
+    if (init_once(lab, relay, err) != 0 || must(lab, relay, run, err) != 0 ||
+        publish_zone(lab, relay, err) != 0 || must(lab, relay, dns, err) != 0) {
+        return cm_err_prefix(err, "%s", relay->domain);
+    }
+    return 0;
+}
+
+/* As on a laptop: one package, from wherever apt finds it. */
+static int install_chatops(struct lab *lab, struct cm_err *err)
+{
+    const char *argv[] = {"sh", "-c",
+                          "command -v chatops >/dev/null || { apt-get -qq update &&"
+                          " apt-get -qq install -y --no-install-recommends"
+                          " portico-chatops >/dev/null; }",
+                          NULL};
+    return lab_exec_ok(lab, "operator", argv, CHATOPS_MS, NULL, err);
+}
+
+int deploy_all(struct lab *lab, struct cm_err *err)
+{
+    if (install_chatops(lab, err) != 0) {
+        return -1;
+    }
+    for (const struct deploy_relay *r = deploy_relays; r->domain != NULL; r++) {
+        if (deploy_relay(lab, r, err) != 0) {
+            return -1;
+        }
     }
     return 0;
 }

@@ -1,5 +1,6 @@
-/* deploy: turns bare lab nodes into two relays, as an operator would: everything goes
- * through chatops in node operator. */
+/* deploy: the two relays of the lab, set up by chatops in the operator's node exactly
+ * as an operator would type it: the cluster with two gateways, and a second relay
+ * without any. */
 #ifndef DEPLOY_DEPLOY_H
 #define DEPLOY_DEPLOY_H
 
@@ -8,15 +9,32 @@
 #include "common/err.h"
 #include "lab/lab.h"
 
-#define DEPLOY_SNAPSHOT "deployed"
-
-struct deploy_options {
-    bool no_snapshot;
+struct deploy_gateway {
+    const char *name;
+    const char *ssh;
+    const char *addresses;
 };
 
-/* The lab must be up and bare. Prints a line per step with its time. Ends with the
- * snapshot "deployed" unless told otherwise. */
-CM_MUSTUSE int deploy_all(struct lab *lab, const struct deploy_options *options,
-                          struct cm_err *err);
+struct deploy_relay {
+    const char *domain;
+    const char *dir;       /* in node operator: holds chatmail.ini and .chatops/ */
+    const char *ssh;       /* of the store */
+    const char *addresses; /* of the store; NULL when gateways stand in front */
+    struct deploy_gateway gateways[3]; /* ended by name == NULL */
+};
+
+/* Ended by domain == NULL. The first is the cluster. */
+extern const struct deploy_relay deploy_relays[];
+
+/* Deploys what is not deployed yet and publishes both zones. The output of chatops goes
+ * to stdout as it comes. */
+CM_MUSTUSE int deploy_all(struct lab *lab, struct cm_err *err);
+
+/* Runs chatops for a relay in node operator; words: NULL-terminated, without "chatops"
+ * and
+ * --config. Returns its exit code, -1 when it could not run. out_r may be NULL (output
+ * is shown as it comes), else it receives stdout and stderr together; caller frees. */
+int deploy_chatops(struct lab *lab, const struct deploy_relay *relay,
+                   const char *const *words, char **out_r, struct cm_err *err);
 
 #endif

@@ -1,47 +1,44 @@
-/* deploy: deploys both relays of the lab by chatops and keeps the snapshot "deployed".
- *
- *   deploy [--packages DIR] [--no-snapshot]
- *
- * DIR (default: "packages" beside this program) holds portico-chatops_*.deb. The lab
- * must be up and bare ("lab up --bare"). Exit 0 done, 1 failed, 2 usage. */
+/* deploy: has chatops set up both relays in the running lab and keeps the result as
+ * snapshot "deployed", from which the next `lab up` starts in seconds. Already standing
+ * on that snapshot: says so and does nothing. */
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "deploy.h"
 
-static int deploy(const char *packages, const struct deploy_options *options,
-                  struct cm_err *err)
+static int deploy(struct lab *lab, struct cm_err *err)
 {
-    struct lab *lab = NULL;
-    int rc = lab_open(NULL, packages, &lab, err);
-    if (rc == 0 && !lab_is_up(lab)) {
-        rc = cm_err_set(err, CM_ERR_WORLD, "the lab is not up; run \"lab up --bare\"");
+    if (!lab_is_up(lab)) {
+        return cm_err_set(err, CM_ERR_WORLD, "the lab is down; run 'lab up' first");
     }
-    if (rc == 0) {
-        rc = deploy_all(lab, options, err);
+    if (strcmp(lab_origin(lab), "deployed") == 0) {
+        printf("already deployed (snapshot)\n");
+        return 0;
     }
-    lab_close(&lab);
-    return rc;
+    int64_t start = cm_now_mono_ms();
+    if (deploy_all(lab, err) != 0) {
+        return -1;
+    }
+    printf("deployed in %.1f s\n", (double)(cm_now_mono_ms() - start) / 1000);
+    fflush(stdout);
+    return lab_snapshot(lab, "deployed", err);
 }
 
 int main(int argc, char **argv)
 {
-    struct deploy_options options = {0};
-    struct cm_err err;
-    const char *packages = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--no-snapshot") == 0) {
-            options.no_snapshot = true;
-        } else if (strcmp(argv[i], "--packages") == 0 && i + 1 < argc) {
-            packages = argv[++i];
-        } else {
-            fprintf(stderr, "usage: deploy [--packages DIR] [--no-snapshot]\n");
-            return 2;
-        }
+    if (argc != 1) {
+        fprintf(stderr, "usage: deploy\n"
+                        "Deploys both relays into the running lab with chatops.\n");
+        return strcmp(argv[1], "--help") == 0 ? 0 : 2;
     }
-    int rc = deploy(packages, &options, &err);
-    if (rc != 0) {
+    struct cm_err err = {0};
+    struct lab *lab = NULL;
+    int status =
+        lab_open(NULL, NULL, &lab, &err) == 0 && deploy(lab, &err) == 0 ? 0 : 1;
+    if (status != 0) {
         fprintf(stderr, "deploy: %s\n", err.text);
     }
-    return rc == 0 ? 0 : 1;
+    lab_close(&lab);
+    return status;
 }

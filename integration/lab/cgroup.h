@@ -13,7 +13,7 @@
 /* Moves the calling process into TAG/NAME everywhere. */
 CM_MUSTUSE int cgroup_join(const struct lab *lab, const char *name, struct cm_err *err);
 /* Kills everything below TAG/NAME (NULL: below TAG) until nothing is left, at most five
- * seconds. Returns the number of processes that were killed. */
+ * seconds. Returns how many there were; a process counts once per hierarchy. */
 size_t cgroup_kill(const struct lab *lab, const char *name);
 /* Removes the empty groups below TAG/NAME (NULL: TAG itself). */
 void cgroup_remove(const struct lab *lab, const char *name);

@@ -61,7 +61,8 @@ CM_MUSTUSE int lab_up(struct lab *lab, const struct lab_up *options,
 /* Powers all nodes off and removes namespaces, cgroups and the nodes' disks. Images,
  * mirror and snapshots stay. Not up: 0 too. */
 CM_MUSTUSE int lab_down(struct lab *lab, struct cm_err *err);
-bool lab_is_up(const struct lab *lab);
+/* All nodes have come up, and not all are stopped again. */
+bool lab_is_up(struct lab *lab);
 /* Name of the snapshot that the nodes stand on, "" when bare or down. */
 const char *lab_origin(struct lab *lab);
 

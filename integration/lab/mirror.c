@@ -86,19 +86,25 @@ static int own_filter(const struct dirent *e)
     return n > 4 && strcmp(e->d_name + n - 4, ".deb") == 0;
 }
 
-/* Sorted paths of our packages; free each and the array. Missing directory: none. */
-static size_t own_debs(struct lab *lab, char ***paths_r)
+/* Sorted paths of the .deb files of a directory; free each and the array. Missing
+ * directory: none. */
+static size_t debs_in(const char *dir, char ***paths_r)
 {
     struct dirent **names = NULL;
-    int n = scandir(lab->packages, &names, own_filter, alphasort);
+    int n = scandir(dir, &names, own_filter, alphasort);
     char **paths = cm_calloc(n > 0 ? (size_t)n + 1 : 1, sizeof *paths);
     for (int i = 0; i < n; i++) {
-        paths[i] = cm_asprintf("%s/%s", lab->packages, names[i]->d_name);
+        paths[i] = cm_asprintf("%s/%s", dir, names[i]->d_name);
         free(names[i]);
     }
     free(names);
     *paths_r = paths;
     return n > 0 ? (size_t)n : 0;
+}
+
+static size_t own_debs(struct lab *lab, char ***paths_r)
+{
+    return debs_in(lab->packages, paths_r);
 }
 
 static void free_paths(char **paths)
@@ -122,10 +128,10 @@ bool mirror_has_own(struct lab *lab, const char *package)
     return found;
 }
 
-int mirror_own_hash(struct lab *lab, char hex[65], struct cm_err *err)
+static int hash_debs(const char *dir, char hex[65], struct cm_err *err)
 {
     char **paths;
-    size_t n = own_debs(lab, &paths);
+    size_t n = debs_in(dir, &paths);
     struct cm_buf all;
     cm_buf_init(&all, LIST_MAX);
     int rc = 0;
@@ -139,6 +145,19 @@ int mirror_own_hash(struct lab *lab, char hex[65], struct cm_err *err)
         state_hash(all.data, all.len, hex);
     cm_buf_clear(&all);
     free_paths(paths);
+    return rc;
+}
+
+int mirror_built_hash(struct lab *lab, char hex[65], struct cm_err *err)
+{
+    return hash_debs(lab->packages, hex, err);
+}
+
+int mirror_published_hash(struct lab *lab, char hex[65], struct cm_err *err)
+{
+    char *dir = state_path(lab, "mirror/own");
+    int rc = hash_debs(dir, hex, err);
+    free(dir);
     return rc;
 }
 
@@ -298,7 +317,7 @@ static int download(struct lab *lab, char **own, size_t n, struct cm_err *err)
     if (rc == 0)
         rc = index_folder(lab, ".", &index, err);
     if (rc == 0)
-        rc = write_in(lab, "apt/Packages.debian", index, err);
+        rc = write_in(lab, "mirror/Packages.debian", index, err);
     free(index);
     return rc;
 }
@@ -307,7 +326,7 @@ int mirror_ready(struct lab *lab, struct cm_err *err)
 {
     char **own;
     size_t n = own_debs(lab, &own);
-    char *path = state_path(lab, "apt/stamp");
+    char *path = state_path(lab, "mirror/stamp");
     char *old = NULL;
     size_t len;
     struct cm_buf stamp;
@@ -319,7 +338,7 @@ int mirror_ready(struct lab *lab, struct cm_err *err)
         int64_t began = state_begin(lab, "mirror");
         rc = download(lab, own, n, err);
         if (rc == 0)
-            rc = write_in(lab, "apt/stamp", stamp.data, err);
+            rc = write_in(lab, "mirror/stamp", stamp.data, err);
         if (rc == 0)
             state_end(lab, "mirror", began);
         else
@@ -337,7 +356,7 @@ int mirror_publish(struct lab *lab, struct cm_err *err)
     char **own;
     size_t n = own_debs(lab, &own);
     char *folder = state_path(lab, "mirror/own");
-    char *debian_path = state_path(lab, "apt/Packages.debian");
+    char *debian_path = state_path(lab, "mirror/Packages.debian");
     char *debian = NULL, *ours = NULL;
     size_t len;
     int rc = tool(err, "rm", "-rf", folder, NULL);

@@ -19,7 +19,9 @@ CM_MUSTUSE int mirror_publish(struct lab *lab, struct cm_err *err);
 
 /* Is there a package file of ours with this name? */
 bool mirror_has_own(struct lab *lab, const char *package);
-/* One hash over all our package files; of nothing when there are none. */
-CM_MUSTUSE int mirror_own_hash(struct lab *lab, char hex[65], struct cm_err *err);
+/* One hash over all package files of ours, of nothing when there are none: as they were
+ * last built, and as the nodes of this lab got them. */
+CM_MUSTUSE int mirror_built_hash(struct lab *lab, char hex[65], struct cm_err *err);
+CM_MUSTUSE int mirror_published_hash(struct lab *lab, char hex[65], struct cm_err *err);
 
 #endif

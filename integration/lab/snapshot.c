@@ -82,7 +82,8 @@ bool lab_snapshot_fits(struct lab *lab, const char *name)
     char *packages = state_field(text, "packages");
     bool fits = image && packages && image_name(lab, &ignored) == 0 &&
                 strcmp(image, lab->image) == 0 &&
-                mirror_own_hash(lab, own, &ignored) == 0 && strcmp(own, packages) == 0;
+                mirror_built_hash(lab, own, &ignored) == 0 &&
+                strcmp(own, packages) == 0;
     free(image);
     free(packages);
     free(text);
@@ -121,7 +122,7 @@ static int write_snapshot(struct lab *lab, const struct state_stack *stack,
     char *path = state_path(lab, "snapshots/%s", stack->snapshot);
     int rc = cm_file_mkdirs(dir, 0755, err);
     if (rc == 0)
-        rc = mirror_own_hash(lab, own, err);
+        rc = mirror_published_hash(lab, own, err);
     if (rc == 0) {
         char *text = cm_asprintf("image %s\npackages %s\nlayers %s\n", stack->image,
                                  own, stack->layers);

@@ -39,13 +39,26 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
-static bool suite_is_debian(const char *suite, const char *codename)
+/* The next blank-separated word at *p, which moves behind it; NULL at the end. */
+static const char *next_word(const char **p, size_t *len)
 {
+    const char *word = *p + strspn(*p, " \t\n");
+    *len = strcspn(word, " \t\n");
+    *p = word + *len;
+    return *len ? word : NULL;
+}
+
+static bool suite_is_debian(const char *suite, size_t len, const char *codename)
+{
+    static const char *const endings[] = {"", "-updates", "-security"};
     size_t n = strlen(codename);
-    if (strncmp(suite, codename, n) != 0)
+    if (len < n || strncmp(suite, codename, n) != 0)
         return false;
-    const char *rest = suite + n;
-    return !*rest || strcmp(rest, "-updates") == 0 || strcmp(rest, "-security") == 0;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strlen(endings[i]) == len - n &&
+            strncmp(suite + n, endings[i], len - n) == 0)
+            return true;
+    return false;
 }
 
 static void add_entries(const struct stanza *s, const char *codename,
@@ -57,19 +70,15 @@ static void add_entries(const struct stanza *s, const char *codename,
         return;
     if (s->signed_by && !strstr(s->signed_by, "debian-archive"))
         return;
-    char *uris = cm_strdup(s->uris);
-    char *uri_end = NULL;
-    for (char *u = strtok_r(uris, " \t\n", &uri_end); u;
-         u = strtok_r(NULL, " \t\n", &uri_end)) {
-        char *suites = cm_strdup(s->suites);
-        char *end = NULL;
-        for (char *w = strtok_r(suites, " \t\n", &end); w;
-             w = strtok_r(NULL, " \t\n", &end))
-            if (suite_is_debian(w, codename))
-                cm_buf_fmt(out, "deb [signed-by=%s] %s %s main\n", keyring, u, w);
-        free(suites);
+    const char *uris = s->uris;
+    size_t uri_len, suite_len;
+    for (const char *uri; (uri = next_word(&uris, &uri_len));) {
+        const char *suites = s->suites;
+        for (const char *suite; (suite = next_word(&suites, &suite_len));)
+            if (suite_is_debian(suite, suite_len, codename))
+                cm_buf_fmt(out, "deb [signed-by=%s] %.*s %.*s main\n", keyring,
+                           (int)uri_len, uri, (int)suite_len, suite);
     }
-    free(uris);
 }
 
 static char *trimmed(const char *from, const char *to)

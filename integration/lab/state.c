@@ -164,6 +164,9 @@ int state_read(struct lab *lab, struct state_stack *stack_r, struct cm_err *err)
     stack_r->snapshot = field_or_empty(text, "snapshot");
     stack_r->image = field_or_empty(text, "image");
     stack_r->layers = field_or_empty(text, "layers");
+    char *ready = field_or_empty(text, "ready");
+    stack_r->ready = strcmp(ready, "yes") == 0;
+    free(ready);
     free(text);
     return 1;
 }
@@ -171,8 +174,9 @@ int state_read(struct lab *lab, struct state_stack *stack_r, struct cm_err *err)
 int state_write(struct lab *lab, const struct state_stack *stack, struct cm_err *err)
 {
     char *path = state_path(lab, "up");
-    char *text = cm_asprintf("snapshot %s\nimage %s\nlayers %s\n", stack->snapshot,
-                             stack->image, stack->layers);
+    char *text =
+        cm_asprintf("snapshot %s\nimage %s\nlayers %s\nready %s\n", stack->snapshot,
+                    stack->image, stack->layers, stack->ready ? "yes" : "no");
     int rc = cm_file_replace(path, text, strlen(text), 0644, err);
     free(text);
     free(path);

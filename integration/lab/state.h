@@ -26,6 +26,7 @@ struct state_stack {
     char *snapshot; /* "" when bare */
     char *image;
     char *layers; /* ids, oldest first, separated by blanks; "" when bare */
+    bool ready;   /* all nodes have come up; else a command is at work or was killed */
 };
 
 /* Takes the lab's lock; says so on stderr and waits when another command holds it.

@@ -69,9 +69,22 @@ const struct topology_node *topology_find(const char *name)
     return NULL;
 }
 
-size_t topology_index(const struct topology_node *node)
+int topology_need(const char *name, const struct topology_node **node_r,
+                  struct cm_err *err)
 {
-    return (size_t)(node - topology_nodes);
+    const struct topology_node *node = topology_find(name);
+    if (node) {
+        *node_r = node;
+        return 0;
+    }
+    struct cm_buf names;
+    cm_buf_init(&names, 1024);
+    for (const struct topology_node *n = topology_nodes; n->name; n++)
+        cm_buf_fmt(&names, " %s", n->name);
+    cm_err_set(err, CM_ERR_REFUSE, "there is no node \"%s\"; nodes:%s", name,
+               names.data);
+    cm_buf_clear(&names);
+    return -1;
 }
 
 static bool is_v6(const char *address)

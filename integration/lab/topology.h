@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "common/buf.h"
+#include "common/err.h"
 
 struct topology_node {
     const char *name;
@@ -40,8 +41,9 @@ extern const struct topology_bridge topology_bridges[];
 #define TOPOLOGY_AUTHORITY6 "2001:db8:1::54"
 
 const struct topology_node *topology_find(const char *name);
-/* Position in topology_nodes, from 0. The node must be one of the table. */
-size_t topology_index(const struct topology_node *node);
+/* The same; an unknown name is an error that lists the known ones. */
+CM_MUSTUSE int topology_need(const char *name, const struct topology_node **node_r,
+                             struct cm_err *err);
 
 /* First address of the family without prefix length, NULL when there is none. The
  * string is constant. */

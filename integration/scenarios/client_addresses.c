@@ -18,7 +18,7 @@
 struct knock {
     struct door door;
     bool web;
-    char token[80];        /* what the daemon's line will hold */
+    char token[128];       /* what the daemon's line will hold */
     char local[WIRE_LINE]; /* the truth: this end of the connection */
 };
 

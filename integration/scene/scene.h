@@ -58,7 +58,7 @@ CM_MUSTUSE int scene_until(struct scene *scene, const char *node, int timeout_s,
                            struct cm_err *err, const char *fmt, ...) CM_PRINTF(5, 6);
 
 struct scene_mark {
-    char cursor[256]; /* of the node's journal */
+    int64_t since_us; /* just after the newest entry of the node's journal, its clock */
 };
 CM_MUSTUSE int scene_mark(struct scene *scene, const char *node,
                           struct scene_mark *mark, struct cm_err *err);
