@@ -21,7 +21,7 @@ set(CPACK_COMPONENT_STORE_DESCRIPTION "the machine that holds the mail of a chat
 set(CPACK_DEBIAN_STORE_PACKAGE_DEPENDS
     "postfix, ca-certificates, dovecot-core, dovecot-imapd, dovecot-lmtpd, opendkim, opendkim-tools, nginx, libnginx-mod-stream, postgresql, redis-server, nftables, wireguard-tools, wireguard-go, iproute2, openssl, procps")
 set(CPACK_DEBIAN_STORE_PACKAGE_CONTROL_EXTRA
-    "${CMAKE_SOURCE_DIR}/ops/packaging/postinst;${CMAKE_SOURCE_DIR}/ops/packaging/postrm")
+    "${CMAKE_SOURCE_DIR}/ops/packaging/postinst;${CMAKE_SOURCE_DIR}/ops/packaging/prerm;${CMAKE_SOURCE_DIR}/ops/packaging/postrm")
 
 set(CPACK_DEBIAN_GATEWAY_PACKAGE_NAME portico-gateway)
 set(CPACK_COMPONENT_GATEWAY_DESCRIPTION "a front door of a chatmail relay")
@@ -32,7 +32,7 @@ set(CPACK_DEBIAN_GATEWAY_PACKAGE_CONTROL_EXTRA
 
 set(CPACK_DEBIAN_CHATOPS_PACKAGE_NAME portico-chatops)
 set(CPACK_COMPONENT_CHATOPS_DESCRIPTION "sets up and watches a chatmail relay over SSH")
-set(CPACK_DEBIAN_CHATOPS_PACKAGE_DEPENDS "openssh-client")
+set(CPACK_DEBIAN_CHATOPS_PACKAGE_DEPENDS "openssh-client, openssl")
 
 include(CPack)
 

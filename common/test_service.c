@@ -202,10 +202,24 @@ static char ask(const char *path)
     return letter;
 }
 
+static void drop_notifications(void)
+{
+    char msg[512];
+    while (recv(notify_fd, msg, sizeof(msg), MSG_DONTWAIT) >= 0) {
+    }
+}
+
+/* Reads notifications meanwhile: the socket holds few, and a full one blocks the
+ * daemon. */
 static int wait_exit(pid_t pid)
 {
     int status = -1;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    pid_t ended = 0;
+    for (int i = 0; i < 1000 && (ended = waitpid(pid, &status, WNOHANG)) == 0; i++) {
+        drop_notifications();
+        usleep(5000);
+    }
+    assert_int_equal(ended, pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -220,6 +234,7 @@ static void test_life(void **state)
     await_notify("WATCHDOG=1");
     for (int i = 0; i < 200; i++) {
         assert_int_equal(ask(echo_path), 'a');
+        drop_notifications();
     }
     kill(pid, SIGHUP);
     await_notify("RELOADING=1");
@@ -346,6 +361,7 @@ static void test_out_of_descriptors(void **state)
     int answered = 0;
     for (int round = 0; round < 20 && answered < 40; round++) {
         usleep(150000);
+        drop_notifications();
         char letter;
         while (answered < 40 && recv(fds[answered], &letter, 1, MSG_DONTWAIT) == 1) {
             answered++;
@@ -401,9 +417,7 @@ static int group_teardown(void **state)
 static int drop_old_notifications(void **state)
 {
     (void)state;
-    char msg[512];
-    while (recv(notify_fd, msg, sizeof(msg), MSG_DONTWAIT) >= 0) {
-    }
+    drop_notifications();
     return 0;
 }
 

@@ -211,7 +211,7 @@ static int find_servers(struct check *k, struct cm_err *err)
     }
     if (rc == 0 && k->servers.count == 0) {
         k->servers.items[k->servers.count++] =
-            (struct op_server){.name = "the resolver of /etc/resolv.conf"};
+            (struct op_server){.name = "resolver of /etc/resolv.conf"};
     }
     free(name);
     return rc;

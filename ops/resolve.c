@@ -87,15 +87,15 @@ int op_resolve(const struct op_server *server, const char *name, const char *typ
     uint16_t flags = server->address[0] == '\0' ? LDNS_RD : 0;
     pkt = ldns_resolver_query(r, owner, rr_type, LDNS_RR_CLASS_IN, flags);
     if (pkt == NULL) {
-        cm_err_set(err, CM_ERR_RETRY, "%s (%s) does not answer", server->name,
+        cm_err_set(err, CM_ERR_RETRY, "%s %s does not answer", server->name,
                    server->address);
         goto out;
     }
     ldns_pkt_rcode rcode = ldns_pkt_get_rcode(pkt);
     if (rcode != LDNS_RCODE_NOERROR && rcode != LDNS_RCODE_NXDOMAIN) {
         char *text = ldns_pkt_rcode2str(rcode);
-        cm_err_set(err, CM_ERR_RETRY, "%s (%s) answers %s", server->name,
-                   server->address, text != NULL ? text : "an error");
+        cm_err_set(err, CM_ERR_RETRY, "%s %s answers %s", server->name, server->address,
+                   text != NULL ? text : "an error");
         free(text);
         goto out;
     }
@@ -118,7 +118,7 @@ void op_answers_clear(struct op_answers *a)
 
 /* ---- who serves the zone ---- */
 
-static const struct op_server resolver = {.name = "the resolver of /etc/resolv.conf"};
+static const struct op_server resolver = {.name = "resolver of /etc/resolv.conf"};
 
 static int add_addresses(const char *name, const char *type, struct op_servers *out,
                          struct cm_err *err)

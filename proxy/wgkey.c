@@ -21,7 +21,8 @@ static int key_of(const char *text, const char *from, char out[PX_WG_KEY_TEXT],
     return 0;
 }
 
-int px_wgkey_load(const char *path, char private_key[PX_WG_KEY_TEXT], struct cm_err *err)
+int px_wgkey_load(const char *path, char private_key[PX_WG_KEY_TEXT],
+                  struct cm_err *err)
 {
     char *text = NULL;
     size_t len;

@@ -6,8 +6,8 @@
 
 #define PX_WG_KEY_TEXT 45 /* with NUL */
 
-/* Makes the key unless the file holds one already, and tells its public half. The private
- * half is never on a command line. */
+/* Makes the key unless the file holds one already, and tells its public half. The
+ * private half is never on a command line. */
 CM_MUSTUSE int px_wgkey_make(const char *path, char public_key[PX_WG_KEY_TEXT],
                              struct cm_err *err);
 /* 1 read, 0 no such file, -1. Wipe `private_key` after use. */

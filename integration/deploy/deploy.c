@@ -100,11 +100,10 @@ static int must(struct lab *lab, const struct deploy_relay *relay,
 static int write_store_section(struct lab *lab, const struct deploy_relay *relay,
                                struct cm_err *err)
 {
-    char *text = cm_asprintf(
-        "cat >>%s/chatmail.ini <<'END'\n\n[store]\nssh = %s\n%s%s%sEND\n", relay->dir,
-        relay->ssh, relay->addresses != NULL ? "addresses = " : "",
-        relay->addresses != NULL ? relay->addresses : "",
-        relay->addresses != NULL ? "\n" : "");
+    bool own = relay->addresses != NULL;
+    char *text = cm_asprintf("sed -i '/^\\[store\\]/a ssh = %s%s%s' %s/chatmail.ini",
+                             relay->ssh, own ? "\\naddresses = " : "",
+                             own ? relay->addresses : "", relay->dir);
     const char *argv[] = {"sh", "-c", text, NULL};
     int status = lab_exec_ok(lab, "operator", argv, 0, NULL, err);
     free(text);

@@ -194,11 +194,11 @@ void net_node_unplug(struct lab *lab, const struct topology_node *node)
 void net_node_down(struct lab *lab, const struct topology_node *node)
 {
     char *path = net_ns_path(lab, node->name);
+    /* The namespace may live on for a while in a process that still dies: without the
+     * cables nobody outside can tell. */
+    net_node_unplug(lab, node);
     if (access(path, F_OK) == 0) {
         char *ns = ns_name(lab, node->name);
-        /* The namespace may live on for a while in a process that still dies: without
-         * the cables nobody outside can tell. */
-        net_node_unplug(lab, node);
         tool_quietly("ip", "netns", "del", ns, NULL);
         free(ns);
     }
