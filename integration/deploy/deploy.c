@@ -101,7 +101,11 @@ static int write_store_section(struct lab *lab, const struct deploy_relay *relay
                                struct cm_err *err)
 {
     bool own = relay->addresses != NULL;
-    char *text = cm_asprintf("sed -i '/^\\[store\\]/a ssh = %s%s%s' %s/chatmail.ini",
+    /* The nodes share this machine's load average, which says nothing about the store.
+     */
+    char *text = cm_asprintf("sed -i -e '/^\\[store\\]/a ssh = %s%s%s'"
+                             " -e '/^\\[params\\]/a max_load_1m = 1000'"
+                             " %s/chatmail.ini",
                              relay->ssh, own ? "\\naddresses = " : "",
                              own ? relay->addresses : "", relay->dir);
     const char *argv[] = {"sh", "-c", text, NULL};
