@@ -138,11 +138,7 @@ static int bootstrap(const char *tmp, const struct cm_buf *sources, struct cm_er
     char *lists = cm_asprintf("%s/etc/apt/sources.list.d", root);
     char *list = cm_asprintf("%s/sources.list", tmp);
     char *include = cm_asprintf("--include=%s", packages);
-    /* When this command is interrupted, the build must not go on in the background. */
-    const char *argv[] = {"setpriv",
-                          "--pdeathsig",
-                          "TERM",
-                          "mmdebstrap",
+    const char *argv[] = {"mmdebstrap",
                           "--quiet",
                           "--variant=minbase",
                           "--format=directory",

@@ -14,6 +14,7 @@
 
 #include "cgroup.h"
 #include "chat.h"
+#include "contained.h"
 #include "host.h"
 #include "image.h"
 #include "mirror.h"
@@ -104,11 +105,12 @@ static void power_off_all(struct lab *lab)
     state_end(lab, "power off", began);
 }
 
-static int build_parts(struct lab *lab, struct cm_err *err)
+static int build_parts(struct lab *lab, const void *ctx, struct cm_err *err)
 {
-    if (host_ready(lab, err) < 0 || image_ready(lab, err) < 0 ||
-        mirror_ready(lab, err) < 0 || mirror_publish(lab, err) < 0 ||
-        image_roles_ready(lab, err) < 0 || chat_ready(lab, err) < 0)
+    (void)ctx;
+    if (image_ready(lab, err) < 0 || mirror_ready(lab, err) < 0 ||
+        mirror_publish(lab, err) < 0 || image_roles_ready(lab, err) < 0 ||
+        chat_ready(lab, err) < 0)
         return -1;
     return 0;
 }
@@ -198,7 +200,9 @@ static int up_locked(struct lab *lab, const struct lab_up *options, struct cm_er
     if (lab_is_up(lab))
         return already_up(lab, options, err);
     clean(lab, false);
-    if (build_parts(lab, err) < 0 || choose_stack(lab, options, &stack, err) < 0)
+    if (host_ready(lab, err) < 0 || image_name(lab, err) < 0 ||
+        contained(lab, build_parts, NULL, err) < 0 ||
+        choose_stack(lab, options, &stack, err) < 0)
         return -1;
     snapshot_collect(lab);
     int rc = start_from(lab, &stack, err);

@@ -7,11 +7,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/file.h"
 #include "common/mem.h"
+
+#include "contained.h"
 
 #define INSTALL_TIMEOUT_MS (10 * 60 * 1000)
 
@@ -65,12 +66,17 @@ static int mount_role(struct lab *lab, const char *tmp, const char *root,
     return rc;
 }
 
+struct role {
+    const struct topology_node *node;
+    const char *tmp;
+};
+
 /* In a child with mounts of its own: apt in the chroot, daemons not started. */
-static int install_role(struct lab *lab, const struct topology_node *node,
-                        const char *tmp, struct cm_err *err)
+static int install_role(struct lab *lab, const void *ctx, struct cm_err *err)
 {
+    const struct role *role = ctx;
     static const char policy[] = "#!/bin/sh\nexit 101\n";
-    char *root = cm_asprintf("%s/root", tmp);
+    char *root = cm_asprintf("%s/root", role->tmp);
     char *policy_path = cm_asprintf("%s/usr/sbin/policy-rc.d", root);
     char *lists = cm_asprintf("%s/var/lib/apt/lists", root);
     char *copy = NULL;
@@ -78,8 +84,8 @@ static int install_role(struct lab *lab, const struct topology_node *node,
     const char *clean[] = {"chroot", root, "apt-get", "clean", NULL};
     const char *install[32] = {"chroot",  root, "env", "DEBIAN_FRONTEND=noninteractive",
                                "apt-get", "-y", "-qq", "install"};
-    add_words(install, 8, 32, node->packages, &copy);
-    int rc = mount_role(lab, tmp, root, err);
+    add_words(install, 8, 32, role->node->packages, &copy);
+    int rc = mount_role(lab, role->tmp, root, err);
     if (rc == 0)
         rc = cm_file_replace(policy_path, policy, strlen(policy), 0755, err);
     if (rc == 0)
@@ -91,33 +97,6 @@ static int install_role(struct lab *lab, const struct topology_node *node,
     if (rc == 0)
         rc = tool(err, "rm", "-rf", policy_path, lists, NULL);
     return rc;
-}
-
-/* Runs install_role() in a child; the error text comes back through a pipe. */
-static int install_in_child(struct lab *lab, const struct topology_node *node,
-                            const char *tmp, struct cm_err *err)
-{
-    int ends[2];
-    if (pipe(ends) < 0)
-        return cm_err_set(err, CM_ERR_WORLD, "pipe: %s", strerror(errno));
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct cm_err mine;
-        int rc = install_role(lab, node, tmp, &mine);
-        ssize_t told = rc < 0 ? write(ends[1], mine.text, strlen(mine.text)) : 0;
-        _exit(rc < 0 || told < 0);
-    }
-    close(ends[1]);
-    char text[1024];
-    ssize_t n = pid < 0 ? 0 : read(ends[0], text, sizeof text - 1);
-    close(ends[0]);
-    int status = 1;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (status == 0)
-        return 0;
-    text[n > 0 ? n : 0] = 0;
-    return cm_err_set(err, CM_ERR_WORLD, "installing %s: %s", node->packages, text);
 }
 
 static int build_role(struct lab *lab, const struct topology_node *node,
@@ -135,7 +114,7 @@ static int build_role(struct lab *lab, const struct topology_node *node,
          cm_file_mkdirs(root, 0755, err) < 0))
         rc = -1;
     if (rc == 0)
-        rc = install_in_child(lab, node, tmp, err);
+        rc = contained(lab, install_role, &(struct role){node, tmp}, err);
     if (rc == 0 && rename(upper, final) < 0)
         rc = cm_err_set(err, CM_ERR_WORLD, "rename %s: %s", upper, strerror(errno));
     if (rc == 0)

@@ -9,7 +9,7 @@
 
 #include "common/clock.h"
 
-#define TRIES      8
+#define TRIES      12
 #define IDLE_MS    30000
 #define JOIN_MS    60000
 #define ARRIVAL_MS 120000
@@ -28,19 +28,22 @@ static int edge1_connections(struct scene *scene, int *count_r, struct cm_err *e
     return 0;
 }
 
-/* The core picks among the addresses at random, so accounts are made until one is
- * there. */
-static int make_victim(struct scene *scene, struct chat_client *client,
+/* The core picks among the addresses at random and then stays with what worked, so a
+ * fresh core is made until one is there. *phone_r is its client, whatever is returned.
+ */
+static int make_victim(struct scene *scene, struct chat_client **phone_r,
                        struct chat_end *victim, struct cm_err *err)
 {
     for (int i = 0; i < TRIES; i++) {
         int before;
         int after;
-        if (edge1_connections(scene, &before, err) != 0 ||
-            scene_chat_account(client, SCENE_DOMAIN, NULL, victim, err) != 0) {
+        chat_close(phone_r);
+        *phone_r = scene_chat(scene, "client", err);
+        if (*phone_r == NULL || edge1_connections(scene, &before, err) != 0 ||
+            scene_chat_account(*phone_r, SCENE_DOMAIN, NULL, victim, err) != 0) {
             return -1;
         }
-        if (chat_wait_idle(client, victim->account, IDLE_MS, err) < 0 ||
+        if (chat_wait_idle(*phone_r, victim->account, IDLE_MS, err) < 0 ||
             edge1_connections(scene, &after, err) != 0) {
             return -1;
         }
@@ -48,8 +51,7 @@ static int make_victim(struct scene *scene, struct chat_client *client,
             return 0;
         }
     }
-    return cm_err_set(err, CM_ERR_RETRY, "none of %d accounts went through edge1",
-                      TRIES);
+    return cm_err_set(err, CM_ERR_RETRY, "none of %d phones went through edge1", TRIES);
 }
 
 static int open_app_and_wait(struct chat_end *sender, struct chat_end *victim,
@@ -78,14 +80,14 @@ static int open_app_and_wait(struct chat_end *sender, struct chat_end *victim,
     return 0;
 }
 
-static int play(struct scene *scene, struct chat_client *phone,
+static int play(struct scene *scene, struct chat_client **phone_r,
                 struct chat_client *home, struct road *road, struct cm_err *err)
 {
     struct chat_end victim;
     struct chat_end sender;
     int64_t ignored;
     if (scene_chat_account(home, SCENE_DOMAIN, SCENE_STORE_LAN, &sender, err) != 0 ||
-        make_victim(scene, phone, &victim, err) != 0 ||
+        make_victim(scene, phone_r, &victim, err) != 0 ||
         chat_join(&victim, &sender, JOIN_MS, &ignored, err) != 0 ||
         lab_stop(scene->lab, "edge1", err) != 0) {
         return -1;
@@ -105,15 +107,13 @@ static int play(struct scene *scene, struct chat_client *phone,
 int road_failover(struct scene *scene, struct road *road, struct cm_err *err)
 {
     road->failover_ms = -1;
-    struct chat_client *phone = scene_chat(scene, "client", err);
-    struct chat_client *home =
-        phone == NULL ? NULL : scene_chat(scene, "operator", err);
+    struct chat_client *phone = NULL;
+    struct chat_client *home = scene_chat(scene, "operator", err);
     if (home == NULL) {
-        chat_close(&phone);
         return -1;
     }
     struct cm_err why;
-    if (play(scene, phone, home, road, &why) != 0) {
+    if (play(scene, &phone, home, road, &why) != 0) {
         snprintf(road->failover_why, sizeof road->failover_why, "%.199s", why.text);
     }
     chat_close(&phone);
