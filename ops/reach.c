@@ -19,6 +19,7 @@
 #define CONNECT_MS 5000
 #define SETTLE_MS  20000 /* a fresh gateway or daemon may need a moment */
 #define TLS_MS     10000
+#define MAIL_MS    4000 /* 993 and 443 have answered by then: silence is a block */
 
 /* ---- one address ---- */
 
@@ -146,12 +147,22 @@ static enum op_reach try_port(const char *address, int port, const char *domain,
 {
     switch (port) {
     case 25:
-        return op_reach_tcp(address, 25, "220", CONNECT_MS * 2, said, size);
+        return op_reach_tcp(address, 25, "220", MAIL_MS, said, size);
     case 993:
         return op_reach_tls(address, 993, domain, "a LOGOUT\r\n", "* OK", said, size);
     default:
         return op_reach_tls(address, 443, domain, "HEAD / HTTP/1.0\r\n\r\n", "HTTP/",
                             said, size);
+    }
+}
+
+static void add_note(struct op_step *step, const char *text)
+{
+    char before[sizeof(step->note)];
+
+    snprintf(before, sizeof(before), "%s", step->note);
+    if (strstr(before, text) == NULL) {
+        op_step_note(step, "%s%s%s", before, before[0] != '\0' ? "; " : "", text);
     }
 }
 
@@ -169,12 +180,12 @@ static int check_address(struct op_step *step, const char *address, const char *
             continue;
         }
         if (r == OP_REACH_NO_ROUTE) {
-            op_step_note(step, "%s: this machine has no IPv%c", address,
-                         strchr(address, ':') != NULL ? '6' : '4');
+            add_note(step, strchr(address, ':') != NULL ? "no IPv6 on this machine"
+                                                        : "no IPv4 on this machine");
             return 0;
         }
         if (ports[i] == 25 && r == OP_REACH_TIMEOUT) {
-            op_step_note(step, "25 not seen from here: this line seems to block it");
+            add_note(step, "this line blocks 25");
             return 0;
         }
         return cm_err_set(err, CM_ERR_RETRY, "%s port %d: %s", address, ports[i], said);

@@ -111,8 +111,7 @@ static int replace_zone(struct lab *lab, const char *name, const char *text,
     cm_buf_str(&file, ZONES_DIR "/");
     zone_file_name(name, &file);
     char *draft = cm_asprintf("%s.new", file.data);
-    char *apex = cm_asprintf("%s", name);
-    const char *check[] = {"nsd-checkzone", apex, draft, NULL};
+    const char *check[] = {"nsd-checkzone", name, draft, NULL};
     const char *move[] = {"mv", draft, file.data, NULL};
     struct cm_run_result res;
     int rc = write_in_dns(lab, draft, text, err);
@@ -125,7 +124,6 @@ static int replace_zone(struct lab *lab, const char *name, const char *text,
     }
     if (rc == 0)
         rc = in_dns(lab, move, err);
-    free(apex);
     free(draft);
     cm_buf_clear(&file);
     return rc;

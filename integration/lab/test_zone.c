@@ -81,7 +81,7 @@ static void every_node_has_a_name(void **state)
     cm_buf_init(&b, 65536);
     builtin("lab.example")->records("lab.example", &b);
     assert_non_null(strstr(b.data, "store A 10.9.0.2\n"));
-    assert_non_null(strstr(b.data, "client AAAA 2001:db8:2::101\n"));
+    assert_non_null(strstr(b.data, "client AAAA 2001:db8:4::101\n"));
     assert_null(strstr(b.data, "store AAAA"));
     cm_buf_reset(&b);
     builtin("example")->records("example", &b);

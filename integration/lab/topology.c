@@ -23,10 +23,10 @@ const struct topology_node topology_nodes[] = {
 };
 
 const struct topology_bridge topology_bridges[] = {
-    {"br-a", {"198.51.100.1/24", "2001:db8:1::1/64"}},
-    {"br-b", {"203.0.113.1/24", "2001:db8:2::1/64"}},
-    {"br-home", {NULL, NULL}},
-    {NULL, {NULL, NULL}},
+    {"br-a", {"198.51.100.1/24", "2001:db8:1::1/64", NULL}},
+    {"br-b", {"203.0.113.1/24", "2001:db8:2::1/64", "2001:db8:4::1/64"}},
+    {"br-home", {NULL, NULL, NULL}},
+    {NULL, {NULL, NULL, NULL}},
 };
 
 #define GW_A "198.51.100.1", "2001:db8:1::1"
@@ -52,12 +52,16 @@ const struct topology_link topology_links[] = {
      "br-b",
      {"203.0.113.25/24", "2001:db8:2::25/64"},
      GW_B},
+    /* A /64 as far from edge1's as from edge2's: resolvers sort addresses by the length
+     * of the common prefix (RFC 6724, rule 9), and a phone is no neighbour of either.
+     */
     {"client",
      "eth0",
      "client",
      "br-b",
-     {"203.0.113.101/24", "2001:db8:2::101/64"},
-     GW_B},
+     {"203.0.113.101/24", "2001:db8:4::101/64"},
+     "203.0.113.1",
+     "2001:db8:4::1"},
     {NULL, NULL, NULL, NULL, {NULL}, NULL, NULL},
 };
 
@@ -131,7 +135,7 @@ void topology_ip_inet(struct cm_buf *out)
     for (const struct topology_bridge *b = topology_bridges; b->name; b++) {
         cm_buf_fmt(out, "link add %s type bridge stp_state 0 mcast_snooping 0\n",
                    b->name);
-        for (size_t i = 0; i < 2 && b->addresses[i]; i++)
+        for (size_t i = 0; i < 3 && b->addresses[i]; i++)
             add_address(out, b->addresses[i], b->name);
         cm_buf_fmt(out, "link set %s up\n", b->name);
     }

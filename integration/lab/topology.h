@@ -27,7 +27,7 @@ struct topology_link {
 
 struct topology_bridge {
     const char *name;
-    const char *addresses[2]; /* of the router; NULL: the bridge is only a wire */
+    const char *addresses[3]; /* of the router; NULL: the bridge is only a wire */
 };
 
 /* Each table ends with an entry whose first member is NULL. */

@@ -35,9 +35,9 @@ static struct road *good_road(void)
         door->gateway = scene_gateways[i / 2].name;
         door->address = scene_gateway_address(i);
         door->family = i % 2 == 0 ? 4 : 6;
-        snprintf(door->client, sizeof door->client, "2001:db8:2::101");
+        snprintf(door->client, sizeof door->client, "2001:db8:4::101");
         for (size_t p = 0; p < ROAD_PROBES; p++) {
-            snprintf(door->ports[p].seen, 46, "2001:db8:2::101");
+            snprintf(door->ports[p].seen, 46, "2001:db8:4::101");
             door->ports[p].ok = true;
         }
     }

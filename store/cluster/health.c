@@ -35,13 +35,16 @@ void health_report(struct health *health, int number, const struct px_report *re
                    int64_t now_ms)
 {
     struct health_row *row = &health->rows[number];
-    /* A pause as long as the limit begins the count anew. */
-    if (row->report_ms < 0 || now_ms - row->report_ms > HEALTH_SILENCE_MS) {
+    /* A pause as long as the limit begins the count anew, and so does a gateway that
+     * has booted and waits for its rules. */
+    if (row->report_ms < 0 || now_ms - row->report_ms > HEALTH_SILENCE_MS ||
+        report->applied_epoch <= 0) {
         row->good = 0;
+        row->up = row->up && report->applied_epoch > 0;
     }
     row->report = *report;
     row->report_ms = now_ms;
-    row->good += row->good < HEALTH_GOOD_REPORTS;
+    row->good += report->applied_epoch > 0 && row->good < HEALTH_GOOD_REPORTS;
 }
 
 void health_judge(struct health *health, const struct px_state *state, int64_t now_ms,
@@ -72,7 +75,8 @@ static bool may_carry(const struct health *health, const struct px_state *state,
                       const struct px_gateway *gateway)
 {
     return state->egress != CM_EGRESS_DIRECT && gateway->egress &&
-           gateway->mode == CM_MODE_ACTIVE && health->rows[gateway->number].up;
+           (gateway->mode == CM_MODE_ACTIVE || gateway->mode == CM_MODE_HOLD) &&
+           health->rows[gateway->number].up;
 }
 
 size_t health_egress(const struct health *health, const struct px_state *state,

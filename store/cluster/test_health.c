@@ -103,6 +103,24 @@ static void the_next_one_takes_over_and_modes_count(void **state)
     assert_string_equal(health_egress_word(&h, &s, &s.gateways[1]), "no");
 }
 
+static void without_rules_it_carries_nothing(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct changes seen = {0};
+    struct px_report booted = {.name = "edge1", .applied_epoch = 0};
+    health_init(&h);
+    for (int i = 0; i < 5; i++) {
+        health_report(&h, 1, &booted, 1000 * i);
+        health_judge(&h, &s, 1000 * i + 100, on_change, &seen);
+    }
+    assert_int_equal(seen.count, 0);
+    reports(&h, 1, 3, 5000);
+    health_judge(&h, &s, 7100, on_change, &seen);
+    assert_true(seen.up);
+}
+
 static void a_removed_gateway_is_forgotten(void **state)
 {
     (void)state;
@@ -148,6 +166,7 @@ int main(void)
         cmocka_unit_test(comes_up_after_three_and_goes_down_after_silence),
         cmocka_unit_test(a_flapping_line_does_not_come_up),
         cmocka_unit_test(the_next_one_takes_over_and_modes_count),
+        cmocka_unit_test(without_rules_it_carries_nothing),
         cmocka_unit_test(a_removed_gateway_is_forgotten),
         cmocka_unit_test(status_says_unknown_as_minus_one),
     };
