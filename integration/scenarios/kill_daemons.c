@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "cluster.h"
 #include "door.h"
 #include "unit.h"
@@ -156,26 +157,47 @@ static int kill_one(struct stage *stage, const struct victim *victim,
     return 0;
 }
 
+static int kill_and_look(struct stage *stage, const struct victim *victim,
+                         const struct scene_account *account,
+                         const struct ground *ground, int64_t epoch, struct cm_err *err)
+{
+    struct cluster_status status;
+    if (kill_one(stage, victim, account, err) != 0 ||
+        ground_same(stage, ground, err) != 0 ||
+        cluster_until_well(stage, BACK_MS, &status, err) != 0) {
+        return -1;
+    }
+    if (status.epoch != epoch) {
+        return cm_err_set(err, CM_ERR_REFUSE, "epoch went from %lld to %lld",
+                          (long long)epoch, (long long)status.epoch);
+    }
+    return 0;
+}
+
+/* Goes on after a failure, so that one run tells about all daemons. */
 static int kill_all(struct stage *stage, const struct ground *ground, int64_t epoch,
                     struct cm_err *err)
 {
     struct scene_account account;
-    struct cluster_status status;
+    struct cm_buf troubles;
+    int rc = 0;
     if (account_make(stage, &account, SCENE_DOMAIN, err) != 0) {
         return -1;
     }
+    cm_buf_init(&troubles, 4096);
     for (size_t i = 0; i < sizeof victims / sizeof victims[0]; i++) {
-        if (kill_one(stage, &victims[i], &account, err) != 0 ||
-            ground_same(stage, ground, err) != 0 ||
-            cluster_until_well(stage, BACK_MS, &status, err) != 0) {
-            return cm_err_prefix(err, "%s killed", victims[i].unit);
-        }
-        if (status.epoch != epoch) {
-            return cm_err_set(err, CM_ERR_REFUSE, "epoch went from %lld to %lld",
-                              (long long)epoch, (long long)status.epoch);
+        struct cm_err why;
+        if (kill_and_look(stage, &victims[i], &account, ground, epoch, &why) != 0) {
+            cm_buf_fmt(&troubles, "%s%s killed: %.300s", rc != 0 ? "; " : "",
+                       victims[i].unit, why.text);
+            rc = -1;
         }
     }
-    return 0;
+    if (rc != 0) {
+        cm_err_set(err, CM_ERR_REFUSE, "%s", troubles.data);
+    }
+    cm_buf_clear(&troubles);
+    return rc;
 }
 
 int scenario_kill_daemons(struct stage *stage, struct cm_err *err)

@@ -40,7 +40,6 @@ void health_report(struct health *health, int number, const struct px_report *re
     if (row->report_ms < 0 || now_ms - row->report_ms > HEALTH_SILENCE_MS ||
         report->applied_epoch <= 0) {
         row->good = 0;
-        row->up = row->up && report->applied_epoch > 0;
     }
     row->report = *report;
     row->report_ms = now_ms;
@@ -54,7 +53,8 @@ void health_judge(struct health *health, const struct px_state *state, int64_t n
         int number = state->gateways[i].number;
         struct health_row *row = &health->rows[number];
         bool silent = row->report_ms < 0 || now_ms - row->report_ms > HEALTH_SILENCE_MS;
-        bool up = !silent && (row->up || row->good >= HEALTH_GOOD_REPORTS);
+        bool bare = row->report.applied_epoch <= 0;
+        bool up = !silent && !bare && (row->up || row->good >= HEALTH_GOOD_REPORTS);
         if (up == row->up) {
             continue;
         }
@@ -62,6 +62,8 @@ void health_judge(struct health *health, const struct px_state *state, int64_t n
         if (up) {
             snprintf(reason, sizeof(reason), "%d reports in a row",
                      HEALTH_GOOD_REPORTS);
+        } else if (!silent) {
+            snprintf(reason, sizeof(reason), "it has no rules yet");
         } else {
             snprintf(reason, sizeof(reason), "no report for %" PRId64 " ms",
                      now_ms - row->report_ms);

@@ -119,6 +119,10 @@ static void without_rules_it_carries_nothing(void **state)
     reports(&h, 1, 3, 5000);
     health_judge(&h, &s, 7100, on_change, &seen);
     assert_true(seen.up);
+    health_report(&h, 1, &booted, 8000);
+    health_judge(&h, &s, 8100, on_change, &seen);
+    assert_int_equal(seen.count, 2);
+    assert_false(seen.up);
 }
 
 static void a_removed_gateway_is_forgotten(void **state)
