@@ -1,0 +1,234 @@
+/* chatmail-lastlogin: the day of each account's last IMAP login, for Dovecot.
+ *
+ * One socket, held by systemd:
+ *   dict  Dovecot's last_login plugin sets shared/last-login/ADDRESS to the time of a
+ *         login here, once per login (Dovecot's dict protocol).
+ * Only the UTC day is kept, in account.last_login. A commit is answered before anything
+ * is written, so no login ever waits for the database; the days gather in memory, one
+ * per address, and are written together every two seconds (flush.h).
+ *
+ * It trusts whoever may open the socket (its mode is set by systemd).
+ *
+ * PostgreSQL away: the days wait in memory, for at most 65536 addresses; after that the
+ * oldest are dropped, and counted in the log. Killed with SIGKILL: the logins of the
+ * last two seconds are not known, until the next login of the same day.
+ *
+ * SIGTERM: no new connections, what waits is written, at most 3 s. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/dict.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/pg.h"
+#include "common/service.h"
+
+#include "days.h"
+#include "flush.h"
+#include "login.h"
+
+#define WAITING_MAX    65536
+#define DRAIN_LIMIT_MS 3000
+#define DRAIN_TURN_MS  20
+/* A connection that says nothing for so long is not waited for. */
+#define DRAIN_IDLE_MS 200
+
+struct lastlogin {
+    const char *conninfo;
+    struct cm_loop *loop;
+    struct cm_pg *pg;
+    struct cm_dict *dict;
+    struct days *days;
+    struct flush *flush;
+    struct cm_timer *drain_timer;
+    int64_t drain_since;
+    bool last_flush;
+};
+
+/* All or nothing, and answered at once. */
+static void on_commit(struct cm_dict_req *req, const struct cm_dict_op *ops, size_t n,
+                      const char *user, void *ctx)
+{
+    (void)user;
+    struct lastlogin *ll = ctx;
+    struct login login;
+    struct cm_err err;
+    for (size_t i = 0; i < n; i++) {
+        if (login_parse(&ops[i], &login, &err) != 0) {
+            cm_log_err(CM_LOG_WARNING, "commit_refused", &err);
+            cm_dict_reply_fail(req, err.text);
+            return;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (login_parse(&ops[i], &login, &err) == 0) {
+            days_put(ll->days, login.addr, login.day);
+        }
+    }
+    flush_later(ll->flush);
+    cm_dict_reply_ok(req);
+}
+
+static const struct cm_dict_handler handler = {.commit = on_commit};
+
+/* Start and stop */
+
+static void on_pg_state(bool up, void *ctx)
+{
+    struct lastlogin *ll = ctx;
+    if (up) {
+        cm_log(CM_LOG_INFO, "postgresql_up", NULL);
+    } else {
+        cm_log(CM_LOG_ERROR, "postgresql_down", "reason", cm_pg_last_error(ll->pg),
+               "effect", "days of last login wait in memory", NULL);
+    }
+}
+
+static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
+{
+    (void)err;
+    struct lastlogin *ll = ctx;
+    ll->loop = cm_service_loop(svc);
+    struct cm_pg_options pg = {
+        .conninfo = ll->conninfo, .connections = 1, .on_state = on_pg_state, .ctx = ll};
+    ll->pg = cm_pg_new(ll->loop, &pg);
+    ll->days = days_new(WAITING_MAX);
+    ll->flush = flush_new(ll->loop, ll->pg, ll->days);
+    ll->dict = cm_dict_new(ll->loop, &handler, ll);
+    cm_service_status(svc, "serving");
+    return 0;
+}
+
+static void on_drain_turn(void *ctx)
+{
+    struct lastlogin *ll = ctx;
+    int64_t waited = cm_now_mono_ms() - ll->drain_since;
+    if (!ll->last_flush &&
+        (cm_dict_connections(ll->dict) == 0 || waited >= DRAIN_IDLE_MS)) {
+        ll->last_flush = true;
+        flush_now(ll->flush);
+    }
+    if (ll->last_flush && flush_settled(ll->flush)) {
+        cm_loop_stop(ll->loop);
+        return;
+    }
+    cm_timer_set(ll->drain_timer, DRAIN_TURN_MS);
+}
+
+static void on_drain(struct cm_service *svc, void *ctx)
+{
+    (void)svc;
+    struct lastlogin *ll = ctx;
+    ll->drain_since = cm_now_mono_ms();
+    ll->drain_timer = cm_timer_new(ll->loop, on_drain_turn, ll);
+    cm_timer_set(ll->drain_timer, 0);
+}
+
+static void tell_lost(const struct lastlogin *ll)
+{
+    if (ll->days == NULL || days_count(ll->days) == 0) {
+        return;
+    }
+    char count[24];
+    snprintf(count, sizeof(count), "%zu", days_count(ll->days));
+    cm_log(CM_LOG_ERROR, "logins_dropped", "count", count, "reason",
+           "stopped while the database was away", NULL);
+}
+
+static void on_stop(struct cm_service *svc, void *ctx)
+{
+    (void)svc;
+    struct lastlogin *ll = ctx;
+    cm_timer_free(&ll->drain_timer);
+    cm_dict_free(&ll->dict);
+    cm_pg_free(&ll->pg);
+    flush_free(&ll->flush);
+    tell_lost(ll);
+    days_free(&ll->days);
+}
+
+/* Listener */
+
+static void on_dict(struct cm_service *svc, int fd, void *ctx)
+{
+    (void)svc;
+    struct lastlogin *ll = ctx;
+    cm_dict_adopt(ll->dict, fd);
+}
+
+static bool dict_ready(void *ctx)
+{
+    struct lastlogin *ll = ctx;
+    return !cm_dict_full(ll->dict);
+}
+
+static const struct cm_listener listeners[] = {
+    {.name = "dict",
+     .fallback_path = "/run/chatmail-lastlogin/lastlogin.sock",
+     .accept = on_dict,
+     .ready = dict_ready},
+    {0}};
+
+/* Command line */
+
+enum { OPT_DB = 1, OPT_HELP, OPT_VERSION };
+
+static const struct option options[] = {{"db", required_argument, NULL, OPT_DB},
+                                        {"help", no_argument, NULL, OPT_HELP},
+                                        {"version", no_argument, NULL, OPT_VERSION},
+                                        {0}};
+
+static const char help[] =
+    "usage: chatmail-lastlogin [options]\n"
+    "Keeps the day of each account's last IMAP login. See chatmail-lastlogin(8).\n\n"
+    "  --db CONNINFO  PostgreSQL\n"
+    "                 [host=/run/postgresql dbname=chatmail user=chatmail_lastlogin]\n"
+    "  --help         this text\n"
+    "  --version      the version\n";
+
+/* Returns -1 to go on, else the exit status. */
+static int parse_options(struct lastlogin *ll, int argc, char **argv)
+{
+    int opt;
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (opt) {
+        case OPT_DB:
+            ll->conninfo = optarg;
+            break;
+        case OPT_HELP:
+            fputs(help, stdout);
+            return 0;
+        case OPT_VERSION:
+            printf("chatmail-lastlogin %s\n", PORTICO_VERSION);
+            return 0;
+        default:
+            fprintf(stderr, "try chatmail-lastlogin --help\n");
+            return 2;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "chatmail-lastlogin: too many arguments; try --help\n");
+        return 2;
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct lastlogin ll = {
+        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_lastlogin"};
+    int status = parse_options(&ll, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    static const struct cm_service_def def = {.program = "chatmail-lastlogin",
+                                              .listeners = listeners,
+                                              .start = on_start,
+                                              .drain = on_drain,
+                                              .drain_limit_ms = DRAIN_LIMIT_MS,
+                                              .stop = on_stop};
+    cm_log_init("chatmail-lastlogin", CM_LOG_INFO);
+    return cm_service_run(&def, &ll);
+}
