@@ -1,0 +1,268 @@
+/* chatmail-metadata: IMAP METADATA of a chatmail relay, for Dovecot.
+ *
+ * One socket, held by systemd:
+ *   dict  Dovecot's imap and lmtp ask here (mail_attribute_dict, Dovecot's dict
+ *         protocol).
+ * It keeps the device tokens that clients register for push, in table push_token, and
+ * answers the server's own entries: irohrelay, turn, maxsmtprecipients, appversions. A
+ * set of messagenew is handed on to chatmail-push (wake.h).
+ *
+ * It trusts whoever may open the socket (its mode is set by systemd) to name the user
+ * truly, chatmail.ini, the app versions file, and the TURN server's control socket.
+ * Tokens are opaque bytes, never logged.
+ *
+ * PostgreSQL away: token lookups and changes fail at once (IMAP: NO), the rest works.
+ * TURN server or app versions away: that entry does not exist.
+ *
+ * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
+ * new connections, what is under way is answered, at most 5 s. Known limits: 8192
+ * connections; per address 32 tokens and 30000 bytes of them. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "common/clock.h"
+#include "common/conf.h"
+#include "common/dict.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/service.h"
+
+#include "meta.h"
+
+/* So long nobody is accepted while the database is not connected yet. */
+#define START_GRACE_MS 1000
+#define DRAIN_LIMIT_MS 5000
+#define DRAIN_TURN_MS  20
+/* A connection that asks nothing for so long is not waited for. */
+#define DRAIN_IDLE_MS 200
+
+struct metadata {
+    const char *config_path;
+    const char *conninfo;
+    const char *versions_path;
+    const char *push_path;
+    struct cm_conf conf;
+    bool configured;
+    struct meta_env env;
+    struct cm_loop *loop;
+    struct cm_dict *dict;
+    int64_t started;
+    bool settled; /* PostgreSQL was there once, or is late */
+    struct cm_timer *drain_timer;
+    int64_t drain_since;
+};
+
+/* Settings */
+
+static int load_conf(struct metadata *md, struct cm_err *err)
+{
+    struct cm_conf conf;
+    if (cm_conf_load(md->config_path, &conf, err) != 0) {
+        return -1;
+    }
+    if (md->configured) {
+        cm_conf_clear(&md->conf);
+    }
+    md->conf = conf;
+    md->configured = true;
+    return 0;
+}
+
+static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
+{
+    (void)svc;
+    return load_conf(ctx, err);
+}
+
+/* Start and stop */
+
+static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
+{
+    struct metadata *md = ctx;
+    if (load_conf(md, err) != 0) {
+        return -1;
+    }
+    md->started = cm_now_mono_ms();
+    md->loop = cm_service_loop(svc);
+    md->env = (struct meta_env){.conf = &md->conf,
+                                .tokens = token_store_new(md->loop, md->conninfo),
+                                .turns = turns_new(md->loop),
+                                .versions = versions_new(md->versions_path),
+                                .wake = wake_new(md->push_path)};
+    md->dict = cm_dict_new(md->loop, &meta_handler, &md->env);
+    cm_service_status(svc, "serving %s", md->conf.domain);
+    return 0;
+}
+
+static void on_drain_turn(void *ctx)
+{
+    struct metadata *md = ctx;
+    int64_t waited = cm_now_mono_ms() - md->drain_since;
+    if (cm_dict_connections(md->dict) == 0 ||
+        (cm_dict_pending(md->dict) == 0 && waited >= DRAIN_IDLE_MS)) {
+        cm_loop_stop(md->loop);
+        return;
+    }
+    cm_timer_set(md->drain_timer, DRAIN_TURN_MS);
+}
+
+static void on_drain(struct cm_service *svc, void *ctx)
+{
+    (void)svc;
+    struct metadata *md = ctx;
+    md->drain_since = cm_now_mono_ms();
+    md->drain_timer = cm_timer_new(md->loop, on_drain_turn, md);
+    cm_timer_set(md->drain_timer, 0);
+}
+
+/* The dict first, so that what still runs finds its peer gone. */
+static void on_stop(struct cm_service *svc, void *ctx)
+{
+    (void)svc;
+    struct metadata *md = ctx;
+    cm_timer_free(&md->drain_timer);
+    cm_dict_free(&md->dict);
+    token_store_free(&md->env.tokens);
+    turns_free(&md->env.turns);
+    versions_free(&md->env.versions);
+    wake_free(&md->env.wake);
+    if (md->configured) {
+        cm_conf_clear(&md->conf);
+    }
+}
+
+/* Listener */
+
+static void on_dict(struct cm_service *svc, int fd, void *ctx)
+{
+    (void)svc;
+    struct metadata *md = ctx;
+    cm_dict_adopt(md->dict, fd);
+}
+
+static bool dict_ready(void *ctx)
+{
+    struct metadata *md = ctx;
+    if (!md->settled) { /* what waited for a restart need not fail for it */
+        int64_t since = cm_now_mono_ms() - md->started;
+        md->settled = token_store_up(md->env.tokens) || since >= START_GRACE_MS;
+    }
+    return md->settled && !cm_dict_full(md->dict);
+}
+
+static const struct cm_listener listeners[] = {
+    {.name = "dict",
+     .fallback_path = "/run/chatmail-metadata/metadata.sock",
+     .accept = on_dict,
+     .ready = dict_ready},
+    {0}};
+
+/* Command line */
+
+enum { OPT_CONFIG = 1, OPT_DB, OPT_VERSIONS, OPT_PUSH, OPT_HELP, OPT_VERSION };
+
+static const struct {
+    struct option opt;
+    const char *value;
+    const char *help;
+} options[] = {
+    {{"config", required_argument, NULL, OPT_CONFIG},
+     "FILE",
+     "settings [/etc/chatmail/chatmail.ini]"},
+    {{"db", required_argument, NULL, OPT_DB},
+     "CONNINFO",
+     "PostgreSQL [host=/run/postgresql dbname=chatmail user=chatmail_metadata]"},
+    {{"app-versions", required_argument, NULL, OPT_VERSIONS},
+     "FILE",
+     "served as appversions [/usr/share/portico/app-versions.json]"},
+    {{"push", required_argument, NULL, OPT_PUSH},
+     "PATH",
+     "doorbell of chatmail-push [/run/chatmail-push/wake.sock]"},
+    {{"help", no_argument, NULL, OPT_HELP}, "", "this text"},
+    {{"version", no_argument, NULL, OPT_VERSION}, "", "the version"},
+};
+#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
+
+static void print_help(void)
+{
+    printf("usage: chatmail-metadata [options]\n"
+           "Answers Dovecot's METADATA: device tokens, and what the server tells its\n"
+           "clients about itself. See chatmail-metadata(8).\n\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        printf("  --%-12s %-9s %s\n", options[i].opt.name, options[i].value,
+               options[i].help);
+    }
+}
+
+/* Returns -1 to go on, else the exit status. */
+static int take_option(struct metadata *md, int opt)
+{
+    switch (opt) {
+    case OPT_CONFIG:
+        md->config_path = optarg;
+        return -1;
+    case OPT_DB:
+        md->conninfo = optarg;
+        return -1;
+    case OPT_VERSIONS:
+        md->versions_path = optarg;
+        return -1;
+    case OPT_PUSH:
+        md->push_path = optarg;
+        return -1;
+    case OPT_HELP:
+        print_help();
+        return 0;
+    case OPT_VERSION:
+        printf("chatmail-metadata %s\n", PORTICO_VERSION);
+        return 0;
+    default:
+        fprintf(stderr, "try chatmail-metadata --help\n");
+        return 2;
+    }
+}
+
+static int parse_options(struct metadata *md, int argc, char **argv)
+{
+    struct option longs[OPTION_COUNT + 1] = {0};
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        longs[i] = options[i].opt;
+    }
+    int opt, status = -1;
+    while (status < 0 && (opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        status = take_option(md, opt);
+    }
+    if (status < 0 &&
+        (optind < argc ||
+         strlen(md->push_path) >= sizeof(((struct sockaddr_un *)0)->sun_path))) {
+        fprintf(stderr, "chatmail-metadata: %s; try --help\n",
+                optind < argc ? "too many arguments" : "--push is too long");
+        status = 2;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct metadata md = {
+        .config_path = "/etc/chatmail/chatmail.ini",
+        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_metadata",
+        .versions_path = "/usr/share/portico/app-versions.json",
+        .push_path = "/run/chatmail-push/wake.sock"};
+    int status = parse_options(&md, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    static const struct cm_service_def def = {.program = "chatmail-metadata",
+                                              .listeners = listeners,
+                                              .start = on_start,
+                                              .reload = on_reload,
+                                              .drain = on_drain,
+                                              .drain_limit_ms = DRAIN_LIMIT_MS,
+                                              .stop = on_stop};
+    cm_log_init("chatmail-metadata", CM_LOG_INFO);
+    return cm_service_run(&def, &md);
+}
