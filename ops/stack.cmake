@@ -13,6 +13,14 @@ install(FILES
   systemd/chatmail-auth.socket
   systemd/chatmail-auth-sasl.socket
   systemd/chatmail-cluster.service
+  systemd/chatmail-expire.service
+  systemd/chatmail-expire.timer
+  systemd/chatmail-fsreport.service
+  systemd/chatmail-fsreport.timer
+  systemd/chatmail-lastlogin.service
+  systemd/chatmail-lastlogin.socket
+  systemd/chatmail-metadata.service
+  systemd/chatmail-metadata.socket
   DESTINATION lib/systemd/system COMPONENT store)
 install(FILES systemd/chatmail-gateway.service
   DESTINATION lib/systemd/system COMPONENT gateway)
