@@ -40,6 +40,7 @@ int scenario_chat_relay2(struct stage *stage, struct cm_err *err);
 int scenario_tunnel_restart(struct stage *stage, struct cm_err *err);
 int scenario_home_address_change(struct stage *stage, struct cm_err *err);
 int scenario_home_address_back(struct stage *stage, struct cm_err *err);
+int scenario_metadata(struct stage *stage, struct cm_err *err);
 int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
