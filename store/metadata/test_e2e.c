@@ -130,7 +130,7 @@ static void test_expiry(void **state)
     assert_string_equal(set_token("expiry@x", "new"), "O1\n");
     assert_string_equal(tokens_of("expiry@x"), "Oyoung soon new\n");
     assert_string_equal(sql("select count(*) from push_token where addr = 'expiry@x'"),
-                        "3");
+                        "4"); /* the clock may be put right again */
     sql("update push_token set seen = now() - interval '1 year' where addr = "
         "'expiry@x'");
     assert_string_equal(set_token("expiry@x", "young"), "O1\n"); /* comes back */

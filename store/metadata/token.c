@@ -16,24 +16,25 @@
 #define ANSWER_MAX   (TOKENS_BYTES_MAX + TOKENS_MAX)
 #define STATE_EFFECT "device tokens are told to try again"
 
-#define VALID "seen > now() - interval '90 days' and seen <= now() + interval '60 s'"
+#define EXPIRED "seen <= now() - interval '90 days'"
+#define VALID   "not (" EXPIRED ") and seen <= now() + interval '60 s'"
 
 static const struct cm_pg_statement list_tokens = {
     "list_tokens",
     "select token from push_token where addr = $1 and " VALID " order by id"};
 
-/* $3 are the tokens to keep or to add. Of the others, `doomed` are all, or the invalid
+/* $3 are the tokens to keep or to add. Of the others, `doomed` are all, or the expired
  * ones, or those for which there is no room. */
 static const struct cm_pg_statement change_tokens = {
     "change_tokens",
     "with given as (select token, min(n) as n from unnest($3::bytea[])"
     " with ordinality as u(token, n) group by token),"
-    " doomed as (select id, " VALID " as valid, row_number() over w as n,"
+    " doomed as (select id, " EXPIRED " as expired, row_number() over w as n,"
     " sum(octet_length(token)) over w as bytes from push_token"
     " where addr = $1 and token not in (select token from given)"
     " window w as (order by " VALID " desc, seen desc, id desc)),"
     " gone as (delete from push_token where id in (select id from doomed"
-    " where $2::boolean or not valid"
+    " where $2::boolean or expired"
     " or n + (select count(*) from given) > $4::bigint"
     " or bytes + (select coalesce(sum(octet_length(token)), 0) from given)"
     " > $5::bigint))"

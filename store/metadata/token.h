@@ -2,7 +2,8 @@
  *
  * A token is valid for 90 days from its last registration, and one registered more than
  * 60 s in the future is not valid; the server's clock judges. Invalid ones are never
- * answered and go at the next write of their address. When an address would have more
+ * answered; expired ones go at the next write of their address, while one from the
+ * future waits: it is the clock that was wrong. When an address would have more
  * than TOKENS_MAX tokens or TOKENS_BYTES_MAX bytes of them, those not seen for longest
  * go.
  *
