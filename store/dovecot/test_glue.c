@@ -1,0 +1,129 @@
+/* dovecot-plugin, against a made-up /usr/lib/dovecot. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/file.h"
+#include "common/run.h"
+
+static char dir[64], conf[128];
+
+static void sh(const char *script)
+{
+    const char *argv[] = {"sh", "-ec", script, "sh", dir, PLUGIN, NULL};
+    struct cm_err err;
+
+    if (cm_run_ok(&(struct cm_run){.argv = argv}, NULL, &err) != 0)
+        fail_msg("%s: %s", script, err.text);
+}
+
+/* A Dovecot whose storage library says it has that ABI. */
+static void dovecot_of(const char *abi)
+{
+    char path[128];
+    struct cm_err err;
+
+    snprintf(path, sizeof(path), "%s/libdovecot-storage.so.0", dir);
+    assert_int_equal(cm_file_replace(path, abi, strlen(abi), 0644, &err), 0);
+}
+
+static char *glue(const char *verb)
+{
+    const char *argv[] = {GLUE, verb, NULL};
+    struct cm_err err;
+    char *said;
+
+    if (cm_run_ok(&(struct cm_run){.argv = argv}, &said, &err) != 0)
+        fail_msg("%s", err.text);
+    return said;
+}
+
+static char *applied(void)
+{
+    struct cm_err err;
+    char *text;
+
+    free(glue("apply"));
+    assert_int_equal(cm_file_read(conf, 4096, &text, NULL, &err), 1);
+    return text;
+}
+
+static int make(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/test-glue-XXXXXX");
+    if (mkdtemp(dir) == NULL)
+        return -1;
+    snprintf(conf, sizeof(conf), "%s/run/idle.conf", dir);
+    setenv("PORTICO_DOVECOT_LIB", dir, 1);
+    setenv("PORTICO_IDLE_CONF", conf, 1);
+    sh("mkdir $1/modules; cp $2 $1/modules/");
+    return 0;
+}
+
+static int drop(void **state)
+{
+    (void)state;
+    sh("rm -rf $1");
+    return 0;
+}
+
+static void the_same_build_is_loaded(void **state)
+{
+    (void)state;
+    sh("mkdir -p $1/run");
+    dovecot_of("x\n" DOVECOT_ABI "\n");
+    char *text = applied();
+    assert_non_null(strstr(text, "mail_plugins = $mail_plugins chatmail_idle"));
+    free(text);
+    text = glue("status");
+    assert_null(strstr(text, "off"));
+    assert_non_null(strstr(text, DOVECOT_ABI));
+    free(text);
+}
+
+static void another_build_is_not(void **state)
+{
+    static const char *const others[] = {"2.3.ABIv20(2.3.21)", "2.3.ABIv19(2.3.19.2)",
+                                         "2.4.ABIv2(2.4.1)", "none"};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        dovecot_of(others[i]);
+        char *text = applied();
+        assert_null(strstr(text, "mail_plugins"));
+        assert_null(strstr(text, "hibernate"));
+        free(text);
+        text = glue("status");
+        assert_memory_equal(text, "off: built for " DOVECOT_ABI, 15);
+        free(text);
+    }
+}
+
+static void without_the_plugin_nothing_is_loaded(void **state)
+{
+    (void)state;
+    dovecot_of(DOVECOT_ABI);
+    sh("mv $1/modules $1/away");
+    char *text = applied();
+    assert_null(strstr(text, "mail_plugins"));
+    free(text);
+    sh("mv $1/away $1/modules");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_build_is_loaded),
+        cmocka_unit_test(another_build_is_not),
+        cmocka_unit_test(without_the_plugin_nothing_is_loaded),
+    };
+
+    return cmocka_run_group_tests(tests, make, drop);
+}
