@@ -233,6 +233,7 @@ static void dovecot_vars(struct vars *vars, const struct cm_conf *conf)
     vars_int(vars, "auth_workers", AUTH_WORKERS);
     vars_int(vars, "max_imap_connections", conf->max_imap_connections);
     vars_int(vars, "max_mailbox_size_mib", conf->max_mailbox_size_mib);
+    vars_int(vars, "quota_trim_mib", conf->max_mailbox_size_mib * 70 / 100);
     vars_text(vars, "mailboxes_dir", conf->mailboxes_dir);
     vars_text(vars, "privacy_mail", conf->privacy_mail);
     vars_flag(vars, "imap_compress", conf->imap_compress);

@@ -23,6 +23,7 @@ struct report {
     json_t *units;    /* {name: state} */
     json_t *packages; /* {name: version} */
     long long queue;
+    char *plugin; /* what dovecot-plugin status said; NULL when it said nothing */
     char *wrong[WRONG_MAX];
     size_t wrong_count;
 };
@@ -49,6 +50,7 @@ static void wrong(struct report *r, const char *fmt, ...)
 static const char store_script[] =
     "for u in $1; do echo unit $u $(systemctl is-active $u); done\n"
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
+    "echo plugin dovecot $(/usr/lib/portico/dovecot-plugin status 2>&1 | tail -n1)\n"
     "dpkg-query -W -f 'package ${Package} ${Version}\\n' portico-store postfix"
     " dovecot-core opendkim nginx postgresql-15 redis-server 2>/dev/null\n"
     "chatmail-cluster ctl status 2>/dev/null | sed 's/^/cluster /'; true";
@@ -71,6 +73,9 @@ static void take_line(struct report *r, char *line)
         json_object_set_new(r->units, name, json_string(value));
     } else if (strcmp(kind, "package") == 0) {
         json_object_set_new(r->packages, name, json_string(value));
+    } else if (strcmp(kind, "plugin") == 0) {
+        free(r->plugin);
+        r->plugin = cm_strdup(value);
     }
 }
 
@@ -209,6 +214,10 @@ static void judge(struct report *r)
     if (json_object_get(r->packages, "portico-store") == NULL) {
         wrong(r, "the store has no portico-store; run: chatops run");
     }
+    if (r->plugin == NULL || strncmp(r->plugin, "loaded: ", 8) != 0) {
+        wrong(r, "Dovecot plugin chatmail_idle: %s; clients are told late",
+              r->plugin != NULL ? r->plugin : "missing");
+    }
     if (r->queue > QUEUE_LONG) {
         wrong(r, "%lld messages wait in the queue", r->queue);
     }
@@ -284,6 +293,8 @@ static void say_text(const struct report *r)
     {
         op_say(OP_PLAIN, "  %-34s %s", name, json_string_value(value));
     }
+    op_say(OP_PLAIN, "\n  Dovecot plugin: %s",
+           r->plugin != NULL ? r->plugin : "missing");
     puts("");
     for (size_t i = 0; i < r->wrong_count; i++) {
         op_say(OP_RED, "wrong: %s", r->wrong[i]);
@@ -300,10 +311,11 @@ static void say_json(const struct report *r)
     for (size_t i = 0; i < r->wrong_count; i++) {
         json_array_append_new(list, json_string(r->wrong[i]));
     }
-    o = json_pack("{s:s, s:b, s:O*, s:O, s:O, s:I, s:o}", "domain",
+    o = json_pack("{s:s, s:b, s:O*, s:O, s:O, s:s*, s:I, s:o}", "domain",
                   r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster",
-                  r->cluster, "units", r->units, "packages", r->packages, "queue",
-                  (json_int_t)r->queue, "wrong", list);
+                  r->cluster, "units", r->units, "packages", r->packages,
+                  "dovecot_plugin", r->plugin, "queue", (json_int_t)r->queue, "wrong",
+                  list);
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(o);
@@ -335,6 +347,7 @@ int op_status(const struct op_cli *cli, struct cm_err *err)
     json_decref(r.cluster);
     json_decref(r.units);
     json_decref(r.packages);
+    free(r.plugin);
     op_cluster_clear(&c);
     return rc;
 }
