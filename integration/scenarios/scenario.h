@@ -43,6 +43,7 @@ int scenario_home_address_back(struct stage *stage, struct cm_err *err);
 int scenario_metadata(struct stage *stage, struct cm_err *err);
 int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
+int scenario_idle_sweep(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
 
 #endif

@@ -19,6 +19,8 @@ const struct scenario scenarios[] = {
     {"metadata",
      "device tokens and last login over IMAP, with kills and restarts in between",
      scenario_metadata, scenario_postgres_back, 240},
+    {"idle_sweep", "mail 0 to 1.5 s after a client went silent: all of it announced",
+     scenario_idle_sweep, NULL, 180},
     {"run_twice", "chatops run again: nothing changes, nothing restarts",
      scenario_run_twice, NULL, 240},
     {"ini_typo", "a typo in chatmail.ini is named by line and key, nothing is touched",
