@@ -1,11 +1,14 @@
 #include "crew.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/mem.h"
+
+#define TRIM_BYTES (4 << 20)
 
 struct crew;
 
@@ -45,8 +48,10 @@ static bool take(struct crew *crew, struct crew_job *job_r)
     if (got) {
         *job_r = crew->queue[crew->head];
         crew->head = (crew->head + 1) % CREW_QUEUE;
-        crew->waiting--;
-        pthread_cond_signal(&crew->taken);
+        /* Whoever fills sleeps until half is gone, not for each place. */
+        if (--crew->waiting == CREW_QUEUE / 2) {
+            pthread_cond_signal(&crew->taken);
+        }
     }
     pthread_mutex_unlock(&crew->lock);
     return got;
@@ -65,6 +70,9 @@ static void *work(void *arg)
 struct crew *crew_new(unsigned n, crew_fn *run, void *const *workers)
 {
     cm_assert(n >= 1 && n <= CREW_MAX);
+    /* The buffers of a directory come and go: giving them back to the kernel each time
+     * stops all threads. */
+    mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
     struct crew *crew = cm_calloc(1, sizeof(*crew));
     crew->run = run;
     crew->count = n;
