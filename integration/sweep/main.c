@@ -1,16 +1,14 @@
 /* idle-sweep: mail to clients in IDLE, at every delay, in a private Dovecot.
  *
- *   idle-sweep --root DIR [--plugin FILE] [--rounds N] [--from MS] [--to MS] [--step
- * MS]
- *              [--hibernate S] [--p95 MS] [--lost] [--keep] [--keep]
+ *   idle-sweep --root DIR [--plugin FILE] [--rounds N] [--from MS] [--to MS]
+ *              [--step MS] [--hibernate S] [--p95 MS] [--lost] [--keep]
  *
- * One client per delay, from --from (0) to --to (1500), --step (50) apart
- * (SWEEP_LANES_MAX at most); each gets a mail that long after its last activity,
- * --rounds times over. DIR is what store/dovecot/testing/unpack filled, or / for the
- * machine's own Dovecot. Prints a line per delay. Exit 0 when every mail was announced
- * and p95 is at most --p95 (30 ms); with
- * --lost, when some was not: what stock Dovecot does. --keep leaves its
- * directory, with the log. */
+ * One client per delay, from --from (0) to --to (1500), --step (50) apart, at most
+ * SWEEP_LANES_MAX; each gets a mail that long after its last activity, --rounds times
+ * over. DIR is what store/dovecot/testing/unpack filled, or / for the machine's own
+ * Dovecot. Prints a line per delay. Exit 0 when every mail was announced and p95 is at
+ * most --p95 (30 ms); with --lost, when some was not: what stock Dovecot does. --keep
+ * leaves its directory, with the log. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
