@@ -23,12 +23,16 @@ struct accounts {
 
 const int64_t accounts_days[ACCOUNTS_DAYS] = {1, 10, 30, 40, 80, 100, 150};
 
+/* clang-format off */
 static const struct cm_pg_statement facts_sql = {
     "facts",
-    "select count(*), count(*) filter (where " SEEN " < to_timestamp($1)), " EPOCH(
-        "max(last_login)::timestamp at time zone "
-        "'UTC'") ", " EPOCH("max(created_at)") ", " EPOCH("min(created_at)") " from "
-                                                                             "account"};
+    "select count(*), count(*) filter (where " SEEN " < to_timestamp($1)), "
+    EPOCH("max(last_login)::timestamp at time zone 'UTC'") ", "
+    EPOCH("max(created_at)") ", " EPOCH("min(created_at)") ", "
+    EPOCH("max(created_at) filter "
+          "(where created_at < to_timestamp($2) - interval '1 day')")
+    " from account"};
+/* clang-format on */
 static const struct cm_pg_statement look_sql = {
     "look",
     "select addr, " EPOCH(SEEN) " from account "
@@ -150,14 +154,15 @@ static void take_facts(const struct cm_pg_result *res, void *out)
     facts->newest_login = cell(res, 2);
     facts->newest_creation = cell(res, 3);
     facts->oldest_creation = cell(res, 4);
+    facts->settled_creation = cell(res, 5);
 }
 
-int accounts_facts(struct accounts *accounts, int64_t before,
+int accounts_facts(struct accounts *accounts, int64_t before, int64_t now,
                    struct guard_facts *facts_r, struct cm_err *err)
 {
-    struct when w = when(before);
-    const char *params[] = {w.text};
-    return ask(accounts, &facts_sql, params, 1, take_facts, facts_r, err);
+    struct when w = when(before), n = when(now);
+    const char *params[] = {w.text, n.text};
+    return ask(accounts, &facts_sql, params, 2, take_facts, facts_r, err);
 }
 
 struct look {

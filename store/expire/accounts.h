@@ -22,7 +22,7 @@ struct accounts *accounts_open(const char *conninfo, struct cm_err *err);
 void accounts_close(struct accounts **accounts);
 
 /* inactive counts those not seen since `before`. */
-CM_MUSTUSE int accounts_facts(struct accounts *accounts, int64_t before,
+CM_MUSTUSE int accounts_facts(struct accounts *accounts, int64_t before, int64_t now,
                               struct guard_facts *facts_r, struct cm_err *err);
 
 /* Fills state and seen of n jobs by their mailbox names, n at most ACCOUNTS_BATCH. */

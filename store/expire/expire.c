@@ -279,7 +279,7 @@ static int with_accounts(const struct pass *pass, struct accounts *accounts,
     struct guard_facts facts;
     struct cm_err err;
     *go_on_r = true;
-    if (accounts_facts(accounts, before, &facts, &err) != 0) {
+    if (accounts_facts(accounts, before, options->now, &facts, &err) != 0) {
         return failed("accounts_kept", &err);
     }
     if (!options->force && guard_clock(&facts, options->now, &err) != 0) {

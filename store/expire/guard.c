@@ -28,7 +28,7 @@ int guard_accounts(const struct guard_facts *facts, int64_t max_share, int64_t n
                           "--force removes all the same");
     }
     if (facts->newest_login >= 0 &&
-        facts->newest_creation - facts->newest_login > GUARD_LOGINS_S) {
+        facts->settled_creation - facts->newest_login > GUARD_LOGINS_S) {
         return cm_err_set(err, CM_ERR_REFUSE,
                           "accounts are created but no login was recorded for %lld "
                           "days: is chatmail-lastlogin running? --force removes all "

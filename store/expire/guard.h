@@ -18,6 +18,8 @@ struct guard_facts {
     int64_t accounts, inactive;
     /* Unix times, -1 where there is none. */
     int64_t newest_login, newest_creation, oldest_creation;
+    int64_t
+        settled_creation; /* newest that is over a day old: its user has logged in */
 };
 
 /* 0 when the clock may be right. Errors are REFUSE. */

@@ -56,7 +56,7 @@ static void test_clock(void **state)
     assert_non_null(strstr(err.text, "31 days ahead"));
     facts.newest_creation = NOW + 29 * DAY;
     assert_int_equal(guard_clock(&facts, NOW + 30 * DAY, &err), 0);
-    struct guard_facts nobody = {0, 0, -1, -1, -1};
+    struct guard_facts nobody = {0, 0, -1, -1, -1, -1};
     assert_int_equal(guard_clock(&nobody, NOW, &err), 0);
 }
 
@@ -87,11 +87,15 @@ static void test_logins_not_recorded(void **state)
                                 .inactive = 3,
                                 .newest_login = -1,
                                 .newest_creation = NOW,
+                                .settled_creation = NOW - 2 * DAY,
                                 .oldest_creation = NOW - 99 * DAY};
     assert_int_equal(guard_accounts(&facts, 25, NOW, &err), -1);
     facts.newest_login = NOW - 30 * DAY;
     assert_int_equal(guard_accounts(&facts, 25, NOW, &err), -1);
     assert_non_null(strstr(err.text, "30 days"));
+    facts.settled_creation = NOW - 35 * DAY; /* only today's are newer */
+    assert_int_equal(guard_accounts(&facts, 25, NOW, &err), 0);
+    facts.settled_creation = NOW - DAY;
     facts.newest_login = NOW - 2 * DAY;
     assert_int_equal(guard_accounts(&facts, 25, NOW, &err), 0);
     facts.newest_login = -1;
