@@ -383,7 +383,7 @@ static void test_killed(void **state)
 static void test_quota(void **state) /* 10, 11 */
 {
     (void)state;
-    char name[100];
+    char name[320];
     int64_t now = time(NULL);
     account("full", 0, 10);
     put("full", "maildirsize", 10, 0);
