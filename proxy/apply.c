@@ -279,7 +279,11 @@ static int apply_wg(const char *ifname, const char *text, uint64_t *seen, bool *
     if (wg_same(ifname, text, &same, err) != 0) {
         return -1;
     }
-    if (same && *seen == fingerprint(text) && !stale(ifname, text)) {
+    /* A daemon that has just started knows no earlier text and trusts what it finds:
+     * "wg syncconf" would give the store's end a new port, and what the gateway sends
+     * to the old one is lost until the next keepalive. */
+    if (same && (*seen == 0 || *seen == fingerprint(text)) && !stale(ifname, text)) {
+        *seen = fingerprint(text);
         return 0;
     }
     *changed = *changed || !same;
