@@ -543,6 +543,20 @@ int px_apply_store(const struct px_state *state, const char *private_key,
     return rc;
 }
 
+int px_redial(const struct px_state *state, const struct px_gateway *gw,
+              const char *private_key, struct cm_err *err)
+{
+    char ifname[16];
+    snprintf(ifname, sizeof(ifname), "wg%d", gw->number);
+    const char *const forget[] = {"wg",     "set", ifname, "peer", gw->wg_public_key,
+                                  "remove", NULL};
+    const char *const set[] = {"wg", "syncconf", ifname, "/dev/stdin", NULL};
+    char *text = px_store_wg(state, gw, private_key);
+    int rc = tool(forget, NULL, NULL, err) == 0 ? tool(set, text, NULL, err) : -1;
+    cm_wipe_str(&text);
+    return rc;
+}
+
 int px_apply_egress(const struct px_state *state, const int *healthy, size_t n,
                     struct px_outcome *out, struct cm_err *err)
 {

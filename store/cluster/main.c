@@ -57,6 +57,7 @@ static void on_change(int number, bool up, const char *reason, void *ctx)
     snprintf(text, sizeof(text), "%d", number);
     cm_log(up ? CM_LOG_INFO : CM_LOG_WARNING, "gateway_health", "number", text, "old",
            up ? "down" : "up", "new", up ? "up" : "down", "reason", reason, NULL);
+    tunnels_silent(c->tunnels, number, !up);
     if (!up) {
         tunnels_gone(c->tunnels, number);
     }
