@@ -41,6 +41,7 @@ struct cluster {
     char public_key[CM_SIGN_KEY_TEXT];
     char wg_key[PX_WG_KEY_TEXT];
     struct px_state state; /* newest genuine one; epoch 0 before the first */
+    char refused[256];     /* why the newest of all is not obeyed; "" when it is */
     struct health health;
     struct ledger *ledger;
     struct desk *desk;
@@ -91,6 +92,19 @@ static void obey(struct cluster *c, const struct px_state *state)
     desk_open(c->desk, state);
 }
 
+static int judge_envelope(const struct cluster *c, const char *envelope,
+                          struct px_state *state, struct cm_err *err)
+{
+    if (px_envelope_open(c->public_key, envelope, strlen(envelope), state, err) != 0) {
+        return -1;
+    }
+    if (state->epoch < c->state.epoch) {
+        return cm_err_set(err, CM_ERR_REFUSE, "epoch %lld is older than %lld in force",
+                          (long long)state->epoch, (long long)c->state.epoch);
+    }
+    return 0;
+}
+
 /* What lies in the database is served as it is: the gateways judge for themselves. Here
  * it is obeyed only when it is genuine. */
 static void on_newest(const char *envelope, void *ctx)
@@ -98,12 +112,13 @@ static void on_newest(const char *envelope, void *ctx)
     struct cluster *c = ctx;
     struct px_state *state = cm_calloc(1, sizeof(*state));
     struct cm_err err;
+    c->refused[0] = '\0';
     if (*envelope == '\0') {
         cm_log(CM_LOG_INFO, "desired_state", "epoch", "none", NULL);
-    } else if (px_envelope_open(c->public_key, envelope, strlen(envelope), state,
-                                &err) != 0) {
+    } else if (judge_envelope(c, envelope, state, &err) != 0) {
         cm_log_err(CM_LOG_ERROR, "document_refused", &err);
-    } else {
+        snprintf(c->refused, sizeof(c->refused), "%.255s", err.text);
+    } else if (state->epoch > c->state.epoch) {
         obey(c, state);
     }
     free(state);
@@ -149,7 +164,7 @@ static void publish(struct cluster *c, struct control_call *call, const char *in
         control_refuse(call, &err);
     } else {
         c->publishing = call;
-        ledger_publish(c->ledger, wanted, on_published, c);
+        ledger_publish(c->ledger, wanted, c->state.epoch, on_published, c);
     }
     free(wanted);
 }
@@ -166,7 +181,8 @@ static void on_call(struct control_call *call, const char *verb, const char *inp
     if (strcmp(verb, "publish") == 0) {
         publish(c, call, input);
     } else if (strcmp(verb, "status") == 0) {
-        char *text = status_json(&c->state, &c->health, facts_of, c, cm_now_mono_ms());
+        char *text = status_json(&c->state, c->refused, &c->health, facts_of, c,
+                                 cm_now_mono_ms());
         control_answer(call, text);
         free(text);
     } else {

@@ -155,8 +155,9 @@ static void status_says_unknown_as_minus_one(void **state)
     struct px_tunnel_facts none = {-1, -1, -1};
     health_init(&h);
     reports(&h, 1, 1, 1000);
-    char *text = status_json(&s, &h, facts, &none, 1500);
+    char *text = status_json(&s, "forged", &h, facts, &none, 1500);
     assert_non_null(strstr(text, "\"epoch\":7"));
+    assert_non_null(strstr(text, "\"refused\":\"forged\""));
     assert_non_null(strstr(text, "\"applied_epoch\":7"));
     assert_non_null(strstr(text, "\"report_age_ms\":500"));
     assert_non_null(strstr(text, "\"error\":\"no report yet\""));
