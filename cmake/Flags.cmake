@@ -1,5 +1,8 @@
 # How every C file is compiled: warnings of docs/architecture.md, hardening, sanitizers.
 add_compile_definitions(_GNU_SOURCE)
+# No path of the build machine in a binary: the same source gives the same packages, and the
+# lab's snapshot fits them.
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${CMAKE_BINARY_DIR}=.)
 add_compile_options(
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
   -Wwrite-strings -Wpointer-arith -Wundef -Wcast-qual -fno-common)
