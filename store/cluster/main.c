@@ -41,6 +41,7 @@ struct cluster {
     char public_key[CM_SIGN_KEY_TEXT];
     char wg_key[PX_WG_KEY_TEXT];
     struct px_state state; /* newest genuine one; epoch 0 before the first */
+    int64_t obeyed_ms;     /* when that came; monotonic */
     char refused[256];     /* why the newest of all is not obeyed; "" when it is */
     struct health health;
     struct ledger *ledger;
@@ -58,7 +59,6 @@ static void on_change(int number, bool up, const char *reason, void *ctx)
     snprintf(text, sizeof(text), "%d", number);
     cm_log(up ? CM_LOG_INFO : CM_LOG_WARNING, "gateway_health", "number", text, "old",
            up ? "down" : "up", "new", up ? "up" : "down", "reason", reason, NULL);
-    tunnels_silent(c->tunnels, number, !up);
     if (!up) {
         tunnels_gone(c->tunnels, number);
     }
@@ -69,7 +69,13 @@ static void on_change(int number, bool up, const char *reason, void *ctx)
 static void judge(void *ctx)
 {
     struct cluster *c = ctx;
-    health_judge(&c->health, &c->state, cm_now_mono_ms(), on_change, c);
+    int64_t now = cm_now_mono_ms();
+    health_judge(&c->health, &c->state, now, on_change, c);
+    for (size_t i = 0; i < c->state.gateway_count; i++) {
+        int number = c->state.gateways[i].number;
+        tunnels_silent(c->tunnels, number,
+                       health_silent(&c->health, number, c->obeyed_ms, now));
+    }
     cm_timer_set(c->judge, JUDGE_MS);
 }
 
@@ -85,6 +91,7 @@ static void obey(struct cluster *c, const struct px_state *state)
     snprintf(epoch, sizeof(epoch), "%lld", (long long)state->epoch);
     cm_log(CM_LOG_INFO, "desired_state", "epoch", epoch, NULL);
     c->state = *state;
+    c->obeyed_ms = cm_now_mono_ms();
     health_keep(&c->health, state);
     tunnels_want(c->tunnels, state);
     int numbers[CM_GATEWAYS_MAX];

@@ -292,7 +292,6 @@ void tunnels_gone(struct tunnels *t, int number)
 void tunnels_silent(struct tunnels *t, int number, bool silent)
 {
     t->silent[number] = silent;
-    t->redialed_ms[number] = cm_now_mono_ms();
 }
 
 const struct px_tunnel_facts *tunnels_facts(const struct tunnels *t, int number)
