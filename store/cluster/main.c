@@ -34,6 +34,9 @@
 #define PORTICO_VERSION "unknown"
 #endif
 #define JUDGE_MS 500
+/* After a start the routes of outgoing mail stay as they are found until the gateways
+ * had time to report. */
+#define EGRESS_GRACE_MS 10000
 
 struct cluster {
     const char *conninfo;
@@ -41,6 +44,8 @@ struct cluster {
     char public_key[CM_SIGN_KEY_TEXT];
     char wg_key[PX_WG_KEY_TEXT];
     struct px_state state; /* newest genuine one; epoch 0 before the first */
+    int64_t started_ms;    /* monotonic */
+    bool egress_known;     /* table 200 has been decided since then */
     int64_t obeyed_ms;     /* when that came; monotonic */
     char refused[256];     /* why the newest of all is not obeyed; "" when it is */
     struct health health;
@@ -52,6 +57,17 @@ struct cluster {
     struct cm_timer *judge;
 };
 
+static void set_egress(struct cluster *c)
+{
+    int numbers[CM_GATEWAYS_MAX];
+    size_t n = health_egress(&c->health, &c->state, numbers);
+    if (n > 0 || c->egress_known || c->state.gateway_count == 0 ||
+        cm_now_mono_ms() - c->started_ms > EGRESS_GRACE_MS) {
+        c->egress_known = true;
+        tunnels_egress(c->tunnels, numbers, n);
+    }
+}
+
 static void on_change(int number, bool up, const char *reason, void *ctx)
 {
     struct cluster *c = ctx;
@@ -62,8 +78,7 @@ static void on_change(int number, bool up, const char *reason, void *ctx)
     if (!up) {
         tunnels_gone(c->tunnels, number);
     }
-    int numbers[CM_GATEWAYS_MAX];
-    tunnels_egress(c->tunnels, numbers, health_egress(&c->health, &c->state, numbers));
+    set_egress(c);
 }
 
 static void judge(void *ctx)
@@ -75,6 +90,9 @@ static void judge(void *ctx)
         int number = c->state.gateways[i].number;
         tunnels_silent(c->tunnels, number,
                        health_silent(&c->health, number, c->obeyed_ms, now));
+    }
+    if (!c->egress_known && c->state.epoch > 0) {
+        set_egress(c);
     }
     cm_timer_set(c->judge, JUDGE_MS);
 }
@@ -94,8 +112,7 @@ static void obey(struct cluster *c, const struct px_state *state)
     c->obeyed_ms = cm_now_mono_ms();
     health_keep(&c->health, state);
     tunnels_want(c->tunnels, state);
-    int numbers[CM_GATEWAYS_MAX];
-    tunnels_egress(c->tunnels, numbers, health_egress(&c->health, state, numbers));
+    set_egress(c);
     desk_open(c->desk, state);
 }
 
@@ -223,6 +240,7 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
                           : -1;
     }
     health_init(&c->health);
+    c->started_ms = cm_now_mono_ms();
     struct desk_hooks desk = {.report = on_report, .ctx = c};
     struct tunnels_hooks tunnels = {.done = on_network, .ctx = c};
     struct ledger_options ledger = {.conninfo = c->conninfo,
