@@ -51,12 +51,14 @@ file(GLOB_RECURSE package_files CONFIGURE_DEPENDS
      ${CMAKE_SOURCE_DIR}/ops/systemd/* ${CMAKE_SOURCE_DIR}/ops/packaging/*
      ${CMAKE_SOURCE_DIR}/ops/man/* ${CMAKE_SOURCE_DIR}/store/schema/*)
 set(stamp ${CMAKE_BINARY_DIR}/packages.stamp)
+# Files in a package carry the day of the version, not of the build.
+set(cpack ${CMAKE_COMMAND} -E env SOURCE_DATE_EPOCH=1795305600 ${CMAKE_CPACK_COMMAND} -G DEB)
 # The old files go first: a version that changed must not stay beside the new one.
 add_custom_command(
   OUTPUT ${stamp}
   COMMAND ${CMAKE_COMMAND} -E rm -rf ${CMAKE_BINARY_DIR}/packages
-  COMMAND ${CMAKE_CPACK_COMMAND} -G DEB -D "CPACK_COMPONENTS_ALL=store;gateway"
-  COMMAND ${CMAKE_CPACK_COMMAND} -G DEB -D "CPACK_COMPONENTS_ALL=chatops"
+  COMMAND ${cpack} -D "CPACK_COMPONENTS_ALL=store;gateway"
+  COMMAND ${cpack} -D "CPACK_COMPONENTS_ALL=chatops"
   COMMAND ${CMAKE_COMMAND} -E touch ${stamp}
   WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
   DEPENDS ${programs} ${package_files}

@@ -332,6 +332,13 @@ static int check_pair(const struct reader *r, const struct cm_conf_gateway *firs
                    first->name, gateway_item(r, first, "number")->line);
         return blame(r, gateway_item(r, second, "number"), err);
     }
+    if (first->ssh[0] != '\0' && strcmp(first->ssh, second->ssh) == 0) {
+        cm_err_set(err, CM_ERR_WORLD,
+                   "[gateway %s] is this machine too; allowed: one machine for each "
+                   "gateway",
+                   first->name);
+        return blame(r, gateway_item(r, second, "ssh"), err);
+    }
     char address[64];
     if (common_address(first->addresses, second->addresses, address) != NULL) {
         cm_err_set(err, CM_ERR_WORLD,

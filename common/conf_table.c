@@ -39,7 +39,7 @@ const struct cm_setting cm_settings[] = {
      "Shortest user name of a new account.", CM_INI_COMMENT},
     {"params", "username_max_length", &cm_type_int, P(username_max_length), "9", 1, 64,
      "Longest user name of a new account.", CM_INI_COMMENT},
-    {"params", "password_min_length", &cm_type_int, P(password_min_length), "9", 1, 512,
+    {"params", "password_min_length", &cm_type_int, P(password_min_length), "9", 1, 128,
      "Shortest password of a new account, in characters.", CM_INI_COMMENT},
     {"params", "max_load_1m", &cm_type_load, P(max_load_1m), "5", 0, 0,
      "Above this load (average of one minute) no account is created.", CM_INI_COMMENT},

@@ -56,6 +56,7 @@ struct cm_pg {
     char *channel;
     struct conn *conns;
     unsigned ready;
+    bool tried; /* the first connection has come up or failed */
     struct query *head;
     struct query **tail;
     unsigned queued;
@@ -193,6 +194,7 @@ static void conn_lost(struct conn *c, const char *why)
     if (q != NULL) {
         query_fail(q, &err);
     }
+    pg->tried = true;
     if (pg->ready == 0) {
         queue_fail_all(pg, &err);
     }
@@ -347,6 +349,7 @@ static void conn_up(struct conn *c)
     conn_idle(c);
     c->backoff_ms = RECONNECT_MIN_MS;
     c->ready = true;
+    pg->tried = true;
     if (pg->ready++ == 0 && pg->opt.on_state != NULL) {
         pg->opt.on_state(true, pg->opt.ctx);
     }
@@ -605,7 +608,7 @@ void cm_pg_query(struct cm_pg *pg, const struct cm_pg_statement *stmt,
     struct cm_err err = {0};
     if (pg->freeing) {
         (void)cm_err_set(&err, CM_ERR_RETRY, "shutting down");
-    } else if (pg->ready == 0) {
+    } else if (pg->ready == 0 && pg->tried) {
         set_away(pg, &err);
     } else if (pg->queued >= pg->opt.max_queue) {
         (void)cm_err_set(&err, CM_ERR_RETRY, "PostgreSQL: too many queries wait");

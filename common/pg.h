@@ -3,8 +3,10 @@
  * Statements are prepared once per connection, by name. A lost connection fails its
  * statements with kind RETRY and is opened again from a timer (100 ms, doubling to 2
  * s). While no connection is up a query fails at once with kind RETRY: a caller with a
- * phone waiting must not hang. At most `max_queue` queries wait for a connection; each
- * query has a deadline. */
+ * phone waiting must not hang. Only a query that comes before the first attempt has
+ * ended waits for its outcome, so that a restart of the program is not seen as an
+ * outage. At most `max_queue` queries wait for a connection; each query has a deadline.
+ */
 #ifndef CM_PG_H
 #define CM_PG_H
 

@@ -366,6 +366,37 @@ static void test_wrong_role(void **state)
     close_world(&w);
 }
 
+/* A program that was killed and is back must not turn the first caller away. */
+static void test_query_before_the_first_connection(void **state)
+{
+    (void)state;
+    struct world w = {.loop = cm_loop_new()};
+    struct cm_pg_options opt = {
+        .conninfo = pgfixture_conninfo(fx, "postgres", "postgres"), .connections = 2};
+    struct seen seen;
+    w.pg = cm_pg_new(w.loop, &opt);
+    ask(&w, &st_echo, "early", &seen);
+    assert_int_equal(seen.calls, 0);
+    run_until(&w, &seen.calls, 1, 2000);
+    assert_int_equal(seen.kind, CM_ERR_NONE);
+    assert_string_equal(seen.value, "early");
+    close_world(&w);
+}
+
+static void test_query_before_a_failed_attempt(void **state)
+{
+    (void)state;
+    struct world w = {.loop = cm_loop_new()};
+    struct cm_pg_options opt = {.conninfo = "host=/nowhere/at/all dbname=x user=x",
+                                .connections = 2};
+    struct seen seen;
+    w.pg = cm_pg_new(w.loop, &opt);
+    ask(&w, &st_echo, "early", &seen);
+    run_until(&w, &seen.calls, 1, 1000);
+    assert_int_equal(seen.kind, CM_ERR_RETRY);
+    close_world(&w);
+}
+
 static int group_setup(void **state)
 {
     (void)state;
@@ -407,6 +438,8 @@ int main(void)
         cmocka_unit_test_setup(test_free_answers_everything, need_postgres),
         cmocka_unit_test_setup(test_query_from_a_callback, need_postgres),
         cmocka_unit_test_setup(test_wrong_role, need_postgres),
+        cmocka_unit_test_setup(test_query_before_the_first_connection, need_postgres),
+        cmocka_unit_test(test_query_before_a_failed_attempt),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

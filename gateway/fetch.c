@@ -1,6 +1,7 @@
 #include "fetch.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,13 +75,13 @@ static void poll_now(void *ctx)
     struct gw_fetch *f = ctx;
     struct cm_err err;
     int64_t now = cm_now_mono_ms();
-    if (now - f->heard_ms > GW_SILENCE_MS && now - f->opened_ms > GW_SILENCE_MS &&
-        open_endpoints(f, &err) != 0) {
+    bool silent = f->heard_ms == 0 || now - f->heard_ms > GW_SILENCE_MS;
+    if (silent && now - f->opened_ms > GW_REOPEN_MS && open_endpoints(f, &err) != 0) {
         cm_log_err(CM_LOG_WARNING, "bus_failed", &err);
     }
     ask(f);
-    /* Until the first word from the store, more often: somebody waits for the rules. */
-    cm_timer_set(f->poll, f->heard_ms != 0 ? GW_POLL_MS : 1000);
+    /* More often while nothing is heard: somebody waits for the rules. */
+    cm_timer_set(f->poll, silent ? GW_HURRY_MS : GW_POLL_MS);
 }
 
 struct gw_fetch *gw_fetch_new(struct cm_loop *loop, const char *name,

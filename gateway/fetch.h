@@ -12,7 +12,9 @@
 #include "common/loop.h"
 
 #define GW_POLL_MS    5000
-#define GW_SILENCE_MS 12000
+#define GW_HURRY_MS   1000
+#define GW_SILENCE_MS 8000 /* one question without an answer, and a bit */
+#define GW_REOPEN_MS  3000 /* then: TCP alone waits longer from try to try */
 
 struct gw_fetch;
 

@@ -277,7 +277,10 @@ static void say_bad(const struct check *k, bool required, const char *dkim_key)
 static int say_findings(const struct check *k, const char *dkim_key)
 {
     size_t required = count_bad(k, true), recommended = count_bad(k, false);
+    char *zone = op_zone_text(&k->zone);
 
+    op_say(OP_PLAIN, "%s", zone);
+    free(zone);
     if (required > 0) {
         op_say(OP_RED, "Please set required DNS entries at your DNS provider:");
         say_bad(k, true, dkim_key);

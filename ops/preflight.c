@@ -25,6 +25,7 @@ static const char probe_script[] =
     "systemd-detect-virt -cq 2>/dev/null && echo container yes\n"
     "[ -e /proc/net/if_inet6 ] && [ \"$(cat /proc/sys/net/ipv6/conf/all/disable_ipv6"
     " 2>/dev/null)\" != 1 ] && echo ipv6 yes\n"
+    "sed -n 's/^mail_domain *= */domain /p' /etc/chatmail/chatmail.ini 2>/dev/null\n"
     "echo time $(date +%s)\n"
     "echo disk $(df -Pm /var | awk 'NR == 2 { print $4 }')\n"
     "apt-get -o Debug::NoLocking=1 -qq check >/dev/null 2>&1 && echo apt yes\n"
@@ -103,6 +104,8 @@ static void take_line(struct op_probe *p, const char *line)
         snprintf(p->os, sizeof(p->os), "%s", line + 3);
     } else if (strncmp(line, "arch ", 5) == 0) {
         snprintf(p->arch, sizeof(p->arch), "%s", line + 5);
+    } else if (strncmp(line, "domain ", 7) == 0) {
+        snprintf(p->domain, sizeof(p->domain), "%s", line + 7);
     } else if (strncmp(line, "time ", 5) == 0) {
         p->time_s = strtoll(line + 5, NULL, 10);
     } else if (strncmp(line, "disk ", 5) == 0) {
@@ -135,6 +138,18 @@ int op_probe_read(const char *text, bool store, struct op_probe *p_r,
         *p_r = p;
     }
     return rc;
+}
+
+int op_probe_domain(const struct op_probe *p, const char *domain, struct cm_err *err)
+{
+    if (p->domain[0] == '\0' || strcmp(p->domain, domain) == 0) {
+        return 0;
+    }
+    return cm_err_set(err, CM_ERR_WORLD,
+                      "serves %s, and a store cannot change its domain (its accounts, "
+                      "keys and gateways belong to it); put mail_domain = %s back, or "
+                      "take another machine for %s",
+                      p->domain, p->domain, domain);
 }
 
 int op_probe_judge(const struct op_probe *p, bool store, int64_t now_s,
@@ -190,7 +205,8 @@ static int check_node(struct op_step *step, struct cm_err *err)
     }
     int rc = op_probe_read(text, store, &p, err);
     free(text);
-    if (rc != 0 || op_probe_judge(&p, store, cm_now_wall_ms() / 1000, err) != 0) {
+    if (rc != 0 || op_probe_judge(&p, store, cm_now_wall_ms() / 1000, err) != 0 ||
+        (store && op_probe_domain(&p, node->cluster->conf.mail_domain, err) != 0)) {
         return -1;
     }
     snprintf(node->arch, sizeof(node->arch), "%s", p.arch);

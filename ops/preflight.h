@@ -17,6 +17,7 @@ struct op_probe {
     bool apt;
     char os[64];
     char arch[32];
+    char domain[256]; /* that it serves already; "" when none */
     int64_t time_s;
     int64_t disk_mib; /* free in /var */
 };
@@ -24,6 +25,9 @@ struct op_probe {
 /* A foreign program on one of our ports is an error. */
 CM_MUSTUSE int op_probe_read(const char *text, bool store, struct op_probe *p_r,
                              struct cm_err *err);
+/* A store that serves another domain is an error. */
+CM_MUSTUSE int op_probe_domain(const struct op_probe *p, const char *domain,
+                               struct cm_err *err);
 CM_MUSTUSE int op_probe_judge(const struct op_probe *p, bool store, int64_t now_s,
                               struct cm_err *err);
 

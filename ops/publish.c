@@ -1,6 +1,7 @@
 /* The desired state: made from chatmail.ini and the nodes' public keys, handed to
  * chatmail-cluster on the store, waited for until every gateway reports it. */
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,13 +80,19 @@ static int check_published(struct op_step *step, struct cm_err *err)
     char *status = strchr(said, '\n');
     json_t *o = json_loads(status != NULL ? status : "", 0, NULL);
     long long epoch = json_integer_value(json_object_get(o, "epoch"));
+    const char *refused = json_string_value(json_object_get(o, "refused"));
+    bool forged = refused != NULL && refused[0] != '\0';
     json_decref(o);
     free(said);
-    if (n == 2 && strcmp(stamp, hash) == 0 && epoch == stamp_epoch && epoch > 0) {
+    if (n == 2 && strcmp(stamp, hash) == 0 && epoch == stamp_epoch && epoch > 0 &&
+        !forged) {
         op_step_note(step, "epoch %lld", epoch);
         return 1;
     }
-    op_step_note(step, "epoch %lld is not what chatmail.ini says", epoch);
+    op_step_note(step,
+                 forged ? "the document after epoch %lld is not genuine"
+                        : "epoch %lld is not what chatmail.ini says",
+                 epoch);
     return 0;
 }
 

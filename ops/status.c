@@ -228,6 +228,10 @@ static void judge(struct report *r)
         wrong(r, "chatmail-cluster does not answer on the store");
         return;
     }
+    if (text_of(r->cluster, "refused")[0] != '\0') {
+        wrong(r, "the newest desired state is refused (%s); run: chatops run",
+              text_of(r->cluster, "refused"));
+    }
     for (size_t i = 1; i < r->c->node_count; i++) {
         judge_gateway(r, &r->c->nodes[i]);
     }

@@ -78,6 +78,21 @@ static void test_each_defect(void **state)
     defect("disk", "disk 100\n", false, NULL);
 }
 
+static void test_domain(void **state)
+{
+    struct op_probe p;
+    struct cm_err err;
+
+    (void)state;
+    assert_int_equal(op_probe_read(good, true, &p, &err), 0);
+    assert_int_equal(op_probe_domain(&p, "chat.example.org", &err), 0);
+    assert_int_equal(
+        op_probe_read("domain _chat.example\n", true, &p, &err), 0);
+    assert_int_equal(op_probe_domain(&p, "_chat.example", &err), 0);
+    assert_int_equal(op_probe_domain(&p, "_chat3.example", &err), -1);
+    assert_non_null(strstr(err.text, "serves _chat.example"));
+}
+
 static void test_ports(void **state)
 {
     static const char exim[] = "listen 127.0.0.1:25 users:((\"exim4\",pid=12,fd=3))\n";
@@ -99,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fit),
         cmocka_unit_test(test_each_defect),
+        cmocka_unit_test(test_domain),
         cmocka_unit_test(test_ports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

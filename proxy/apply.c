@@ -279,7 +279,11 @@ static int apply_wg(const char *ifname, const char *text, uint64_t *seen, bool *
     if (wg_same(ifname, text, &same, err) != 0) {
         return -1;
     }
-    if (same && *seen == fingerprint(text) && !stale(ifname, text)) {
+    /* A daemon that has just started knows no earlier text and trusts what it finds:
+     * "wg syncconf" would give the store's end a new port, and what the gateway sends
+     * to the old one is lost until the next keepalive. */
+    if (same && (*seen == 0 || *seen == fingerprint(text)) && !stale(ifname, text)) {
+        *seen = fingerprint(text);
         return 0;
     }
     *changed = *changed || !same;
@@ -536,6 +540,20 @@ int px_apply_store(const struct px_state *state, const char *private_key,
     }
     free(nft);
     free(ip);
+    return rc;
+}
+
+int px_redial(const struct px_state *state, const struct px_gateway *gw,
+              const char *private_key, struct cm_err *err)
+{
+    char ifname[16];
+    snprintf(ifname, sizeof(ifname), "wg%d", gw->number);
+    const char *const forget[] = {"wg",     "set", ifname, "peer", gw->wg_public_key,
+                                  "remove", NULL};
+    const char *const set[] = {"wg", "syncconf", ifname, "/dev/stdin", NULL};
+    char *text = px_store_wg(state, gw, private_key);
+    int rc = tool(forget, NULL, NULL, err) == 0 ? tool(set, text, NULL, err) : -1;
+    cm_wipe_str(&text);
     return rc;
 }
 

@@ -54,6 +54,12 @@ CM_MUSTUSE int px_apply_egress(const struct px_state *state, const int *healthy,
  * tried again elsewhere at once. */
 CM_MUSTUSE int px_kill_egress(int number, struct cm_err *err);
 
+/* Store: begins the handshake with that gateway anew. WireGuard by itself notices only
+ * after its own timers (15 s to two minutes) that the other end has lost the session.
+ * Packets under way are lost, so only for a tunnel on which nothing comes in. */
+CM_MUSTUSE int px_redial(const struct px_state *state, const struct px_gateway *gw,
+                         const char *private_key, struct cm_err *err);
+
 bool px_link_there(const char *ifname);
 CM_MUSTUSE int px_link_remove(const char *ifname, struct cm_err *err);
 

@@ -54,5 +54,6 @@ make_packages() {
         { tail -40 "$build.log"; return 1; }
 }
 
-# The lab up and deployed: from the snapshot when it fits, else from bare nodes.
-lab_ready() { "$build/lab" up && "$build/deploy"; }
+# The lab up with this build's packages. What an earlier or crashed run left is cleared
+# first; when nothing has changed since, the snapshot makes that a matter of seconds.
+lab_up() { "$build/lab" down >/dev/null 2>&1; "$build/lab" up; }

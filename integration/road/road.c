@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define SERVES_S 60
+
 static void tell(const struct road_options *options, const char *text)
 {
     if (options->progress != NULL) {
@@ -9,11 +11,26 @@ static void tell(const struct road_options *options, const char *text)
     }
 }
 
+/* After a boot the tunnels need some seconds. */
+static int await_gateways(struct scene *scene, struct cm_err *err)
+{
+    for (const struct scene_gateway *gw = scene_gateways; gw->name != NULL; gw++) {
+        if (scene_wait_gateway(scene, gw, SERVES_S, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int road_measure(struct scene *scene, const struct road_options *options,
                  struct road *road, struct cm_err *err)
 {
     memset(road, 0, sizeof *road);
     road->failover_ms = -1;
+    tell(options, "waiting until every gateway serves");
+    if (await_gateways(scene, err) != 0) {
+        return -1;
+    }
     tell(options, "every port of every gateway, v4 and v6: whom does the store see?");
     if (road_doors(scene, road, err) != 0) {
         return -1;

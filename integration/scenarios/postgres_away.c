@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "common/clock.h"
 #include "door.h"
 #include "mailbox.h"
+#include "secrets.h"
 #include "stream.h"
 
 #define ANSWER_MS  12000
@@ -72,47 +71,6 @@ static int while_away(struct stage *stage, const struct scene_account *known,
     return 0;
 }
 
-/* As it travels in AUTH PLAIN, which a log could hold as well. */
-static void as_auth_plain(const struct scene_account *account, char out[400])
-{
-    unsigned char plain[200];
-    int n = snprintf((char *)plain, sizeof plain, "%c%s%c%s", 0, account->addr, 0,
-                     account->password);
-    EVP_EncodeBlock((unsigned char *)out, plain, n);
-}
-
-/* Everything any log of the store holds, against each secret, given on stdin. */
-static int no_secret_in_logs(struct stage *stage, int64_t since_ms,
-                             const struct scene_account *const *accounts, size_t n,
-                             struct cm_err *err)
-{
-    struct cm_buf secrets;
-    char *said = NULL;
-    cm_buf_init(&secrets, 65536);
-    for (size_t i = 0; i < n; i++) {
-        char coded[400];
-        as_auth_plain(accounts[i], coded);
-        cm_buf_fmt(&secrets, "%s\n%s\n", accounts[i]->password, coded);
-    }
-    int rc = stage_ask(stage, "store", secrets.data, &said, err,
-                       "journalctl --sync; cat >/run/scenario-secrets; "
-                       "{ journalctl -q --no-pager -a -o export --since @%lld;"
-                       " find /var/log -type f -exec cat {} +; } |"
-                       " grep -a -c -F -f /run/scenario-secrets;"
-                       " rm -f /run/scenario-secrets",
-                       (long long)(since_ms / 1000));
-    if (rc == 0 && strtol(said, NULL, 10) != 0) {
-        rc = cm_err_set(err, CM_ERR_REFUSE, "%ld log lines hold a password",
-                        strtol(said, NULL, 10));
-    } else if (rc > 0 || (rc == 0 && said[0] != '0')) {
-        rc = cm_err_set(err, CM_ERR_WORLD, "the logs could not be searched: %.200s",
-                        said);
-    }
-    free(said);
-    cm_buf_clear(&secrets);
-    return rc;
-}
-
 /* The sender's relay hands mail over as always; the store keeps it in its queue. */
 static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
 {
@@ -145,7 +103,7 @@ static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
         return -1;
     }
     if (mailbox_even(stage, &inbox, &known, ledger, DELIVER_MS, err) != 0 ||
-        no_secret_in_logs(stage, since_ms, all, 3, err) != 0) {
+        secrets_unlogged(stage, since_ms, all, 3, err) != 0) {
         return -1;
     }
     stage_note(stage, "%zu mails %.0f s later", ledger_count(ledger, LEDGER_ACCEPTED),

@@ -39,6 +39,8 @@ const struct scenario scenarios[] = {
     {"postgres_away",
      "no database: temporary failure, never wrong password; mail waits",
      scenario_postgres_away, scenario_postgres_back, 420},
+    {"auth_unable", "chatmail-auth frozen or without settings: put off, nothing logged",
+     scenario_auth_unable, scenario_auth_able, 180},
     {"egress_failover", "a gateway cut: mail leaves by the other, once, home unseen",
      scenario_egress_failover, NULL, 420},
     {"edge_power_cut", "a gateway dies in a stream of mail: all accepted is there once",

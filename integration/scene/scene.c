@@ -277,16 +277,22 @@ int scene_wait_gateway(struct scene *scene, const struct scene_gateway *gw,
     if (scene_netns(scene, "client", netns, err) != 0) {
         return -1;
     }
-    struct wire_to to = {
+    struct wire_to v4 = {
         .netns = netns, .host = gw->v4, .port = 993, .timeout_ms = 3000};
+    struct wire_to v6 = v4;
+    v6.host = gw->v6;
     for (;;) {
-        struct imap *imap = imap_open(&to, err);
-        if (imap != NULL) {
-            imap_close(&imap);
+        struct imap *first = imap_open(&v4, err);
+        struct imap *second = first != NULL ? imap_open(&v6, err) : NULL;
+        bool serves = second != NULL;
+        imap_close(&first);
+        imap_close(&second);
+        if (serves) {
             return 0;
         }
         if (cm_now_mono_ms() >= until) {
-            return cm_err_prefix(err, "%s not back after %d s", gw->name, timeout_s);
+            return cm_err_prefix(err, "%s does not serve after %d s", gw->name,
+                                 timeout_s);
         }
         usleep(500000);
     }

@@ -238,6 +238,11 @@ static void on_lookup(struct cm_dict_req *req, const char *text, const char *use
         lookup_trouble(l, &err);
         return;
     }
+    if (env->conf == NULL) {
+        (void)cm_err_set(&err, CM_ERR_WORLD, "chatmail.ini is broken");
+        lookup_trouble(l, &err);
+        return;
+    }
     struct rules rules = {.domain = env->conf->domain};
     if (!rules_is_ours(&rules, l->key.user)) {
         lookup_refuse(l);

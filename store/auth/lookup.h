@@ -28,7 +28,7 @@ struct lookup_env {
     struct cm_loop *loop;
     struct cm_pg *pg;
     struct cm_work *work;
-    const struct cm_conf *conf; /* may change between requests (reload) */
+    const struct cm_conf *conf; /* may change between requests (reload); NULL: broken */
     const char *nocreate_path;  /* while this file exists nothing is created */
     const struct limits_readers *readers;
 };

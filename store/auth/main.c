@@ -14,6 +14,7 @@
  * PostgreSQL away: every question is answered at once as a temporary failure (lookup.h
  * says in which form). Dovecot away: sasl connections wait two seconds, then close.
  *
+ * A broken chatmail.ini at start: every login is put off until SIGHUP finds it mended.
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
  * new connections, what is under way is answered, at most 3 s. Known limits: 8192 dict
  * and 4096 sasl connections, 512 passwords waiting to be hashed by two threads. */
@@ -69,6 +70,7 @@ static int load_conf(struct auth *auth, struct cm_err *err)
     }
     auth->conf = conf;
     auth->configured = true;
+    auth->env.conf = &auth->conf;
     return 0;
 }
 
@@ -94,8 +96,10 @@ static void on_pg_state(bool up, void *ctx)
 static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct auth *auth = ctx;
+    /* Not started is worse than unable: whoever waits on the held socket for more than
+     * 5 s is logged by Dovecot with the password. */
     if (load_conf(auth, err) != 0) {
-        return -1;
+        cm_log_err(CM_LOG_ERROR, "settings_broken", err);
     }
     struct cm_loop *loop = cm_service_loop(svc);
     struct cm_pg_options pg = {
@@ -105,11 +109,15 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     auth->env.loop = loop;
     auth->env.pg = auth->pg;
     auth->env.work = auth->work;
-    auth->env.conf = &auth->conf;
+    auth->env.conf = auth->configured ? &auth->conf : NULL;
     auth->env.readers = &limits_machine;
     auth->dict = cm_dict_new(loop, &lookup_handler, &auth->env);
     auth->sasl = sasl_new(loop, auth->sasl_upstream);
-    cm_service_status(svc, "serving %s", auth->conf.domain);
+    if (auth->configured) {
+        cm_service_status(svc, "serving %s", auth->conf.domain);
+    } else {
+        cm_service_status(svc, "every login is put off: %s", err->text);
+    }
     return 0;
 }
 

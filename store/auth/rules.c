@@ -3,7 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ADDR_MAX 320 /* RFC 5321: 64 + 1 + 255 */
+#define ADDR_MAX     320 /* RFC 5321: 64 + 1 + 255 */
+#define PASSWORD_MAX 511 /* crypt(3) takes no longer one */
 
 /* Characters of UTF-8 text; a stray byte counts as one, as in a lossy decoding. */
 static int64_t count_characters(const char *s)
@@ -35,7 +36,8 @@ bool rules_is_ours(const struct rules *rules, const char *addr)
         }
     }
     size_t local = len - tail - 1;
-    return len <= ADDR_MAX && addr[0] != '.' && memchr(addr, '@', local) == NULL;
+    return len <= ADDR_MAX && strspn(addr, ".") < local &&
+           memchr(addr, '@', local) == NULL;
 }
 
 int rules_may_create(const struct rules *rules, const char *addr, const char *password,
@@ -44,6 +46,10 @@ int rules_may_create(const struct rules *rules, const char *addr, const char *pa
     if (count_characters(password) < rules->password_min_length) {
         return cm_err_set(err, CM_ERR_REFUSE, "password shorter than %" PRId64,
                           rules->password_min_length);
+    }
+    if (strlen(password) > PASSWORD_MAX) {
+        return cm_err_set(err, CM_ERR_REFUSE, "password longer than %d bytes",
+                          PASSWORD_MAX);
     }
     if (!rules_is_ours(rules, addr)) {
         return cm_err_set(err, CM_ERR_REFUSE, "not an address of this relay");

@@ -92,6 +92,20 @@ static void test_password_is_counted_in_characters(void **state)
     assert_int_equal(may("abcdef", "", &err), -1);
 }
 
+static void test_longest_password(void **state)
+{
+    (void)state;
+    struct cm_err err = {0};
+    char password[513];
+    memset(password, 'p', sizeof(password));
+    password[511] = '\0';
+    assert_int_equal(may("abcdef", password, &err), 0);
+    password[511] = 'p';
+    password[512] = '\0';
+    assert_int_equal(may("abcdef", password, &err), -1);
+    assert_non_null(strstr(err.text, "longer than 511 bytes"));
+}
+
 /* limits */
 
 static double fake_load;
@@ -212,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_ours),
         cmocka_unit_test(test_creation),
         cmocka_unit_test(test_password_is_counted_in_characters),
+        cmocka_unit_test(test_longest_password),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_limits_of_this_machine),
         cmocka_unit_test(test_hash),

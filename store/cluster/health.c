@@ -73,6 +73,13 @@ void health_judge(struct health *health, const struct px_state *state, int64_t n
     }
 }
 
+bool health_silent(const struct health *health, int number, int64_t since_ms,
+                   int64_t now_ms)
+{
+    int64_t last = health->rows[number].report_ms;
+    return now_ms - (last < 0 ? since_ms : last) > HEALTH_SILENCE_MS;
+}
+
 static bool may_carry(const struct health *health, const struct px_state *state,
                       const struct px_gateway *gateway)
 {

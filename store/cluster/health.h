@@ -40,6 +40,11 @@ typedef void (*health_change_cb)(int number, bool up, const char *reason, void *
 void health_judge(struct health *health, const struct px_state *state, int64_t now_ms,
                   health_change_cb cb, void *ctx);
 
+/* True when a gateway has said nothing for HEALTH_SILENCE_MS, or since `since_ms` if it
+ * never did. */
+bool health_silent(const struct health *health, int number, int64_t since_ms,
+                   int64_t now_ms);
+
 /* Numbers of the gateways that may carry outgoing mail now: egress duty, mode active,
  * up. Lowest number first. Returns the count. */
 size_t health_egress(const struct health *health, const struct px_state *state,

@@ -35,6 +35,7 @@ static const struct cm_pg_statement claim_stmt = {
 struct publishing {
     bool busy;
     struct px_state wanted;
+    int64_t at_least;
     ledger_cb cb;
     void *ctx;
 };
@@ -188,7 +189,7 @@ static bool says_the_same(struct ledger *l, const char *envelope, int64_t *epoch
         in_force->epoch = 0;
         l->pub.wanted.epoch = 0;
         char *a = px_state_dump(in_force), *b = px_state_dump(&l->pub.wanted);
-        same = strcmp(a, b) == 0;
+        same = *epoch_r >= l->pub.at_least && strcmp(a, b) == 0;
         free(a);
         free(b);
     }
@@ -230,8 +231,8 @@ static void on_claimed(const struct cm_pg_result *res, const struct cm_err *err,
     }
 }
 
-void ledger_publish(struct ledger *l, const struct px_state *wanted, ledger_cb cb,
-                    void *ctx)
+void ledger_publish(struct ledger *l, const struct px_state *wanted, int64_t at_least,
+                    ledger_cb cb, void *ctx)
 {
     if (l->pub.busy) {
         struct cm_err err;
@@ -239,7 +240,8 @@ void ledger_publish(struct ledger *l, const struct px_state *wanted, ledger_cb c
         cb(0, false, &err, ctx);
         return;
     }
-    l->pub = (struct publishing){.busy = true, .wanted = *wanted, .cb = cb, .ctx = ctx};
+    l->pub = (struct publishing){
+        .busy = true, .wanted = *wanted, .at_least = at_least, .cb = cb, .ctx = ctx};
     struct cm_buf numbers, names;
     cm_buf_init(&numbers, 4096);
     cm_buf_init(&names, 4096);

@@ -36,9 +36,9 @@ void ledger_free(struct ledger **ledger);
 typedef void (*ledger_cb)(int64_t epoch, bool changed, const struct cm_err *err,
                           void *ctx);
 /* Signs wanted under a new epoch unless the newest genuine document says the same
- * already. One at a time: a second call while one is under way fails with RETRY.
- * Refused when a number belongs to another name. */
-void ledger_publish(struct ledger *ledger, const struct px_state *wanted, ledger_cb cb,
-                    void *ctx);
+ * already and its epoch is not below at_least. One at a time: a second call while one
+ * is under way fails with RETRY. Refused when a number belongs to another name. */
+void ledger_publish(struct ledger *ledger, const struct px_state *wanted,
+                    int64_t at_least, ledger_cb cb, void *ctx);
 
 #endif

@@ -34,6 +34,9 @@
 #define PORTICO_VERSION "unknown"
 #endif
 #define JUDGE_MS 500
+/* After a start the routes of outgoing mail stay as they are found until the gateways
+ * had time to report. */
+#define EGRESS_GRACE_MS 10000
 
 struct cluster {
     const char *conninfo;
@@ -41,6 +44,10 @@ struct cluster {
     char public_key[CM_SIGN_KEY_TEXT];
     char wg_key[PX_WG_KEY_TEXT];
     struct px_state state; /* newest genuine one; epoch 0 before the first */
+    int64_t started_ms;    /* monotonic */
+    bool egress_known;     /* table 200 has been decided since then */
+    int64_t obeyed_ms;     /* when that came; monotonic */
+    char refused[256];     /* why the newest of all is not obeyed; "" when it is */
     struct health health;
     struct ledger *ledger;
     struct desk *desk;
@@ -49,6 +56,17 @@ struct cluster {
     struct control_call *publishing;
     struct cm_timer *judge;
 };
+
+static void set_egress(struct cluster *c)
+{
+    int numbers[CM_GATEWAYS_MAX];
+    size_t n = health_egress(&c->health, &c->state, numbers);
+    if (n > 0 || c->egress_known || c->state.gateway_count == 0 ||
+        cm_now_mono_ms() - c->started_ms > EGRESS_GRACE_MS) {
+        c->egress_known = true;
+        tunnels_egress(c->tunnels, numbers, n);
+    }
+}
 
 static void on_change(int number, bool up, const char *reason, void *ctx)
 {
@@ -60,14 +78,22 @@ static void on_change(int number, bool up, const char *reason, void *ctx)
     if (!up) {
         tunnels_gone(c->tunnels, number);
     }
-    int numbers[CM_GATEWAYS_MAX];
-    tunnels_egress(c->tunnels, numbers, health_egress(&c->health, &c->state, numbers));
+    set_egress(c);
 }
 
 static void judge(void *ctx)
 {
     struct cluster *c = ctx;
-    health_judge(&c->health, &c->state, cm_now_mono_ms(), on_change, c);
+    int64_t now = cm_now_mono_ms();
+    health_judge(&c->health, &c->state, now, on_change, c);
+    for (size_t i = 0; i < c->state.gateway_count; i++) {
+        int number = c->state.gateways[i].number;
+        tunnels_silent(c->tunnels, number,
+                       health_silent(&c->health, number, c->obeyed_ms, now));
+    }
+    if (!c->egress_known && c->state.epoch > 0) {
+        set_egress(c);
+    }
     cm_timer_set(c->judge, JUDGE_MS);
 }
 
@@ -83,11 +109,24 @@ static void obey(struct cluster *c, const struct px_state *state)
     snprintf(epoch, sizeof(epoch), "%lld", (long long)state->epoch);
     cm_log(CM_LOG_INFO, "desired_state", "epoch", epoch, NULL);
     c->state = *state;
+    c->obeyed_ms = cm_now_mono_ms();
     health_keep(&c->health, state);
     tunnels_want(c->tunnels, state);
-    int numbers[CM_GATEWAYS_MAX];
-    tunnels_egress(c->tunnels, numbers, health_egress(&c->health, state, numbers));
+    set_egress(c);
     desk_open(c->desk, state);
+}
+
+static int judge_envelope(const struct cluster *c, const char *envelope,
+                          struct px_state *state, struct cm_err *err)
+{
+    if (px_envelope_open(c->public_key, envelope, strlen(envelope), state, err) != 0) {
+        return -1;
+    }
+    if (state->epoch < c->state.epoch) {
+        return cm_err_set(err, CM_ERR_REFUSE, "epoch %lld is older than %lld in force",
+                          (long long)state->epoch, (long long)c->state.epoch);
+    }
+    return 0;
 }
 
 /* What lies in the database is served as it is: the gateways judge for themselves. Here
@@ -97,12 +136,13 @@ static void on_newest(const char *envelope, void *ctx)
     struct cluster *c = ctx;
     struct px_state *state = cm_calloc(1, sizeof(*state));
     struct cm_err err;
+    c->refused[0] = '\0';
     if (*envelope == '\0') {
         cm_log(CM_LOG_INFO, "desired_state", "epoch", "none", NULL);
-    } else if (px_envelope_open(c->public_key, envelope, strlen(envelope), state,
-                                &err) != 0) {
+    } else if (judge_envelope(c, envelope, state, &err) != 0) {
         cm_log_err(CM_LOG_ERROR, "document_refused", &err);
-    } else {
+        snprintf(c->refused, sizeof(c->refused), "%.255s", err.text);
+    } else if (state->epoch > c->state.epoch) {
         obey(c, state);
     }
     free(state);
@@ -148,7 +188,7 @@ static void publish(struct cluster *c, struct control_call *call, const char *in
         control_refuse(call, &err);
     } else {
         c->publishing = call;
-        ledger_publish(c->ledger, wanted, on_published, c);
+        ledger_publish(c->ledger, wanted, c->state.epoch, on_published, c);
     }
     free(wanted);
 }
@@ -165,7 +205,8 @@ static void on_call(struct control_call *call, const char *verb, const char *inp
     if (strcmp(verb, "publish") == 0) {
         publish(c, call, input);
     } else if (strcmp(verb, "status") == 0) {
-        char *text = status_json(&c->state, &c->health, facts_of, c, cm_now_mono_ms());
+        char *text = status_json(&c->state, c->refused, &c->health, facts_of, c,
+                                 cm_now_mono_ms());
         control_answer(call, text);
         free(text);
     } else {
@@ -199,6 +240,7 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
                           : -1;
     }
     health_init(&c->health);
+    c->started_ms = cm_now_mono_ms();
     struct desk_hooks desk = {.report = on_report, .ctx = c};
     struct tunnels_hooks tunnels = {.done = on_network, .ctx = c};
     struct ledger_options ledger = {.conninfo = c->conninfo,

@@ -21,7 +21,8 @@ static json_t *row(const struct px_state *state, const struct health *health,
         "error", heard ? h->report.error : "no report yet");
 }
 
-char *status_json(const struct px_state *state, const struct health *health,
+char *status_json(const struct px_state *state, const char *refused,
+                  const struct health *health,
                   const struct px_tunnel_facts *(*facts)(int number, void *ctx),
                   void *ctx, int64_t now_ms)
 {
@@ -31,8 +32,9 @@ char *status_json(const struct px_state *state, const struct health *health,
         json_array_append_new(gateways,
                               row(state, health, gw, facts(gw->number, ctx), now_ms));
     }
-    json_t *o = json_pack("{s:I, s:s, s:o}", "epoch", (json_int_t)state->epoch,
-                          "domain", state->domain, "gateways", gateways);
+    json_t *o =
+        json_pack("{s:I, s:s, s:s, s:o}", "epoch", (json_int_t)state->epoch, "domain",
+                  state->domain, "refused", refused, "gateways", gateways);
     cm_assert(o != NULL);
     char *text = json_dumps(o, JSON_COMPACT);
     json_decref(o);

@@ -8,8 +8,10 @@
 #include "proxy/apply.h"
 #include "proxy/state.h"
 
-/* facts: by number, of the store's end of each tunnel. Caller frees. */
-char *status_json(const struct px_state *state, const struct health *health,
+/* refused: why the newest document in the database is not obeyed, "" when it is. facts:
+ * by number, of the store's end of each tunnel. Caller frees. */
+char *status_json(const struct px_state *state, const char *refused,
+                  const struct health *health,
                   const struct px_tunnel_facts *(*facts)(int number, void *ctx),
                   void *ctx, int64_t now_ms);
 

@@ -125,6 +125,18 @@ static void without_rules_it_carries_nothing(void **state)
     assert_false(seen.up);
 }
 
+static void silence_counts_from_the_beginning(void **state)
+{
+    (void)state;
+    struct health h;
+    health_init(&h);
+    assert_false(health_silent(&h, 1, 1000, 1000 + HEALTH_SILENCE_MS));
+    assert_true(health_silent(&h, 1, 1000, 1001 + HEALTH_SILENCE_MS));
+    reports(&h, 1, 1, 9000);
+    assert_false(health_silent(&h, 1, 1000, 9500));
+    assert_true(health_silent(&h, 1, 1000, 9001 + HEALTH_SILENCE_MS));
+}
+
 static void a_removed_gateway_is_forgotten(void **state)
 {
     (void)state;
@@ -155,8 +167,9 @@ static void status_says_unknown_as_minus_one(void **state)
     struct px_tunnel_facts none = {-1, -1, -1};
     health_init(&h);
     reports(&h, 1, 1, 1000);
-    char *text = status_json(&s, &h, facts, &none, 1500);
+    char *text = status_json(&s, "forged", &h, facts, &none, 1500);
     assert_non_null(strstr(text, "\"epoch\":7"));
+    assert_non_null(strstr(text, "\"refused\":\"forged\""));
     assert_non_null(strstr(text, "\"applied_epoch\":7"));
     assert_non_null(strstr(text, "\"report_age_ms\":500"));
     assert_non_null(strstr(text, "\"error\":\"no report yet\""));
@@ -171,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_flapping_line_does_not_come_up),
         cmocka_unit_test(the_next_one_takes_over_and_modes_count),
         cmocka_unit_test(without_rules_it_carries_nothing),
+        cmocka_unit_test(silence_counts_from_the_beginning),
         cmocka_unit_test(a_removed_gateway_is_forgotten),
         cmocka_unit_test(status_says_unknown_as_minus_one),
     };

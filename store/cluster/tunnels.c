@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/run.h"
@@ -21,6 +22,7 @@ struct pass {
     int egress[CM_GATEWAYS_MAX];
     size_t egress_count;
     bool gone[CM_GATEWAYS_MAX + 1];
+    bool redial[CM_GATEWAYS_MAX + 1];
     bool changed;
     struct cm_err failed;  /* kind NONE: all is well */
     struct cm_err warning; /* kind NONE: none */
@@ -41,6 +43,9 @@ struct tunnels {
     int egress[CM_GATEWAYS_MAX];
     size_t egress_count;
     bool gone[CM_GATEWAYS_MAX + 1];
+    bool silent[CM_GATEWAYS_MAX + 1];
+    int64_t rx_before[CM_GATEWAYS_MAX + 1]; /* bytes at the pass before the last */
+    int64_t redialed_ms[CM_GATEWAYS_MAX + 1];
     struct px_tunnel_facts facts[CM_GATEWAYS_MAX + 1];
     char last_failure[sizeof(((struct cm_err *)0)->text)];
     char last_warning[sizeof(((struct cm_err *)0)->text)];
@@ -111,6 +116,18 @@ static void read_facts(struct pass *p)
     }
 }
 
+static void redial(struct pass *p)
+{
+    for (size_t i = 0; i < p->state.gateway_count; i++) {
+        const struct px_gateway *gw = &p->state.gateways[i];
+        char link[16];
+        snprintf(link, sizeof(link), "wg%d", gw->number);
+        if (p->redial[gw->number] && px_link_there(link)) {
+            (void)!px_redial(&p->state, gw, p->private_key, &p->warning);
+        }
+    }
+}
+
 static void run_pass(void *arg)
 {
     struct pass *p = arg;
@@ -136,6 +153,7 @@ static void run_pass(void *arg)
             (void)!px_kill_egress(n, &p->warning);
         }
     }
+    redial(p);
     read_facts(p);
 }
 
@@ -163,7 +181,10 @@ static void pass_done(void *arg)
     if (t->freeing) {
         return;
     }
-    memcpy(t->facts, p->facts, sizeof(t->facts));
+    for (int n = 1; n <= CM_GATEWAYS_MAX; n++) {
+        t->rx_before[n] = t->facts[n].rx_bytes;
+        t->facts[n] = p->facts[n];
+    }
     if (p->changed) {
         char epoch[24];
         snprintf(epoch, sizeof(epoch), "%lld", (long long)p->state.epoch);
@@ -176,6 +197,20 @@ static void pass_done(void *arg)
         start_pass(t);
     } else {
         cm_timer_set(t->timer, TUNNELS_EVERY_MS);
+    }
+}
+
+/* Nothing heard from the daemon, and not a byte through its tunnel since the last pass.
+ */
+static void choose_redials(struct tunnels *t, bool redials[CM_GATEWAYS_MAX + 1])
+{
+    int64_t now = cm_now_mono_ms();
+    for (int n = 1; n <= CM_GATEWAYS_MAX; n++) {
+        if (t->silent[n] && t->facts[n].rx_bytes <= t->rx_before[n] &&
+            now - t->redialed_ms[n] >= TUNNELS_REDIAL_MS) {
+            redials[n] = true;
+            t->redialed_ms[n] = now;
+        }
     }
 }
 
@@ -193,6 +228,7 @@ static void start_pass(struct tunnels *t)
     memcpy(t->pass.egress, t->egress, sizeof(t->egress));
     memcpy(t->pass.gone, t->gone, sizeof(t->gone));
     memset(t->gone, 0, sizeof(t->gone));
+    choose_redials(t, t->pass.redial);
     t->again = false;
     struct cm_err err;
     t->busy = cm_work_submit(t->work, run_pass, pass_done, &t->pass, &err) == 0;
@@ -251,6 +287,11 @@ void tunnels_egress(struct tunnels *t, const int *healthy, size_t n)
 void tunnels_gone(struct tunnels *t, int number)
 {
     t->gone[number] = true;
+}
+
+void tunnels_silent(struct tunnels *t, int number, bool silent)
+{
+    t->silent[number] = silent;
 }
 
 const struct px_tunnel_facts *tunnels_facts(const struct tunnels *t, int number)

@@ -5,6 +5,7 @@
 #ifndef TUNNELS_H
 #define TUNNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,7 +13,8 @@
 #include "proxy/apply.h"
 #include "proxy/state.h"
 
-#define TUNNELS_EVERY_MS 3000
+#define TUNNELS_EVERY_MS  3000
+#define TUNNELS_REDIAL_MS 6000
 
 struct tunnels;
 
@@ -32,6 +34,9 @@ void tunnels_want(struct tunnels *tunnels, const struct px_state *state);
  * connections are closed. Before the first call nothing is done about egress. */
 void tunnels_egress(struct tunnels *tunnels, const int *healthy, size_t n);
 void tunnels_gone(struct tunnels *tunnels, int number);
+/* A gateway that does not report: as long as nothing at all comes through its tunnel,
+ * the handshake is begun anew every TUNNELS_REDIAL_MS. */
+void tunnels_silent(struct tunnels *tunnels, int number, bool silent);
 /* As read at the last pass; handshake_age_s -1 when unknown. */
 const struct px_tunnel_facts *tunnels_facts(const struct tunnels *tunnels, int number);
 
