@@ -86,8 +86,7 @@ static void test_domain(void **state)
     (void)state;
     assert_int_equal(op_probe_read(good, true, &p, &err), 0);
     assert_int_equal(op_probe_domain(&p, "chat.example.org", &err), 0);
-    assert_int_equal(
-        op_probe_read("domain _chat.example\n", true, &p, &err), 0);
+    assert_int_equal(op_probe_read("domain _chat.example\n", true, &p, &err), 0);
     assert_int_equal(op_probe_domain(&p, "_chat.example", &err), 0);
     assert_int_equal(op_probe_domain(&p, "_chat3.example", &err), -1);
     assert_non_null(strstr(err.text, "serves _chat.example"));
