@@ -142,7 +142,7 @@ static int make_tls(struct op_step *step, struct cm_err *err)
     int rc = op_host_run(&node->host, &cmd, NULL, err);
 
     free(names);
-    op_step_note(step, "self-signed, for %s", d);
+    op_step_note(step, "self-signed");
     return rc;
 }
 
@@ -193,7 +193,7 @@ static int make_dkim(struct op_step *step, struct cm_err *err)
     struct op_cmd cmd = {.script = dkim_script,
                          .args = {node->cluster->conf.mail_domain}};
 
-    op_step_note(step, "RSA 2048, selector opendkim");
+    op_step_note(step, "RSA 2048");
     return op_host_run(&node->host, &cmd, NULL, err);
 }
 

@@ -61,7 +61,7 @@ static void print_begin(const struct op_plan *plan, size_t i)
     const struct op_step *s = &plan->steps[i];
 
     if (!plan->json && isatty(STDOUT_FILENO)) {
-        printf("[%2zu/%zu] %-8s %-34s ... ", i + 1, plan->count, s->node, s->name);
+        printf("[%2zu/%zu] %-8s %-27s ... ", i + 1, plan->count, s->node, s->name);
         fflush(stdout);
     }
 }
@@ -90,7 +90,7 @@ static void print_end(const struct op_plan *plan, size_t i, const char *verdict,
         print_json(s, verdict, ms);
         return;
     }
-    printf("%s[%2zu/%zu] %-8s %-34s ", isatty(STDOUT_FILENO) ? "\r\033[K" : "", i + 1,
+    printf("%s[%2zu/%zu] %-8s %-27s ", isatty(STDOUT_FILENO) ? "\r\033[K" : "", i + 1,
            plan->count, s->node, s->name);
     op_say(result_colours[s->result], "%-7s %5.1f s%s%s", verdict, (double)ms / 1000,
            s->note[0] != '\0' ? "  " : "", s->note);
@@ -268,7 +268,7 @@ static void undo_back(struct op_plan *plan, size_t failed, struct op_journal *j,
             /* the undo itself matters more than its record */
         }
         if (!plan->json) {
-            op_say(OP_YELLOW, "        %-8s %-34s undone%s", s->node, s->name,
+            op_say(OP_YELLOW, "        %-8s %-27s undone%s", s->node, s->name,
                    rc == 0 ? "" : ": FAILED");
         }
         if (rc != 0) {

@@ -215,7 +215,7 @@ static int check_node(struct op_step *step, struct cm_err *err)
     if (op_package_find(node, err) != 0) {
         return -1;
     }
-    op_step_note(step, "Debian 12 %s%s", p.arch, p.container ? ", container" : "");
+    op_step_note(step, "%s%s", p.arch, p.container ? ", container" : "");
     return 1;
 }
 

@@ -162,7 +162,7 @@ static void add_note(struct op_step *step, const char *text)
 
     snprintf(before, sizeof(before), "%s", step->note);
     if (strstr(before, text) == NULL) {
-        op_step_note(step, "%s%s%s", before, before[0] != '\0' ? "; " : "", text);
+        op_step_note(step, "%s%s%s", before, before[0] != '\0' ? ", " : "", text);
     }
 }
 
@@ -180,12 +180,11 @@ static int check_address(struct op_step *step, const char *address, const char *
             continue;
         }
         if (r == OP_REACH_NO_ROUTE) {
-            add_note(step, strchr(address, ':') != NULL ? "no IPv6 on this machine"
-                                                        : "no IPv4 on this machine");
+            add_note(step, strchr(address, ':') != NULL ? "no v6 here" : "no v4 here");
             return 0;
         }
         if (ports[i] == 25 && r == OP_REACH_TIMEOUT) {
-            add_note(step, "this line blocks 25");
+            add_note(step, "no 25");
             return 0;
         }
         return cm_err_set(err, CM_ERR_RETRY, "%s port %d: %s", address, ports[i], said);
@@ -212,7 +211,7 @@ static int check_reach(struct op_step *step, struct cm_err *err)
         }
     }
     if (step->note[0] == '\0') {
-        op_step_note(step, "ports 25 443 993 of %zu address%s", n, n == 1 ? "" : "es");
+        op_step_note(step, "%zu address%s", n, n == 1 ? "" : "es");
     }
     return 1;
 }
@@ -220,7 +219,7 @@ static int check_reach(struct op_step *step, struct cm_err *err)
 void op_add_reach(struct op_plan *plan, struct op_node *node)
 {
     struct op_step s = {.node = node->host.name,
-                        .name = "answers at its public addresses",
+                        .name = "answers in public",
                         .check = check_reach,
                         .live = true,
                         .ctx = node};

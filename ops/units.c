@@ -253,10 +253,11 @@ static int apply_schema(struct op_step *step, struct cm_err *err)
     if (op_host_run(&node->host, &cmd, &said, err) != 0) {
         return -1;
     }
-    for (char *p = said; *p != '\0'; p++) {
-        *p = *p == '\n' ? ',' : *p;
+    size_t applied = 0;
+    for (const char *p = said; (p = strchr(p, '\n')) != NULL; p++) {
+        applied++;
     }
-    op_step_note(step, "%.190s", said);
+    op_step_note(step, "%zu applied", applied);
     free(said);
     return 0;
 }
