@@ -277,9 +277,9 @@ static int seed_identity(const char *upper, const struct topology_node *node,
     state_hash(node->name, strlen(node->name), hex);
     char *id = cm_asprintf("%.32s\n", hex);
     char *hostname = cm_asprintf("%s\n", node->name);
-    char *hosts = cm_asprintf("127.0.0.1 localhost\n127.0.1.1 %s\n"
+    char *hosts = cm_asprintf("127.0.0.1 localhost\n127.0.1.1 %s.lab.example %s\n"
                               "::1 localhost ip6-localhost ip6-loopback\n",
-                              node->name);
+                              node->name, node->name);
     int rc = seed(upper, "etc/machine-id", id, 0444, err);
     if (rc == 0)
         rc = seed(upper, "etc/hostname", hostname, 0644, err);
