@@ -14,7 +14,9 @@ if(PORTICO_SANITIZE OR PORTICO_FUZZ)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined
                       -fno-omit-frame-pointer)
   # gcc loses track of sizes in instrumented code and sees truncation where there is none.
-  add_compile_options(-Wno-format-truncation)
+  if(CMAKE_C_COMPILER_ID STREQUAL GNU)
+    add_compile_options(-Wno-format-truncation)
+  endif()
   add_link_options(-fsanitize=address,undefined)
   if(PORTICO_FUZZ)
     add_compile_options(-fsanitize=fuzzer-no-link)

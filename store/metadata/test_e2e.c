@@ -398,6 +398,8 @@ static void test_postgresql_away(void **state)
     assert_string_equal(set_token("outage@x", "second"), "O1\n");
     assert_string_equal(tokens_of("outage@x"), "Ofirst second\n");
     assert_false(daemonkit_log_has(log_path, "sEcReT"));
+    usleep(
+        2500000); /* each lane's connection comes back by its own timer, 2 s at most */
 }
 
 static void test_killed(void **state)
