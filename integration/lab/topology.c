@@ -133,8 +133,13 @@ void topology_ip_inet(struct cm_buf *out)
 {
     cm_buf_str(out, "link set lo up\n");
     for (const struct topology_bridge *b = topology_bridges; b->name; b++) {
-        cm_buf_fmt(out, "link add %s type bridge stp_state 0 mcast_snooping 0\n",
-                   b->name);
+        /* A bridge without a fixed address takes the lowest of its ports': it would
+         * change when a node is power-cycled, and its neighbours would speak to the old
+         * one for half a minute. */
+        cm_buf_fmt(out,
+                   "link add %s address 02:70:6c:62:72:%02x type bridge stp_state 0 "
+                   "mcast_snooping 0\n",
+                   b->name, (unsigned)(b - topology_bridges));
         for (size_t i = 0; i < 3 && b->addresses[i]; i++)
             add_address(out, b->addresses[i], b->name);
         cm_buf_fmt(out, "link set %s up\n", b->name);
