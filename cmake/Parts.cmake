@@ -3,7 +3,8 @@
 # links: a forbidden include direction fails to build.
 
 find_package(PkgConfig REQUIRED)
-foreach(lib libevent libevent_pthreads libpq nanomsg jansson libsystemd libcrypto ldns cmocka libcrypt)
+foreach(lib libevent libevent_pthreads libpq nanomsg jansson libsystemd libcrypto ldns cmocka libcrypt
+        hiredis libcurl libnghttp2 libssl)
   pkg_check_modules(${lib} REQUIRED IMPORTED_TARGET ${lib})
 endforeach()
 find_package(Threads REQUIRED)

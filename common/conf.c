@@ -389,6 +389,29 @@ static int check_egress(struct reader *r, struct cm_err *err)
     return 0;
 }
 
+/* Each port of the range costs the store a socket at most, so its size is bounded. */
+#define TURN_PORTS_MAX 2000
+
+static int check_turn_ports(struct reader *r, struct cm_err *err)
+{
+    const struct cm_conf_store *store = &r->conf.store;
+    if (store->turn_port_max >= store->turn_port_min &&
+        store->turn_port_max - store->turn_port_min < TURN_PORTS_MAX) {
+        return 0;
+    }
+    const struct cm_ini_item *item = cm_ini_find(&r->ini, "store", "turn_port_max");
+    if (item == NULL) {
+        item = cm_ini_find(&r->ini, "store", "turn_port_min");
+    }
+    cm_assert(item != NULL);
+    cm_err_set(err, CM_ERR_WORLD,
+               "turn_port_min %lld to turn_port_max %lld is no range; allowed: 1 to %d "
+               "ports",
+               (long long)store->turn_port_min, (long long)store->turn_port_max,
+               TURN_PORTS_MAX);
+    return blame(r, item, err);
+}
+
 /* ---- what follows from the values ---- */
 
 static void derive_names(struct cm_conf *conf)
@@ -486,7 +509,7 @@ static int read_conf(struct reader *r, struct cm_err *err)
         }
     }
     if (check_params(r, err) != 0 || check_gateways(r, err) != 0 ||
-        check_egress(r, err) != 0) {
+        check_egress(r, err) != 0 || check_turn_ports(r, err) != 0) {
         return -1;
     }
     derive(r);

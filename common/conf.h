@@ -17,6 +17,11 @@
 
 enum cm_tls_mode { CM_TLS_ACME, CM_TLS_SELF, CM_TLS_EXTERNAL };
 enum cm_egress { CM_EGRESS_DIRECT, CM_EGRESS_GATEWAYS, CM_EGRESS_ALL };
+enum cm_registrations {
+    CM_REGISTRATIONS_OPEN,
+    CM_REGISTRATIONS_CLOSED,
+    CM_REGISTRATIONS_INVITE
+};
 enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 
 #define CM_GATEWAYS_MAX  32 /* gateway numbers are 1..32 */
@@ -42,6 +47,14 @@ struct cm_conf_store {
                             * one has egress = yes, else direct; gateways and all are
                             * refused when none has */
     int64_t bus_port;      /* bus_port = 4710: PUB; +1 REP; +2 PULL */
+    int64_t metrics_port;  /* metrics_port = 3903: on loopback and in the tunnels */
+    enum cm_registrations registrations; /* registrations = open | closed | invite */
+    int64_t creations_per_net; /* new accounts in an hour from one /24 or /48, and */
+    int64_t creations_per_gateway;        /* through one gateway; 0: no limit */
+    char *notification_url;               /* where chatmail-push posts device tokens */
+    bool turn;                            /* turn = yes: relay calls with coturn */
+    int64_t turn_port_min, turn_port_max; /* relay range, UDP, max >= min */
+    char *echo_core; /* deltachat-rpc-server on the operator's machine; "": no echo */
 };
 
 struct cm_conf {
@@ -141,6 +154,7 @@ bool cm_value_is_ipv6(const char *text);
 
 const char *cm_mode_name(enum cm_mode mode);
 const char *cm_egress_name(enum cm_egress egress);
+const char *cm_registrations_name(enum cm_registrations registrations);
 CM_MUSTUSE int cm_mode_parse(const char *text, enum cm_mode *out, struct cm_err *err);
 
 #endif

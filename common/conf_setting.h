@@ -57,6 +57,8 @@ extern const struct cm_value_type cm_type_load;
 extern const struct cm_value_type
     cm_type_true; /* upstream's bool: only "true" is true */
 extern const struct cm_value_type cm_type_yesno;
+extern const struct cm_value_type cm_type_url; /* http:// or https:// with a host */
+extern const struct cm_value_type cm_type_registrations;
 extern const struct cm_value_type cm_type_mode;
 extern const struct cm_value_type cm_type_egress;
 

@@ -241,7 +241,8 @@ static int parse_host_null(const struct cm_setting *setting, const char *text,
 static int parse_path(const struct cm_setting *setting, const char *text, void *field,
                       struct cm_err *err)
 {
-    if (text[0] != '/') {
+    bool may_be_empty = setting->fallback != NULL && setting->fallback[0] == '\0';
+    if (text[0] != '/' && !(may_be_empty && text[0] == '\0')) {
         return refuse(err, "not an absolute path", setting->type->allowed);
     }
     return keep_text(field, text);
@@ -403,6 +404,11 @@ static const char *const mode_names[] = {
     [CM_MODE_OFF] = "off",
 };
 
+static const char *const registrations_names[] = {
+    [CM_REGISTRATIONS_OPEN] = "open",
+    [CM_REGISTRATIONS_CLOSED] = "closed",
+    [CM_REGISTRATIONS_INVITE] = "invite",
+};
 static const char *const egress_names[] = {
     [CM_EGRESS_DIRECT] = "direct",
     [CM_EGRESS_GATEWAYS] = "gateways",
@@ -434,6 +440,12 @@ const char *cm_egress_name(enum cm_egress egress)
     return egress_names[egress];
 }
 
+const char *cm_registrations_name(enum cm_registrations registrations)
+{
+    cm_assert((size_t)registrations < COUNT(registrations_names));
+    return registrations_names[registrations];
+}
+
 int cm_mode_parse(const char *text, enum cm_mode *out, struct cm_err *err)
 {
     int i = find_word(mode_names, COUNT(mode_names), text);
@@ -449,6 +461,35 @@ static int parse_mode(const struct cm_setting *setting, const char *text, void *
 {
     (void)setting;
     return cm_mode_parse(text, field, err);
+}
+
+static int parse_registrations(const struct cm_setting *setting, const char *text,
+                               void *field, struct cm_err *err)
+{
+    int i = find_word(registrations_names, COUNT(registrations_names), text);
+    if (i < 0) {
+        return refuse(err, "not a rule for new accounts", setting->type->allowed);
+    }
+    *(enum cm_registrations *)field = (enum cm_registrations)i;
+    return 0;
+}
+
+/* It is handed to libcurl as it is: no blanks, no control characters. */
+static int parse_url(const struct cm_setting *setting, const char *text, void *field,
+                     struct cm_err *err)
+{
+    size_t scheme = strncmp(text, "https://", 8) == 0  ? 8
+                    : strncmp(text, "http://", 7) == 0 ? 7
+                                                       : 0;
+    bool host =
+        scheme != 0 && text[scheme] != '\0' && strchr("/:?#", text[scheme]) == NULL;
+    for (const char *c = text; *c != '\0'; c++) {
+        host = host && (unsigned char)*c > ' ' && (unsigned char)*c < 0x7f;
+    }
+    if (!host) {
+        return refuse(err, "not a URL", setting->type->allowed);
+    }
+    return keep_text(field, text);
 }
 
 static int parse_egress(const struct cm_setting *setting, const char *text, void *field,
@@ -493,5 +534,9 @@ const struct cm_value_type cm_type_true = {parse_true, "true; anything else is f
 const struct cm_value_type cm_type_yesno = {parse_yesno, "yes or no", false, false};
 const struct cm_value_type cm_type_mode = {parse_mode, "active, drain, hold or off",
                                            false, false};
+const struct cm_value_type cm_type_url = {
+    parse_url, "URL that begins with https:// or http://", true, false};
+const struct cm_value_type cm_type_registrations = {
+    parse_registrations, "open, closed or invite", false, false};
 const struct cm_value_type cm_type_egress = {parse_egress, "direct, gateways or all",
                                              false, false};

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/loop.h"
 
@@ -39,6 +40,10 @@ struct cm_service_def {
     /* The loop has ended and still exists: free what hangs on it. Also called after a
      * start() that failed, so it accepts what start() did not get to. May be NULL. */
     void (*stop)(struct cm_service *svc, void *ctx);
+    /* Adds the program's own counters (metrics.h) to those of the process. Asked over
+     * the socket that systemd passes as "metrics": each connection is answered with
+     * the whole text and closed. May be NULL. */
+    void (*metrics)(struct cm_buf *out, void *ctx);
 };
 
 /* Runs until stopped. Returns the exit status for main(). A start() that fails is

@@ -734,6 +734,34 @@ static void test_addresses_no_client_could_reach(void **state)
     }
 }
 
+static void test_store_settings(void **state)
+{
+    (void)state;
+    struct cm_conf conf =
+        must_parse(MINIMAL "[store]\nregistrations = invite\nturn = no\n"
+                           "notification_url = http://[::1]:8080/notify\n"
+                           "turn_port_min = 50000\nturn_port_max = 50000\n"
+                           "echo_core =\ncreations_per_net = 0\n");
+    assert_int_equal(conf.store.registrations, CM_REGISTRATIONS_INVITE);
+    assert_string_equal(cm_registrations_name(conf.store.registrations), "invite");
+    assert_false(conf.store.turn);
+    assert_string_equal(conf.store.notification_url, "http://[::1]:8080/notify");
+    assert_int_equal(conf.store.turn_port_max, 50000);
+    assert_string_equal(conf.store.echo_core, "");
+    assert_int_equal(conf.store.creations_per_net, 0);
+    assert_int_equal(conf.store.creations_per_gateway, 6000);
+    cm_conf_clear(&conf);
+    assert_fails(MINIMAL "[store]\nturn_port_max = 49159\n",
+                 "chatmail.ini:4: [store] turn_port_max = \"49159\": turn_port_min "
+                 "49160 to turn_port_max 49159 is no range; allowed: 1 to 2000 ports");
+    assert_fails(MINIMAL "[store]\nregistrations = maybe\n",
+                 "chatmail.ini:4: [store] registrations = \"maybe\": not a rule for "
+                 "new accounts; allowed: open, closed or invite");
+    assert_fails(MINIMAL "[store]\nnotification_url = ftp://example.org/\n",
+                 "chatmail.ini:4: [store] notification_url = \"ftp://example.org/\": "
+                 "not a URL; allowed: URL that begins with https:// or http://");
+}
+
 static enum cm_egress egress_of(const char *text)
 {
     struct cm_conf conf = must_parse(text);
@@ -850,6 +878,7 @@ int main(void)
         cmocka_unit_test(test_gateways),
         cmocka_unit_test(test_bad_gateways),
         cmocka_unit_test(test_addresses_no_client_could_reach),
+        cmocka_unit_test(test_store_settings),
         cmocka_unit_test(test_egress),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_words),
