@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/metrics.h"
 
 #define LISTENERS_MAX   16
 #define FDS_MAX         64
@@ -195,6 +196,28 @@ static void door_add(struct cm_service *svc, const struct cm_listener *def, int 
     door->resume = cm_timer_new(svc->loop, door_resume, door);
 }
 
+/* Small enough that the socket takes it at once: nobody is waited for. */
+#define METRICS_MAX (128u << 10)
+
+static void on_metrics(struct cm_service *svc, int fd, void *ctx)
+{
+    struct cm_buf out;
+    cm_buf_init(&out, METRICS_MAX);
+    cm_metric_process(&out, svc->def->program);
+    if (svc->def->metrics != NULL) {
+        svc->def->metrics(&out, ctx);
+    }
+    if (out.overflow || send(fd, out.data, out.len, MSG_NOSIGNAL) != (ssize_t)out.len) {
+        cm_log(CM_LOG_WARNING, "metrics_not_sent", "reason",
+               out.overflow ? "too long" : strerror(errno), NULL);
+    }
+    cm_buf_clear(&out);
+    close(fd);
+}
+
+static const struct cm_listener metrics_listener = {.name = "metrics",
+                                                    .accept = on_metrics};
+
 /* A listener may have several sockets of its name; without any, the path is bound. */
 static int open_doors(struct cm_service *svc, struct cm_err *err)
 {
@@ -221,6 +244,10 @@ static int open_doors(struct cm_service *svc, struct cm_err *err)
         } else {
             door_add(svc, def, fd, true);
         }
+    }
+    int fd;
+    while (rc == 0 && (fd = passed_take(&passed, metrics_listener.name)) >= 0) {
+        door_add(svc, &metrics_listener, fd, false);
     }
     passed_clear(&passed);
     return rc;

@@ -1,3 +1,4 @@
+#include "common/metrics.h"
 #include "common/service.h"
 
 #include <errno.h>
@@ -100,6 +101,12 @@ static void stop(struct cm_service *svc, void *ctx)
     cm_service_status(svc, "stopped");
 }
 
+static void add_metrics(struct cm_buf *out, void *ctx)
+{
+    const struct daemon *d = ctx;
+    cm_metric_gauge(out, "chatmail_test_letter", "Which one.", d->letter);
+}
+
 static int daemon_main(struct daemon *d)
 {
     const struct cm_listener listeners[] = {{.name = "echo",
@@ -114,7 +121,8 @@ static int daemon_main(struct daemon *d)
                                        .reload = reload,
                                        .drain = drain,
                                        .drain_limit_ms = 200,
-                                       .stop = stop};
+                                       .stop = stop,
+                                       .metrics = add_metrics};
     cm_log_init("test-daemon", CM_LOG_ERROR);
     return cm_service_run(&def, d);
 }
@@ -134,6 +142,8 @@ static int unix_socket(int type, const char *path)
     return fd;
 }
 
+static const char *held_names = "other:stranger";
+
 static pid_t launch(struct daemon *d, int held_fd)
 {
     pid_t pid = fork();
@@ -146,7 +156,7 @@ static pid_t launch(struct daemon *d, int held_fd)
     if (held_fd >= 0) {
         setenv("LISTEN_PID", self, 1);
         setenv("LISTEN_FDS", "2", 1);
-        setenv("LISTEN_FDNAMES", "other:stranger", 1);
+        setenv("LISTEN_FDNAMES", held_names, 1);
         dup2(held_fd, 3);
         dup2(held_fd, 4);
     }
@@ -267,6 +277,32 @@ static void test_start_failure(void **state)
     struct daemon d = {.letter = 'a', .start_fails = true};
     assert_int_equal(wait_exit(launch(&d, -1)), 1);
     assert_int_equal(access(echo_path, F_OK), -1);
+}
+
+static void test_metrics(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a'};
+    int held = unix_socket(SOCK_STREAM, other_path);
+    assert_int_equal(listen(held, 8), 0);
+    held_names = "metrics:stranger";
+    pid_t pid = launch(&d, held);
+    held_names = "other:stranger";
+    await_notify("READY=1");
+    int fd = dial(other_path);
+    char text[4096];
+    size_t len = 0;
+    for (ssize_t n; (n = recv(fd, text + len, sizeof(text) - 1 - len, 0)) > 0;) {
+        len += (size_t)n;
+    }
+    text[len] = '\0';
+    close(fd);
+    assert_non_null(
+        strstr(text, "chatmail_process_open_fds{program=\"test-daemon\"} "));
+    assert_non_null(strstr(text, "\nchatmail_test_letter 97\n"));
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+    close(held);
 }
 
 static void test_stale_socket_is_replaced(void **state)
@@ -428,6 +464,7 @@ int main(void)
         cmocka_unit_test_setup(test_failed_reload_keeps_running,
                                drop_old_notifications),
         cmocka_unit_test_setup(test_start_failure, drop_old_notifications),
+        cmocka_unit_test_setup(test_metrics, drop_old_notifications),
         cmocka_unit_test_setup(test_stale_socket_is_replaced, drop_old_notifications),
         cmocka_unit_test_setup(test_drain_limit, drop_old_notifications),
         cmocka_unit_test_setup(test_second_signal_hurries, drop_old_notifications),

@@ -18,17 +18,16 @@
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
  * new connections, what is under way is answered, at most 3 s. Known limits: 8192 dict
  * and 4096 sasl connections, 512 passwords waiting to be hashed by two threads. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/dict.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/options.h"
 #include "common/pg.h"
 #include "common/service.h"
 
@@ -37,6 +36,7 @@
 #include "lookup.h"
 #include "sasl.h"
 
+#define PROGRAM        "chatmail-auth"
 #define DRAIN_LIMIT_MS 3000
 #define DRAIN_TURN_MS  20
 #define DRAIN_IDLE_MS                                                                  \
@@ -193,86 +193,6 @@ static const struct cm_listener listeners[] = {
     {.name = "sasl", .accept = on_sasl, .ready = sasl_ready},
     {0}};
 
-/* Command line */
-
-enum { OPT_CONFIG = 1, OPT_DB, OPT_SASL, OPT_NOCREATE, OPT_HELP, OPT_VERSION };
-
-static const struct {
-    struct option opt;
-    const char *value;
-    const char *help;
-} options[] = {
-    {{"config", required_argument, NULL, OPT_CONFIG},
-     "FILE",
-     "settings [/etc/chatmail/chatmail.ini]"},
-    {{"db", required_argument, NULL, OPT_DB},
-     "CONNINFO",
-     "PostgreSQL [host=/run/postgresql dbname=chatmail user=chatmail_auth]"},
-    {{"sasl-upstream", required_argument, NULL, OPT_SASL},
-     "PATH",
-     "Dovecot's auth client socket [/run/dovecot/auth-sasl]"},
-    {{"nocreate", required_argument, NULL, OPT_NOCREATE},
-     "PATH",
-     "no account is created while this file exists [/etc/chatmail-nocreate]"},
-    {{"help", no_argument, NULL, OPT_HELP}, "", "this text"},
-    {{"version", no_argument, NULL, OPT_VERSION}, "", "the version"},
-};
-#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
-
-static void print_help(void)
-{
-    printf(
-        "usage: chatmail-auth [options]\n"
-        "Answers Dovecot's password and user lookups from PostgreSQL; an address is\n"
-        "created by its first login. See chatmail-auth(8).\n\n");
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        printf("  --%-13s %-9s %s\n", options[i].opt.name, options[i].value,
-               options[i].help);
-    }
-}
-
-/* Returns -1 to go on, else the exit status. */
-static int parse_options(struct auth *auth, int argc, char **argv)
-{
-    struct option longs[OPTION_COUNT + 1] = {0};
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        longs[i] = options[i].opt;
-    }
-    int opt;
-    while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        switch (opt) {
-        case OPT_CONFIG:
-            auth->config_path = optarg;
-            break;
-        case OPT_DB:
-            auth->conninfo = optarg;
-            break;
-        case OPT_SASL:
-            auth->sasl_upstream = optarg;
-            break;
-        case OPT_NOCREATE:
-            auth->env.nocreate_path = optarg;
-            break;
-        case OPT_HELP:
-            print_help();
-            return 0;
-        case OPT_VERSION:
-            printf("chatmail-auth %s\n", PORTICO_VERSION);
-            return 0;
-        default:
-            fprintf(stderr, "try chatmail-auth --help\n");
-            return 2;
-        }
-    }
-    if (optind < argc ||
-        strlen(auth->sasl_upstream) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-        fprintf(stderr, "chatmail-auth: %s; try --help\n",
-                optind < argc ? "too many arguments" : "--sasl-upstream is too long");
-        return 2;
-    }
-    return -1;
-}
-
 int main(int argc, char **argv)
 {
     struct auth auth = {.config_path = "/etc/chatmail/chatmail.ini",
@@ -280,17 +200,29 @@ int main(int argc, char **argv)
                             "host=/run/postgresql dbname=chatmail user=chatmail_auth",
                         .sasl_upstream = "/run/dovecot/auth-sasl",
                         .env = {.nocreate_path = "/etc/chatmail-nocreate"}};
-    int status = parse_options(&auth, argc, argv);
+    const struct cm_option options[] = {
+        {"config", "FILE", "settings", &auth.config_path, 0},
+        {"db", "CONNINFO", "PostgreSQL", &auth.conninfo, 0},
+        {"sasl-upstream", "PATH", "Dovecot's auth client socket", &auth.sasl_upstream,
+         CM_OPTION_PATH_MAX},
+        {"nocreate", "PATH", "no account is created while this file exists",
+         &auth.env.nocreate_path, 0},
+        {0}};
+    int status = cm_options_parse(
+        PROGRAM, PORTICO_VERSION,
+        "Answers Dovecot's password and user lookups from PostgreSQL; an address is\n"
+        "created by its first login.\n",
+        options, argc, argv);
     if (status >= 0) {
         return status;
     }
-    static const struct cm_service_def def = {.program = "chatmail-auth",
+    static const struct cm_service_def def = {.program = PROGRAM,
                                               .listeners = listeners,
                                               .start = on_start,
                                               .reload = on_reload,
                                               .drain = on_drain,
                                               .drain_limit_ms = DRAIN_LIMIT_MS,
                                               .stop = on_stop};
-    cm_log_init("chatmail-auth", CM_LOG_INFO);
+    cm_log_init(PROGRAM, CM_LOG_INFO);
     return cm_service_run(&def, &auth);
 }

@@ -14,7 +14,6 @@
  * last two seconds are not known, until the next login of the same day.
  *
  * SIGTERM: no new connections, what waits is written, at most 3 s. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,6 +21,7 @@
 #include "common/dict.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/options.h"
 #include "common/pg.h"
 #include "common/service.h"
 
@@ -29,6 +29,7 @@
 #include "flush.h"
 #include "login.h"
 
+#define PROGRAM        "chatmail-lastlogin"
 #define WAITING_MAX    65536
 #define DRAIN_LIMIT_MS 3000
 #define DRAIN_TURN_MS  20
@@ -171,64 +172,24 @@ static const struct cm_listener listeners[] = {
      .ready = dict_ready},
     {0}};
 
-/* Command line */
-
-enum { OPT_DB = 1, OPT_HELP, OPT_VERSION };
-
-static const struct option options[] = {{"db", required_argument, NULL, OPT_DB},
-                                        {"help", no_argument, NULL, OPT_HELP},
-                                        {"version", no_argument, NULL, OPT_VERSION},
-                                        {0}};
-
-static const char help[] =
-    "usage: chatmail-lastlogin [options]\n"
-    "Keeps the day of each account's last IMAP login. See chatmail-lastlogin(8).\n\n"
-    "  --db CONNINFO  PostgreSQL\n"
-    "                 [host=/run/postgresql dbname=chatmail user=chatmail_lastlogin]\n"
-    "  --help         this text\n"
-    "  --version      the version\n";
-
-/* Returns -1 to go on, else the exit status. */
-static int parse_options(struct lastlogin *ll, int argc, char **argv)
-{
-    int opt;
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (opt) {
-        case OPT_DB:
-            ll->conninfo = optarg;
-            break;
-        case OPT_HELP:
-            fputs(help, stdout);
-            return 0;
-        case OPT_VERSION:
-            printf("chatmail-lastlogin %s\n", PORTICO_VERSION);
-            return 0;
-        default:
-            fprintf(stderr, "try chatmail-lastlogin --help\n");
-            return 2;
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "chatmail-lastlogin: too many arguments; try --help\n");
-        return 2;
-    }
-    return -1;
-}
-
 int main(int argc, char **argv)
 {
     struct lastlogin ll = {
         .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_lastlogin"};
-    int status = parse_options(&ll, argc, argv);
+    const struct cm_option options[] = {
+        {"db", "CONNINFO", "PostgreSQL", &ll.conninfo, 0}, {0}};
+    int status = cm_options_parse(PROGRAM, PORTICO_VERSION,
+                                  "Keeps the day of each account's last IMAP login.\n",
+                                  options, argc, argv);
     if (status >= 0) {
         return status;
     }
-    static const struct cm_service_def def = {.program = "chatmail-lastlogin",
+    static const struct cm_service_def def = {.program = PROGRAM,
                                               .listeners = listeners,
                                               .start = on_start,
                                               .drain = on_drain,
                                               .drain_limit_ms = DRAIN_LIMIT_MS,
                                               .stop = on_stop};
-    cm_log_init("chatmail-lastlogin", CM_LOG_INFO);
+    cm_log_init(PROGRAM, CM_LOG_INFO);
     return cm_service_run(&def, &ll);
 }

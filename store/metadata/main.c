@@ -17,20 +17,19 @@
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
  * new connections, what is under way is answered, at most 5 s. Known limits: 8192
  * connections; per address 32 tokens and 30000 bytes of them. */
-#include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/un.h>
 
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/dict.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/options.h"
 #include "common/service.h"
 
 #include "meta.h"
+
+#define PROGRAM "chatmail-metadata"
 
 /* So long nobody is accepted while the database is not connected yet. */
 #define START_GRACE_MS 1000
@@ -160,91 +159,6 @@ static const struct cm_listener listeners[] = {
      .ready = dict_ready},
     {0}};
 
-/* Command line */
-
-enum { OPT_CONFIG = 1, OPT_DB, OPT_VERSIONS, OPT_PUSH, OPT_HELP, OPT_VERSION };
-
-static const struct {
-    struct option opt;
-    const char *value;
-    const char *help;
-} options[] = {
-    {{"config", required_argument, NULL, OPT_CONFIG},
-     "FILE",
-     "settings [/etc/chatmail/chatmail.ini]"},
-    {{"db", required_argument, NULL, OPT_DB},
-     "CONNINFO",
-     "PostgreSQL [host=/run/postgresql dbname=chatmail user=chatmail_metadata]"},
-    {{"app-versions", required_argument, NULL, OPT_VERSIONS},
-     "FILE",
-     "served as appversions [/usr/share/portico/app-versions.json]"},
-    {{"push", required_argument, NULL, OPT_PUSH},
-     "PATH",
-     "doorbell of chatmail-push [/run/chatmail-push/wake.sock]"},
-    {{"help", no_argument, NULL, OPT_HELP}, "", "this text"},
-    {{"version", no_argument, NULL, OPT_VERSION}, "", "the version"},
-};
-#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
-
-static void print_help(void)
-{
-    printf("usage: chatmail-metadata [options]\n"
-           "Answers Dovecot's METADATA: device tokens, and what the server tells its\n"
-           "clients about itself. See chatmail-metadata(8).\n\n");
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        printf("  --%-12s %-9s %s\n", options[i].opt.name, options[i].value,
-               options[i].help);
-    }
-}
-
-/* Returns -1 to go on, else the exit status. */
-static int take_option(struct metadata *md, int opt)
-{
-    switch (opt) {
-    case OPT_CONFIG:
-        md->config_path = optarg;
-        return -1;
-    case OPT_DB:
-        md->conninfo = optarg;
-        return -1;
-    case OPT_VERSIONS:
-        md->versions_path = optarg;
-        return -1;
-    case OPT_PUSH:
-        md->push_path = optarg;
-        return -1;
-    case OPT_HELP:
-        print_help();
-        return 0;
-    case OPT_VERSION:
-        printf("chatmail-metadata %s\n", PORTICO_VERSION);
-        return 0;
-    default:
-        fprintf(stderr, "try chatmail-metadata --help\n");
-        return 2;
-    }
-}
-
-static int parse_options(struct metadata *md, int argc, char **argv)
-{
-    struct option longs[OPTION_COUNT + 1] = {0};
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        longs[i] = options[i].opt;
-    }
-    int opt, status = -1;
-    while (status < 0 && (opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        status = take_option(md, opt);
-    }
-    if (status < 0 &&
-        (optind < argc ||
-         strlen(md->push_path) >= sizeof(((struct sockaddr_un *)0)->sun_path))) {
-        fprintf(stderr, "chatmail-metadata: %s; try --help\n",
-                optind < argc ? "too many arguments" : "--push is too long");
-        status = 2;
-    }
-    return status;
-}
-
 int main(int argc, char **argv)
 {
     struct metadata md = {
@@ -252,17 +166,28 @@ int main(int argc, char **argv)
         .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_metadata",
         .versions_path = "/usr/share/portico/app-versions.json",
         .push_path = "/run/chatmail-push/wake.sock"};
-    int status = parse_options(&md, argc, argv);
+    const struct cm_option options[] = {
+        {"config", "FILE", "settings", &md.config_path, 0},
+        {"db", "CONNINFO", "PostgreSQL", &md.conninfo, 0},
+        {"app-versions", "FILE", "served as appversions", &md.versions_path, 0},
+        {"push", "PATH", "doorbell of chatmail-push", &md.push_path,
+         CM_OPTION_PATH_MAX},
+        {0}};
+    int status = cm_options_parse(
+        PROGRAM, PORTICO_VERSION,
+        "Answers Dovecot's METADATA: device tokens, and what the server tells its\n"
+        "clients about itself.\n",
+        options, argc, argv);
     if (status >= 0) {
         return status;
     }
-    static const struct cm_service_def def = {.program = "chatmail-metadata",
+    static const struct cm_service_def def = {.program = PROGRAM,
                                               .listeners = listeners,
                                               .start = on_start,
                                               .reload = on_reload,
                                               .drain = on_drain,
                                               .drain_limit_ms = DRAIN_LIMIT_MS,
                                               .stop = on_stop};
-    cm_log_init("chatmail-metadata", CM_LOG_INFO);
+    cm_log_init(PROGRAM, CM_LOG_INFO);
     return cm_service_run(&def, &md);
 }
