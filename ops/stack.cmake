@@ -21,6 +21,7 @@ install(FILES
   systemd/chatmail-lastlogin.socket
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
+  systemd/chatmail-metrics@.socket
   DESTINATION lib/systemd/system COMPONENT store)
 install(FILES systemd/chatmail-gateway.service
   DESTINATION lib/systemd/system COMPONENT gateway)

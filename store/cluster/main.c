@@ -23,6 +23,7 @@
 #include "control.h"
 #include "ctl.h"
 #include "desk.h"
+#include "figures.h"
 #include "health.h"
 #include "keygen.h"
 #include "ledger.h"
@@ -218,6 +219,13 @@ static void on_call(struct control_call *call, const char *verb, const char *inp
 
 /* Service */
 
+static void add_metrics(struct cm_buf *out, void *ctx)
+{
+    struct cluster *c = ctx;
+    figures_write(out, &c->state, c->refused, &c->health, facts_of, c,
+                  cm_now_mono_ms());
+}
+
 static void on_accept(struct cm_service *svc, int fd, void *ctx)
 {
     (void)svc;
@@ -278,7 +286,8 @@ static const struct cm_listener listeners[] = {
 static const struct cm_service_def service = {.program = "chatmail-cluster",
                                               .listeners = listeners,
                                               .start = start,
-                                              .stop = stop};
+                                              .stop = stop,
+                                              .metrics = add_metrics};
 
 static int usage(FILE *to)
 {

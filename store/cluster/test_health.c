@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "common/metrics.h"
+#include "figures.h"
 #include "health.h"
 #include "status.h"
 
@@ -177,6 +179,31 @@ static void status_says_unknown_as_minus_one(void **state)
     free(text);
 }
 
+static void figures_leave_out_what_is_unknown(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct px_tunnel_facts half = {
+        .handshake_age_s = 3, .rx_bytes = -1, .tx_bytes = -1};
+    struct cm_buf out;
+    health_init(&h);
+    reports(&h, 1, 3, 1000);
+    health_judge(&h, &s, 3100, on_change, &(struct changes){0});
+    cm_buf_init(&out, CM_METRICS_MAX);
+    figures_write(&out, &s, "", &h, facts, &half, 8000);
+    assert_non_null(strstr(out.data, "\nchatmail_cluster_epoch 7\n"));
+    assert_non_null(strstr(out.data, "\nchatmail_cluster_document_refused 0\n"));
+    assert_non_null(strstr(out.data, "\nchatmail_gateway_up{gateway=\"edge1\"} 1\n"
+                                     "chatmail_gateway_up{gateway=\"edge2\"} 0\n#"));
+    assert_non_null(strstr(out.data,
+                           "\nchatmail_gateway_applied_epoch{gateway=\"edge1\"} "
+                           "7\n#"));
+    assert_non_null(strstr(out.data, "_handshake_age_seconds{gateway=\"edge2\"} 3\n"));
+    assert_null(strstr(out.data, "received_bytes_total{"));
+    cm_buf_clear(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +214,7 @@ int main(void)
         cmocka_unit_test(silence_counts_from_the_beginning),
         cmocka_unit_test(a_removed_gateway_is_forgotten),
         cmocka_unit_test(status_says_unknown_as_minus_one),
+        cmocka_unit_test(figures_leave_out_what_is_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,7 @@
 #include "common/dict.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/metrics.h"
 #include "common/options.h"
 #include "common/pg.h"
 #include "common/service.h"
@@ -43,6 +44,8 @@ struct lastlogin {
     struct cm_dict *dict;
     struct days *days;
     struct flush *flush;
+    uint64_t logins;  /* taken */
+    uint64_t refused; /* transactions */
     struct cm_timer *drain_timer;
     int64_t drain_since;
     bool last_flush;
@@ -58,6 +61,7 @@ static void on_commit(struct cm_dict_req *req, const struct cm_dict_op *ops, siz
     struct cm_err err;
     for (size_t i = 0; i < n; i++) {
         if (login_parse(&ops[i], &login, &err) != 0) {
+            ll->refused++;
             cm_log_err(CM_LOG_WARNING, "commit_refused", &err);
             cm_dict_reply_fail(req, err.text);
             return;
@@ -65,6 +69,7 @@ static void on_commit(struct cm_dict_req *req, const struct cm_dict_op *ops, siz
     }
     for (size_t i = 0; i < n; i++) {
         if (login_parse(&ops[i], &login, &err) == 0) {
+            ll->logins++;
             days_put(ll->days, login.addr, login.day);
         }
     }
@@ -150,6 +155,21 @@ static void on_stop(struct cm_service *svc, void *ctx)
     days_free(&ll->days);
 }
 
+static void add_metrics(struct cm_buf *out, void *ctx)
+{
+    const struct lastlogin *ll = ctx;
+    cm_metric_counter(out, "chatmail_lastlogin_logins_total",
+                      "IMAP logins told by Dovecot.", ll->logins);
+    cm_metric_counter(out, "chatmail_lastlogin_refused_total",
+                      "Transactions that were none of a login.", ll->refused);
+    cm_metric_counter(out, "chatmail_lastlogin_dropped_total",
+                      "Days given up because too many waited.", days_dropped(ll->days));
+    cm_metric_gauge(out, "chatmail_lastlogin_waiting", "Days not in PostgreSQL yet.",
+                    (double)days_count(ll->days));
+    cm_metric_gauge(out, "chatmail_lastlogin_postgres_up",
+                    "1 while PostgreSQL answers.", cm_pg_up(ll->pg));
+}
+
 /* Listener */
 
 static void on_dict(struct cm_service *svc, int fd, void *ctx)
@@ -189,7 +209,8 @@ int main(int argc, char **argv)
                                               .start = on_start,
                                               .drain = on_drain,
                                               .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop};
+                                              .stop = on_stop,
+                                              .metrics = add_metrics};
     cm_log_init(PROGRAM, CM_LOG_INFO);
     return cm_service_run(&def, &ll);
 }
