@@ -15,19 +15,14 @@
 #include "crew.h"
 #include "guard.h"
 #include "removal.h"
+#include "tally.h"
+#include "textfile.h"
 #include "tour.h"
 #include "tree.h"
 #include "trim.h"
 
 #define DAY INT64_C(86400)
 #define MIB INT64_C(1048576)
-
-struct counts {
-    int64_t mailboxes, mailboxes_removed;
-    int64_t files, files_removed, bytes_removed;
-    int64_t trimmed, over_quota;
-    int64_t troubles;
-};
 
 /* What all workers read. */
 struct pass {
@@ -39,7 +34,7 @@ struct pass {
 
 struct worker {
     const struct pass *pass;
-    struct counts counts;
+    struct tally counts;
 };
 
 struct visit {
@@ -189,21 +184,8 @@ static void on_job(const struct crew_job *job, void *ctx)
     }
 }
 
-static void add(struct counts *sum, const struct counts *part)
-{
-    sum->mailboxes += part->mailboxes;
-    sum->mailboxes_removed += part->mailboxes_removed;
-    sum->files += part->files;
-    sum->files_removed += part->files_removed;
-    sum->bytes_removed += part->bytes_removed;
-    sum->trimmed += part->trimmed;
-    sum->over_quota += part->over_quota;
-    sum->troubles += part->troubles;
-}
-
-/* The pass over all mailboxes. Whatever fails, the rest is done. */
 static int visit_all(const struct pass *pass, struct accounts *accounts,
-                     struct counts *counts)
+                     struct tally *counts)
 {
     unsigned n = crew_size();
     struct worker workers[CREW_MAX] = {0};
@@ -225,7 +207,7 @@ static int visit_all(const struct pass *pass, struct accounts *accounts,
     }
     crew_free(&crew);
     for (unsigned i = 0; i < n; i++) {
-        add(counts, &workers[i].counts);
+        tally_add(counts, &workers[i].counts);
     }
     return status == EXPIRE_OK && counts->troubles > 0 ? EXPIRE_TROUBLE : status;
 }
@@ -241,7 +223,7 @@ static int failed(const char *event, const struct cm_err *err)
 }
 
 static int remove_accounts(const struct pass *pass, struct accounts *accounts,
-                           const struct guard_facts *facts, struct counts *counts)
+                           const struct guard_facts *facts, struct tally *counts)
 {
     const struct expire_options *options = pass->options;
     struct removal removal = {.accounts = accounts,
@@ -272,7 +254,7 @@ static int remove_accounts(const struct pass *pass, struct accounts *accounts,
 /* Clock and accounts first: when the clock is wrong nothing at all may go. *go_on_r
  * says whether mail is to be looked at. */
 static int with_accounts(const struct pass *pass, struct accounts *accounts,
-                         struct counts *counts, bool *go_on_r)
+                         struct tally *counts, bool *go_on_r)
 {
     const struct expire_options *options = pass->options;
     int64_t before = options->now - pass->conf->delete_inactive_users_after * DAY;
@@ -289,16 +271,23 @@ static int with_accounts(const struct pass *pass, struct accounts *accounts,
     return remove_accounts(pass, accounts, &facts, counts);
 }
 
-static void summary(const struct pass *pass, const struct counts *counts, int64_t ms)
+#define TEXT_FILE     "expire.prom"
+#define TEXT_FILE_MAX 65536
+
+static int publish(const struct pass *pass, const struct tally *counts, int status,
+                   int64_t took_ms)
 {
-    const char *did = pass->options->remove ? "removed" : "would remove";
-    printf("%s %lld of %lld mailboxes, %lld of %lld files (%lld bytes), ", did,
-           (long long)counts->mailboxes_removed, (long long)counts->mailboxes,
-           (long long)counts->files_removed, (long long)counts->files,
-           (long long)counts->bytes_removed);
-    printf("%lld mailboxes over quota, %lld messages trimmed, in %.2f seconds\n",
-           (long long)counts->over_quota, (long long)counts->trimmed,
-           (double)ms / 1000);
+    const struct expire_options *options = pass->options;
+    struct cm_err err;
+    struct cm_buf text;
+    if (options->textfile == NULL) {
+        return 0;
+    }
+    cm_buf_init(&text, TEXT_FILE_MAX);
+    tally_prometheus(&text, counts, status, cm_now_wall_ms() / 1000, took_ms);
+    int rc = textfile_write(options->textfile, TEXT_FILE, text.data, text.len, &err);
+    cm_buf_clear(&text);
+    return rc == 0 ? 0 : failed("figures_not_written", &err);
 }
 
 static int worse(int a, int b)
@@ -309,7 +298,7 @@ static int worse(int a, int b)
 static int all_of_it(struct pass *pass)
 {
     const struct expire_options *options = pass->options;
-    struct counts counts = {0};
+    struct tally counts = {0};
     struct cm_err err;
     int64_t start = cm_now_mono_ms();
     int status = EXPIRE_OK;
@@ -322,10 +311,10 @@ static int all_of_it(struct pass *pass)
     }
     if (go_on) {
         status = worse(status, visit_all(pass, accounts, &counts));
-        summary(pass, &counts, cm_now_mono_ms() - start);
+        tally_text(stdout, &counts, options->remove, cm_now_mono_ms() - start);
     }
     accounts_close(&accounts);
-    return status;
+    return worse(status, publish(pass, &counts, status, cm_now_mono_ms() - start));
 }
 
 int expire_run(const struct cm_conf *conf, const struct expire_options *options)

@@ -134,7 +134,7 @@ static int set_mdir(struct words *w, const char *value, struct cm_err *err)
 static int set_textfile(struct words *w, const char *value, struct cm_err *err)
 {
     (void)err;
-    w->report.textfile = value;
+    w->expire.textfile = w->report.textfile = value;
     return 0;
 }
 
@@ -183,8 +183,8 @@ static const struct {
      "sizes of accounts that were not used for so long"},
     {"mdir", required_argument, 0, FOR_REPORT, set_mdir, "DIR",
      "sizes of messages in cur, new or tmp only"},
-    {"textfile", required_argument, 0, FOR_REPORT, set_textfile, "PATH",
-     "write Prometheus text there instead"},
+    {"textfile", required_argument, 0, FOR_EXPIRE | FOR_REPORT, set_textfile, "PATH",
+     "write Prometheus text there"},
     {"legacy-metrics", optional_argument, 0, FOR_REPORT, set_old_format, "",
      "write the three old gauges [" OLD_FILE "]"},
     {"plain", no_argument, 0, FOR_REPORT, set_plain, "", "print the text all the same"},

@@ -2,17 +2,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "expire.h"
 #include "report.h"
+#include "textfile.h"
 #include "tour.h"
 
 #define TEXT_FILE "fsreport.prom"
+#define OLD_FILE  "metrics"
 
 struct clerk {
     const struct report_options *options;
@@ -77,7 +77,9 @@ static int visit_all(int base, struct accounts *accounts,
 
 typedef void print_fn(FILE *out, const struct report *report);
 
-static int write_file(const char *path, print_fn *print, const struct report *report)
+/* path: as for textfile_write(). */
+static int write_file(const char *path, const char *name, print_fn *print,
+                      const struct report *report)
 {
     char *text = NULL;
     size_t len;
@@ -85,7 +87,7 @@ static int write_file(const char *path, print_fn *print, const struct report *re
     FILE *out = open_memstream(&text, &len);
     cm_assert(out != NULL);
     print(out, report);
-    int rc = fclose(out) == 0 ? cm_file_replace(path, text, len, 0644, &err)
+    int rc = fclose(out) == 0 ? textfile_write(path, name, text, len, &err)
                               : cm_err_set(&err, CM_ERR_WORLD, "no memory");
     free(text);
     if (rc != 0) {
@@ -94,24 +96,15 @@ static int write_file(const char *path, print_fn *print, const struct report *re
     return rc;
 }
 
-static int write_textfile(const char *path, const struct report *report)
-{
-    struct stat st;
-    bool is_dir = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-    char *name = is_dir ? cm_asprintf("%s/" TEXT_FILE, path) : cm_strdup(path);
-    int rc = write_file(name, report_prometheus, report);
-    free(name);
-    return rc;
-}
-
 static int publish(const struct report *report, const struct report_options *options)
 {
     int rc = 0;
-    if (options->textfile != NULL && write_textfile(options->textfile, report) != 0) {
+    if (options->textfile != NULL &&
+        write_file(options->textfile, TEXT_FILE, report_prometheus, report) != 0) {
         rc = -1;
     }
     if (options->old_format != NULL && report->logins_known &&
-        write_file(options->old_format, report_old_format, report) != 0) {
+        write_file(options->old_format, OLD_FILE, report_old_format, report) != 0) {
         rc = -1;
     }
     if (options->plain || (options->textfile == NULL && options->old_format == NULL)) {

@@ -11,6 +11,7 @@
 #include "expire.h"
 #include "guard.h"
 #include "report.h"
+#include "tally.h"
 #include "trim.h"
 
 #define DAY INT64_C(86400)
@@ -230,6 +231,41 @@ static void test_texts(void **state)
     free(text);
 }
 
+static void test_tally(void **state)
+{
+    (void)state;
+    struct tally sum = {.mailboxes = 1, .troubles = 1};
+    struct tally part = {.mailboxes = 2,
+                         .mailboxes_removed = 3,
+                         .files = 40,
+                         .files_removed = 5,
+                         .bytes_removed = 6000,
+                         .trimmed = 7,
+                         .over_quota = 8,
+                         .troubles = 9};
+    tally_add(&sum, &part);
+    struct cm_buf out;
+    cm_buf_init(&out, 1u << 16);
+    tally_prometheus(&out, &sum, 1, 1700000000, 250);
+    static const char *const lines[] = {
+        "\nchatmail_expire_mailboxes 3\n",
+        "\nchatmail_expire_files 40\n",
+        "\nchatmail_expire_mailboxes_removed 3\n",
+        "\nchatmail_expire_files_removed 5\n",
+        "\nchatmail_expire_bytes_removed 6000\n",
+        "\nchatmail_expire_messages_trimmed 7\n",
+        "\nchatmail_expire_over_quota 8\n",
+        "\nchatmail_expire_troubles 10\n",
+        "\nchatmail_expire_status 1\n",
+        "\nchatmail_expire_duration_seconds 0.25\n",
+        "\nchatmail_expire_ended_seconds 1700000000\n",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        assert_non_null(strstr(out.data, lines[i]));
+    }
+    cm_buf_clear(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_share),   cmocka_unit_test(test_logins_not_recorded),
         cmocka_unit_test(test_due),     cmocka_unit_test(test_human),
         cmocka_unit_test(test_buckets), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_tally),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
