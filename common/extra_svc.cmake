@@ -1,4 +1,4 @@
-# Tests of loop, service, dict and pg.
+# Tests of loop, service, dict, pg and redis.
 add_subdirectory(testing)
 foreach(test IN ITEMS loop service dict)
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/test_${test}.c)
@@ -6,6 +6,7 @@ foreach(test IN ITEMS loop service dict)
   endif()
 endforeach()
 portico_test(test_pg SOURCES test_pg.c LINK pgfixture common)
+portico_test(test_redis SOURCES test_redis.c LINK redisfixture common)
 if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz_dict.c)
   portico_fuzz(fuzz_dict SOURCES fuzz_dict.c LINK common)
 endif()
