@@ -5,14 +5,16 @@
  *         protocol).
  * It keeps the device tokens that clients register for push, in table push_token, and
  * answers the server's own entries: irohrelay, turn, maxsmtprecipients, appversions. A
- * set of messagenew is handed on to chatmail-push (wake.h).
+ * set of messagenew rings at chatmail-push, and is answered when that knows or is left
+ * a file (bell.h).
  *
  * It trusts whoever may open the socket (its mode is set by systemd) to name the user
  * truly, chatmail.ini, the app versions file, and the TURN server's control socket.
  * Tokens are opaque bytes, never logged.
  *
  * PostgreSQL away: token lookups and changes fail at once (IMAP: NO), the rest works.
- * TURN server or app versions away: that entry does not exist.
+ * TURN server or app versions away: that entry does not exist. Push away: it finds a
+ * file in its directory when it is back.
  *
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
  * new connections, what is under way is answered, at most 5 s. Known limits: 8192
@@ -22,6 +24,7 @@
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/dict.h"
+#include "common/doorbell.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/options.h"
@@ -42,7 +45,8 @@ struct metadata {
     const char *config_path;
     const char *conninfo;
     const char *versions_path;
-    const char *push_path;
+    const char *bell_path;
+    const char *bell_dir;
     struct cm_conf conf;
     bool configured;
     struct meta_env env;
@@ -86,11 +90,12 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     }
     md->started = cm_now_mono_ms();
     md->loop = cm_service_loop(svc);
-    md->env = (struct meta_env){.conf = &md->conf,
-                                .tokens = token_store_new(md->loop, md->conninfo),
-                                .turns = turns_new(md->loop),
-                                .versions = versions_new(md->versions_path),
-                                .wake = wake_new(md->push_path)};
+    md->env =
+        (struct meta_env){.conf = &md->conf,
+                          .tokens = token_store_new(md->loop, md->conninfo),
+                          .turns = turns_new(md->loop),
+                          .versions = versions_new(md->versions_path),
+                          .bell = bell_new(md->loop, md->bell_path, md->bell_dir)};
     md->dict = cm_dict_new(md->loop, &meta_handler, &md->env);
     cm_service_status(svc, "serving %s", md->conf.domain);
     return 0;
@@ -125,9 +130,9 @@ static void on_stop(struct cm_service *svc, void *ctx)
     cm_timer_free(&md->drain_timer);
     cm_dict_free(&md->dict);
     token_store_free(&md->env.tokens);
+    bell_free(&md->env.bell);
     turns_free(&md->env.turns);
     versions_free(&md->env.versions);
-    wake_free(&md->env.wake);
     if (md->configured) {
         cm_conf_clear(&md->conf);
     }
@@ -165,13 +170,15 @@ int main(int argc, char **argv)
         .config_path = "/etc/chatmail/chatmail.ini",
         .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_metadata",
         .versions_path = "/usr/share/portico/app-versions.json",
-        .push_path = "/run/chatmail-push/wake.sock"};
+        .bell_path = CM_DOORBELL_SOCKET,
+        .bell_dir = CM_DOORBELL_DIR};
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &md.config_path, 0},
         {"db", "CONNINFO", "PostgreSQL", &md.conninfo, 0},
         {"app-versions", "FILE", "served as appversions", &md.versions_path, 0},
-        {"push", "PATH", "doorbell of chatmail-push", &md.push_path,
+        {"bell", "PATH", "doorbell of chatmail-push", &md.bell_path,
          CM_OPTION_PATH_MAX},
+        {"bell-dir", "DIR", "where push finds what it was not told", &md.bell_dir, 0},
         {0}};
     int status = cm_options_parse(
         PROGRAM, PORTICO_VERSION,

@@ -15,7 +15,7 @@
 struct task {
     const struct meta_env *env;
     struct cm_dict_req *req; /* NULL when its peer is gone */
-    bool new_message;        /* of a commit */
+    bool new_message;        /* of a commit: push is to be told of one */
     char user[];
 };
 
@@ -157,26 +157,30 @@ static void on_lookup(struct cm_dict_req *req, const char *key, const char *user
 
 /* Commits */
 
-static void tell_push(const struct meta_env *env, const char *user)
+/* What was asked for is done. That the bell was rung in vain is no failure of it: the
+ * message itself is in its mailbox. */
+static void on_done(void *ctx)
 {
-    struct cm_err err;
-    if (wake_push(env->wake, user, &err) < 0) {
-        cm_log_err(CM_LOG_WARNING, "push_not_told", &err);
+    struct task *task = ctx;
+    if (task->req != NULL) {
+        cm_dict_reply_ok(task->req);
     }
+    free(task);
 }
 
 static void on_changed(const struct cm_err *err, void *ctx)
 {
     struct task *task = ctx;
-    bool done = err->kind == CM_ERR_NONE;
-    if (!done) {
-        cm_log_err(CM_LOG_ERROR, "commit_failed", err);
-    } else if (task->new_message) {
-        tell_push(task->env, task->user);
+    if (err->kind == CM_ERR_NONE && task->new_message) {
+        bell_ring(task->env->bell, task->user, on_done, task);
+        return;
     }
-    if (task->req != NULL && done) {
-        cm_dict_reply_ok(task->req);
-    } else if (task->req != NULL) {
+    if (err->kind == CM_ERR_NONE) {
+        on_done(task);
+        return;
+    }
+    cm_log_err(CM_LOG_ERROR, "commit_failed", err);
+    if (task->req != NULL) {
         cm_dict_reply_fail(task->req, err->text);
     }
     free(task);
@@ -192,9 +196,10 @@ static void apply(const struct meta_env *env, struct cm_dict_req *req, const cha
         return;
     }
     if (change->new_message) {
-        tell_push(env, user);
+        bell_ring(env->bell, user, on_done, task_new(env, req, user));
+    } else {
+        cm_dict_reply_ok(req);
     }
-    cm_dict_reply_ok(req);
 }
 
 static void on_commit(struct cm_dict_req *req, const struct cm_dict_op *ops, size_t n,

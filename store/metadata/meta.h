@@ -11,17 +11,17 @@
 #include "common/conf.h"
 #include "common/dict.h"
 
+#include "bell.h"
 #include "token.h"
 #include "turn.h"
 #include "versions.h"
-#include "wake.h"
 
 struct meta_env {
     const struct cm_conf *conf; /* may change between requests (reload) */
     struct token_store *tokens;
     struct turns *turns;
     struct versions *versions;
-    struct wake *wake;
+    struct bell *bell;
 };
 
 /* The context of these is a struct meta_env that outlives the dict. */

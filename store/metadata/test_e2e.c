@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "common/doorbell.h"
 #include "common/file.h"
 #include "daemonkit/daemonkit.h"
 #include "pgfixture/pgfixture.h"
@@ -26,7 +27,7 @@
 
 static struct pgfixture *fx;
 static char dir[64], dict_path[96], log_path[96], ini_path[96], turn_path[96],
-    push_path[96], versions_path[96];
+    bell_path[96], bell_dir[96], versions_path[96];
 static int listener;
 static pid_t daemon_pid;
 static char reply[BIG];
@@ -80,8 +81,9 @@ static void start_daemon(void)
     snprintf(db, sizeof(db), "%s",
              pgfixture_conninfo(fx, "chatmail", "chatmail_metadata"));
     const char *argv[] = {
-        METADATA_PROGRAM, "--config", ini_path,         "--db",        db,
-        "--push",         push_path,  "--app-versions", versions_path, NULL};
+        METADATA_PROGRAM, "--config", ini_path,     "--db",   db,
+        "--bell",         bell_path,  "--bell-dir", bell_dir, "--app-versions",
+        versions_path,    NULL};
     daemon_pid = daemonkit_start(argv, listener, "dict", log_path);
     for (int i = 0; i < 200 && tokens_of("nobody")[0] != 'O'; i++) {
         usleep(20000);
@@ -284,33 +286,99 @@ static void test_hello(void **state) /* 6, without its odd hello and ids; 8; 3 *
 
 /* New messages */
 
-static void test_new_message(void **state) /* 5, as far as the doorbell */
+#define NEW_MESSAGE(user) "B1\t" user "\nS1\tpriv/guid00/messagenew\nC1\n"
+
+/* Says it, and returns the connection without waiting for the answer. */
+static int say_new_message(const char *text)
+{
+    int fd = daemonkit_dial(dict_path);
+    daemonkit_say_text(fd, HELLO);
+    daemonkit_say_text(fd, text);
+    return fd;
+}
+
+static bool is_left(const char *addr)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%s/%s", bell_dir, addr);
+    return unlink(path) == 0;
+}
+
+static void test_new_message_rings(void **state) /* 5, as far as the doorbell */
 {
     (void)state;
-    const char *set = "B1\tmsg@x\nS1\tpriv/guid00/messagenew\nC1\n";
-    assert_string_equal(ask(set), "O1\n"); /* no push service: still fine */
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", push_path);
-    int push = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(push, (struct sockaddr *)&sun, sizeof(sun)), 0);
-    assert_string_equal(ask(set), "O1\n");
-    char got[64] = "";
-    assert_int_equal(recv(push, got, sizeof(got), MSG_DONTWAIT), 5);
-    assert_string_equal(got, "msg@x");
+    int push = daemonkit_listen(bell_path);
+    static const char *const texts[] = {
+        NEW_MESSAGE("msg@x"),
+        "B1\tmsg@x\nS1\tpriv/1/messagenew\t\nS1\tpriv/1/devicetoken\tq\nC1\n"};
+    for (int i = 0; i < 2; i++) {
+        int fd = say_new_message(texts[i]);
+        int heard = accept(push, NULL, NULL);
+        daemonkit_hear(heard, reply, sizeof(reply));
+        assert_string_equal(reply, "msg@x\n");
+        assert_string_equal(tokens_of("nobody"), "O\n"); /* others do not wait */
+        daemonkit_say_text(heard, "+\n");
+        close(heard);
+        daemonkit_hear(fd, reply, sizeof(reply));
+        assert_string_equal(reply, "O1\n");
+        close(fd);
+    }
     ask("B1\tmsg@x\nS1\tpriv/guid00/messagenew\nR1\nLx\tu\n");
     ask("B1\tmsg@x\nS1\tpriv/1/messagenew\nS1\tpriv/1/devicetoken\t\nC1\n");
-    assert_int_equal(recv(push, got, sizeof(got), MSG_DONTWAIT), -1);
-    assert_string_equal(ask("B1\tmsg@x\nS1\tpriv/1/messagenew\t\nS1\tpriv/1/"
-                            "devicetoken\tq\nC1\n"),
-                        "O1\n");
-    assert_int_equal(recv(push, got, sizeof(got), MSG_DONTWAIT), 5);
-    for (int i = 0; i < 3000; i++) { /* nobody reads: never a wait */
-        assert_string_equal(ask(set), "O1\n");
-    }
-    assert_true(daemonkit_log_has(log_path, "push_not_told"));
+    int fd = say_new_message(NEW_MESSAGE("last@x")); /* the next to ring */
+    int heard = accept(push, NULL, NULL);
+    daemonkit_hear(heard, reply, sizeof(reply));
+    assert_string_equal(reply, "last@x\n");
+    close(fd); /* gone before the answer */
+    close(heard);
     close(push);
-    assert_string_equal(ask(set), "O1\n");
-    unlink(push_path);
+    unlink(bell_path);
+    assert_string_equal(tokens_of("nobody"), "O\n");
+}
+
+static void test_new_message_is_left(void **state)
+{
+    (void)state;
+    (void)daemonkit_log_has(log_path, "");                   /* empties it */
+    assert_string_equal(ask(NEW_MESSAGE("left@x")), "O1\n"); /* no push service */
+    assert_false(daemonkit_log_has(log_path, "push_not_told"));
+    assert_int_equal(mkdir(bell_dir, 0700), 0);
+    assert_string_equal(ask(NEW_MESSAGE("left@x")), "O1\n"); /* it is away */
+    assert_true(is_left("left@x"));
+    assert_string_equal(ask(NEW_MESSAGE("../left@x")), "O1\n");
+    assert_true(daemonkit_log_has(log_path, "push_not_told"));
+    assert_int_equal(rmdir(bell_dir), 0);
+}
+
+/* Push is stopped with its socket open. The answers come in one piece, not one limit
+ * after the other, and every address has its file. */
+static void test_silent_push_delays_nobody(void **state)
+{
+    (void)state;
+    enum { MANY = 600 };
+    int push = daemonkit_listen(bell_path);
+    int fds[MANY];
+    char text[128];
+    assert_int_equal(mkdir(bell_dir, 0700), 0);
+    int64_t start = cm_now_mono_ms();
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof(text), "B1\tmany%d@x\nS1\tpriv/guid00/messagenew\nC1\n",
+                 i);
+        fds[i] = say_new_message(text);
+    }
+    assert_string_equal(tokens_of("nobody"), "O\n");
+    for (int i = 0; i < MANY; i++) {
+        daemonkit_hear(fds[i], reply, sizeof(reply));
+        assert_string_equal(reply, "O1\n");
+        close(fds[i]);
+        snprintf(text, sizeof(text), "many%d@x", i);
+        assert_true(is_left(text));
+    }
+    /* One by one it would be MANY * 200 ms, with the threads alone a quarter of it. */
+    assert_true(cm_now_mono_ms() - start < MANY * CM_DOORBELL_LIMIT_MS / 4 / 4);
+    close(push);
+    unlink(bell_path);
+    assert_int_equal(rmdir(bell_dir), 0);
 }
 
 /* What the server says about itself */
@@ -469,7 +537,8 @@ static int group_setup(void **state)
     snprintf(log_path, sizeof(log_path), "%s/log", dir);
     snprintf(ini_path, sizeof(ini_path), "%s/chatmail.ini", dir);
     snprintf(turn_path, sizeof(turn_path), "%s/turn", dir);
-    snprintf(push_path, sizeof(push_path), "%s/push", dir);
+    snprintf(bell_path, sizeof(bell_path), "%s/bell", dir);
+    snprintf(bell_dir, sizeof(bell_dir), "%s/spool", dir);
     snprintf(versions_path, sizeof(versions_path), "%s/app-versions.json", dir);
     listener = daemonkit_listen(dict_path);
     write_ini("");
@@ -485,7 +554,7 @@ static int group_teardown(void **state)
     }
     int status = daemonkit_stop(daemon_pid, SIGTERM);
     const char *const paths[] = {dict_path, log_path,  ini_path,
-                                 turn_path, push_path, versions_path};
+                                 turn_path, bell_path, versions_path};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         unlink(paths[i]);
     }
@@ -514,7 +583,9 @@ int main(void)
         cmocka_unit_test_setup(test_limits, need_postgres),
         cmocka_unit_test_setup(test_pipelined, need_postgres),
         cmocka_unit_test_setup(test_hello, need_postgres),
-        cmocka_unit_test_setup(test_new_message, need_postgres),
+        cmocka_unit_test_setup(test_new_message_rings, need_postgres),
+        cmocka_unit_test_setup(test_new_message_is_left, need_postgres),
+        cmocka_unit_test_setup(test_silent_push_delays_nobody, need_postgres),
         cmocka_unit_test_setup(test_server_keys, need_postgres),
         cmocka_unit_test_setup(test_turn, need_postgres),
         cmocka_unit_test_setup(test_postgresql_away, need_postgres),
