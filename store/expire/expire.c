@@ -231,7 +231,9 @@ static int remove_accounts(const struct pass *pass, struct accounts *accounts,
                               .before = options->now -
                                         pass->conf->delete_inactive_users_after * DAY,
                               .verbose = options->verbose,
-                              .where = pass->conf->mailboxes_dir};
+                              .where = pass->conf->mailboxes_dir,
+                              .bell = options->bell,
+                              .bell_dir = options->bell_dir};
     struct cm_err err;
     int status = EXPIRE_OK;
     if (options->remove && removal_resume(&removal, &err) != 0) {

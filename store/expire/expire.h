@@ -28,9 +28,10 @@ struct expire_options {
     int64_t max_share;    /* guard_accounts() */
     bool remove;          /* else only counted */
     bool verbose;
-    bool force;           /* no guard */
-    const char *textfile; /* figures of this run; NULL: none; a directory means
-                           * expire.prom in it */
+    bool force;                  /* no guard */
+    const char *bell, *bell_dir; /* as in removal.h */
+    const char *textfile;        /* figures of this run; NULL: none; a directory means
+                                  * expire.prom in it */
 };
 
 struct expire_limits {

@@ -23,6 +23,7 @@
 
 #include "common/clock.h"
 #include "common/conf.h"
+#include "common/doorbell.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -111,6 +112,20 @@ static int set_force(struct words *w, const char *value, struct cm_err *err)
     return 0;
 }
 
+static int set_bell(struct words *w, const char *value, struct cm_err *err)
+{
+    (void)err;
+    w->expire.bell = value;
+    return 0;
+}
+
+static int set_bell_dir(struct words *w, const char *value, struct cm_err *err)
+{
+    (void)err;
+    w->expire.bell_dir = value;
+    return 0;
+}
+
 static int set_max_share(struct words *w, const char *value, struct cm_err *err)
 {
     return cm_value_int(value, 0, 100, &w->expire.max_share, err);
@@ -179,6 +194,10 @@ static const struct {
      "remove however many accounts, whatever the clock says"},
     {"max-share", required_argument, 0, FOR_EXPIRE, set_max_share, "PERCENT",
      "of all accounts, removed in one run [25]"},
+    {"bell", required_argument, 0, FOR_EXPIRE, set_bell, "PATH",
+     "socket of chatmail-push [" CM_DOORBELL_SOCKET "]"},
+    {"bell-dir", required_argument, 0, FOR_EXPIRE, set_bell_dir, "DIR",
+     "its spool; none: no push [" CM_DOORBELL_DIR "]"},
     {"min-login-age", required_argument, 0, FOR_REPORT, set_min_login_age, "DAYS",
      "sizes of accounts that were not used for so long"},
     {"mdir", required_argument, 0, FOR_REPORT, set_mdir, "DIR",
@@ -384,10 +403,13 @@ int main(int argc, char **argv)
 {
     int skip;
     const struct command *command = choose(argc, argv, &skip);
-    struct words w = {
-        .ini = INI,
-        .expire = {.conninfo = CONNINFO, .maxnum = -1, .max_share = GUARD_MAX_SHARE},
-        .report = {.conninfo = CONNINFO, .maxnum = -1}};
+    struct words w = {.ini = INI,
+                      .expire = {.conninfo = CONNINFO,
+                                 .maxnum = -1,
+                                 .max_share = GUARD_MAX_SHARE,
+                                 .bell = CM_DOORBELL_SOCKET,
+                                 .bell_dir = CM_DOORBELL_DIR},
+                      .report = {.conninfo = CONNINFO, .maxnum = -1}};
     cm_log_init(command->alias, CM_LOG_INFO);
     int status = parse(command, argc - skip, argv + skip, &w);
     if (status >= 0) {

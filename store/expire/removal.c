@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/doorbell.h"
 #include "common/mem.h"
+
+#define FORGET_LIMIT_MS 5000
 
 int removal_aside(int base, struct cm_err *err)
 {
@@ -58,6 +61,31 @@ static int set_aside_all(int base, int aside, struct addr_batch *batch,
     return rc;
 }
 
+/* What push has queued for them goes. One that push could not be told of stays marked;
+ * once it does not answer, the rest is not asked for. */
+static int forget_pushes(const struct removal *removal, struct addr_batch *batch,
+                         struct cm_err *err)
+{
+    size_t kept = 0;
+    int rc = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        if (rc == 0 && cm_doorbell_forget(removal->bell, removal->bell_dir,
+                                          batch->addrs[i], FORGET_LIMIT_MS) != 0) {
+            rc = cm_err_set(err, CM_ERR_WORLD,
+                            "chatmail-push does not answer (%s): accounts stay marked, "
+                            "the next run goes on with them",
+                            strerror(errno));
+        }
+        if (rc == 0) {
+            batch->addrs[kept++] = batch->addrs[i];
+        } else {
+            free(batch->addrs[i]);
+        }
+    }
+    batch->count = kept;
+    return rc;
+}
+
 static int finish(struct removal *removal, struct addr_batch *batch, struct cm_err *err)
 {
     int aside = removal_aside(removal->base, err);
@@ -70,6 +98,9 @@ static int finish(struct removal *removal, struct addr_batch *batch, struct cm_e
         rc = -1;
     }
     close(aside);
+    if (forget_pushes(removal, batch, err) != 0) {
+        rc = -1;
+    }
     struct cm_err later;
     if (accounts_release(removal->accounts, batch, &later) != 0) {
         *err = later;

@@ -5,7 +5,8 @@
  *      Logins are put off, mail is refused.
  *   2. the mailbox is renamed into ASIDE_DIR.
  *   3. a second later again, for what a delivery under way has made anew.
- *   4. the marks go: the name is free.
+ *   4. chatmail-push forgets what it has queued for it (common/doorbell.h).
+ *   5. the marks go: the name is free.
  * What lies in ASIDE_DIR belongs to nobody and is removed at leisure. A run that dies
  * leaves marks or trees there, never a mailbox that a new owner of the name would
  * inherit; the next run goes on with them first. */
@@ -22,11 +23,12 @@
 
 struct removal {
     struct accounts *accounts;
-    int base;          /* mailboxes_dir */
-    int64_t before;    /* not seen since: inactive */
-    bool verbose;      /* a line "removing DIR/ADDR" on stderr for each */
-    const char *where; /* DIR, for that line */
-    int64_t removed;   /* counted here */
+    int base;                    /* mailboxes_dir */
+    int64_t before;              /* not seen since: inactive */
+    bool verbose;                /* a line "removing DIR/ADDR" on stderr for each */
+    const char *where;           /* DIR, for that line */
+    const char *bell, *bell_dir; /* of chatmail-push; no directory: no push here */
+    int64_t removed;             /* counted here */
 };
 
 /* Opens ASIDE_DIR, making it when needed. Returns the descriptor, or -1. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 #include "common/file.h"
 #include "common/mem.h"
 #include "common/run.h"
+#include "daemonkit/daemonkit.h"
 #include "pgfixture/pgfixture.h"
 
 #include "expire.h"
@@ -325,6 +327,56 @@ static void test_resumes(void **state)
     assert_int_equal(rmdir(aside), 0); /* nothing is left in it */
 }
 
+/* Plays chatmail-push: writes each line it hears into the file, and says yes. */
+static pid_t hear_bell(const char *bell, const char *heard)
+{
+    int listener = daemonkit_listen(bell);
+    pid_t pid = fork();
+    if (pid != 0) {
+        close(listener);
+        return pid;
+    }
+    for (;;) {
+        char line[300];
+        int fd = accept(listener, NULL, NULL);
+        daemonkit_hear(fd, line, sizeof(line));
+        FILE *f = fopen(heard, "a");
+        fputs(line, f);
+        fclose(f);
+        daemonkit_say_text(fd, "+\n");
+        close(fd);
+    }
+}
+
+static void test_push_forgets_or_the_mark_stays(void **state)
+{
+    (void)state;
+    char bell[120], spool[120], heard[120];
+    snprintf(bell, sizeof(bell), "%s/bell", dir);
+    snprintf(spool, sizeof(spool), "%s/spool", dir);
+    snprintf(heard, sizeof(heard), "%s/heard", dir);
+    assert_int_equal(mkdir(spool, 0700), 0);
+    account("one", 95, 200);
+    account("two", 95, 200);
+    account("new", 0, 200);
+    assert_int_equal(expire("--remove", "--bell", bell, "--bell-dir", spool, NULL), 1);
+    assert_said(err, "chatmail-push does not answer");
+    assert_string_equal(sql("select count(*) from account_removal"), "2");
+    assert_false(there("one", ""));
+    pid_t push = hear_bell(bell, heard);
+    assert_int_equal(expire("--remove", "--bell", bell, "--bell-dir", spool, NULL), 0);
+    kill(push, SIGKILL);
+    waitpid(push, NULL, 0);
+    assert_string_equal(sql("select count(*) from account_removal"), "0");
+    struct cm_err err;
+    char *text;
+    size_t len;
+    assert_int_equal(cm_file_read(heard, 4096, &text, &len, &err), 1);
+    assert_string_equal(text, "-one" DOMAIN "\n-two" DOMAIN "\n");
+    free(text);
+    assert_true(known("new"));
+}
+
 static void test_marked_cannot_be_made_anew(void **state)
 {
     (void)state;
@@ -563,6 +615,7 @@ int main(void)
         TEST(test_logins_not_recorded),
         TEST(test_postgres_away),
         TEST(test_resumes),
+        TEST(test_push_forgets_or_the_mark_stays),
         TEST(test_marked_cannot_be_made_anew),
         TEST(test_killed),
         TEST(test_quota),
