@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <dirent.h>
+#include <grp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,8 @@ static void bell_start(const char *path)
     bell.heard[0] = '\0';
     bell.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(bell.listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
-    assert_int_equal(chmod(path, 0777), 0);
+    assert_int_equal(chown(path, 0, getgrnam("games")->gr_gid), 0);
+    assert_int_equal(chmod(path, 0660), 0);
     assert_int_equal(listen(bell.listener, 64), 0);
     assert_int_equal(pthread_create(&bell.thread, NULL, serve, NULL), 0);
 }
@@ -293,9 +295,9 @@ static void test_nobody_listens(void **state)
     deliver(OTHER, "away@chat.example");
     deliver(OTHER, "away@chat.example");
     assert_left("away@chat.example\n");
-    assert_int_equal(chmod(spool, 0755), 0); /* not even that: still delivered */
+    assert_int_equal(chmod(spool, 0700), 0); /* not even that: still delivered */
     deliver(OTHER, "away@chat.example");
-    assert_int_equal(chmod(spool, 0777), 0);
+    assert_int_equal(chmod(spool, 0730), 0);
     assert_left("");
     assert_true(dovecot_log_count(&dovecot, "chatmail_push: not told, and no file") >
                 0);
@@ -372,6 +374,7 @@ static void test_lua_sets_messagenew(void **state)
     (void)state;
     bell.dict = true;
     bell_start(dict_path);
+    assert_int_equal(chmod(dict_path, 0777), 0);
     deliver(OTHER, "lua@chat.example");
     assert_heard("lua@chat.example\n");
     deliver("From: Me <LUA@chat.example>\r\n", "lua@chat.example");
@@ -382,12 +385,13 @@ static void test_lua_sets_messagenew(void **state)
 
 /* ---- fixture ---- */
 
+/* The bell and its directory belong to a group that lmtp gets, as on the store. */
 static const char push_config[] =
     "mail_plugin_dir = %s/modules\n"
     "protocol lmtp {\n  mail_plugins = quota chatmail_push\n}\n"
     "plugin {\n  quota = maildir:User quota\n  quota_rule = *:storage=%dK\n"
     "  chatmail_push_socket = %s\n  chatmail_push_dir = %s\n}\n"
-    "recipient_delimiter = +\n";
+    "recipient_delimiter = +\nservice lmtp {\n  extra_groups = daemon,games\n}\n";
 
 static const char lua_config[] =
     "mail_plugin_dir = %s/modules\n"
@@ -399,7 +403,8 @@ static const char lua_config[] =
 static int lay_out(void)
 {
     static const char script[] =
-        "mkdir $1/modules $1/spool; chmod 755 $1; chmod 777 $1/spool\n"
+        "mkdir $1/modules $1/spool; chmod 755 $1\n"
+        "chown root:games $1/spool; chmod 730 $1/spool\n"
         "ln -s $2 $1/modules/lib20_chatmail_push_plugin.so\n"
         "for f in $3/usr/lib/dovecot/modules/*.so; do\n"
         "  ln -s /usr/lib/dovecot/modules/${f##*/} $1/modules/\n"
