@@ -23,7 +23,7 @@ struct report {
     json_t *units;    /* {name: state} */
     json_t *packages; /* {name: version} */
     long long queue;
-    char *plugin; /* what dovecot-plugin status said; NULL when it said nothing */
+    json_t *plugins; /* {name: what dovecot-plugin status said} */
     char *wrong[WRONG_MAX];
     size_t wrong_count;
 };
@@ -50,7 +50,8 @@ static void wrong(struct report *r, const char *fmt, ...)
 static const char store_script[] =
     "for u in $1; do echo unit $u $(systemctl is-active $u); done\n"
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
-    "echo plugin dovecot $(/usr/lib/portico/dovecot-plugin status 2>&1 | tail -n1)\n"
+    "for p in idle push; do echo plugin chatmail_$p"
+    " $(/usr/lib/portico/dovecot-plugin status $p 2>&1 | tail -n1); done\n"
     "dpkg-query -W -f 'package ${Package} ${Version}\\n' portico-store postfix"
     " dovecot-core opendkim nginx postgresql-15 redis-server 2>/dev/null\n"
     "chatmail-cluster ctl status 2>/dev/null | sed 's/^/cluster /'; true";
@@ -74,8 +75,7 @@ static void take_line(struct report *r, char *line)
     } else if (strcmp(kind, "package") == 0) {
         json_object_set_new(r->packages, name, json_string(value));
     } else if (strcmp(kind, "plugin") == 0) {
-        free(r->plugin);
-        r->plugin = cm_strdup(value);
+        json_object_set_new(r->plugins, name, json_string(value));
     }
 }
 
@@ -199,6 +199,24 @@ static void judge_gateway(struct report *r, struct op_node *node)
     }
 }
 
+static bool says(const struct report *r, const char *plugin, const char *state)
+{
+    return strncmp(text_of(r->plugins, plugin), state, strlen(state)) == 0;
+}
+
+static void judge_plugins(struct report *r)
+{
+    if (!says(r, "chatmail_idle", "loaded: ")) {
+        wrong(r, "Dovecot plugin chatmail_idle: %s; clients are told late",
+              text_of(r->plugins, "chatmail_idle"));
+    }
+    /* Lua does the same, only slower. */
+    if (!says(r, "chatmail_push", "loaded: ") && !says(r, "chatmail_push", "lua: ")) {
+        wrong(r, "Dovecot plugin chatmail_push: %s; phones are not woken up",
+              text_of(r->plugins, "chatmail_push"));
+    }
+}
+
 static void judge(struct report *r)
 {
     const char *name;
@@ -214,10 +232,7 @@ static void judge(struct report *r)
     if (json_object_get(r->packages, "portico-store") == NULL) {
         wrong(r, "the store has no portico-store; run: chatops run");
     }
-    if (r->plugin == NULL || strncmp(r->plugin, "loaded: ", 8) != 0) {
-        wrong(r, "Dovecot plugin chatmail_idle: %s; clients are told late",
-              r->plugin != NULL ? r->plugin : "missing");
-    }
+    judge_plugins(r);
     if (r->queue > QUEUE_LONG) {
         wrong(r, "%lld messages wait in the queue", r->queue);
     }
@@ -297,8 +312,11 @@ static void say_text(const struct report *r)
     {
         op_say(OP_PLAIN, "  %-34s %s", name, json_string_value(value));
     }
-    op_say(OP_PLAIN, "\n  Dovecot plugin: %s",
-           r->plugin != NULL ? r->plugin : "missing");
+    op_say(OP_PLAIN, "\n  Dovecot plugin on the store");
+    json_object_foreach(r->plugins, name, value)
+    {
+        op_say(OP_PLAIN, "  %-34s %s", name, json_string_value(value));
+    }
     puts("");
     for (size_t i = 0; i < r->wrong_count; i++) {
         op_say(OP_RED, "wrong: %s", r->wrong[i]);
@@ -315,10 +333,10 @@ static void say_json(const struct report *r)
     for (size_t i = 0; i < r->wrong_count; i++) {
         json_array_append_new(list, json_string(r->wrong[i]));
     }
-    o = json_pack("{s:s, s:b, s:O*, s:O, s:O, s:s*, s:I, s:o}", "domain",
+    o = json_pack("{s:s, s:b, s:O*, s:O, s:O, s:O, s:I, s:o}", "domain",
                   r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster",
                   r->cluster, "units", r->units, "packages", r->packages,
-                  "dovecot_plugin", r->plugin, "queue", (json_int_t)r->queue, "wrong",
+                  "dovecot_plugins", r->plugins, "queue", (json_int_t)r->queue, "wrong",
                   list);
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
@@ -335,6 +353,7 @@ int op_status(const struct op_cli *cli, struct cm_err *err)
     }
     r.units = json_object();
     r.packages = json_object();
+    r.plugins = json_object();
     int rc = ask_store(&r, &c.nodes[0], err);
     if (rc == 0) {
         judge(&r);
@@ -351,7 +370,7 @@ int op_status(const struct op_cli *cli, struct cm_err *err)
     json_decref(r.cluster);
     json_decref(r.units);
     json_decref(r.packages);
-    free(r.plugin);
+    json_decref(r.plugins);
     op_cluster_clear(&c);
     return rc;
 }

@@ -12,11 +12,13 @@
 #include "common/file.h"
 #include "common/run.h"
 
+static const char *const plugins[] = {"idle", "push"};
 static char dir[64], conf[128];
 
 static void sh(const char *script)
 {
-    const char *argv[] = {"sh", "-ec", script, "sh", dir, PLUGIN, NULL};
+    const char *argv[] = {"sh", "-ec",       script,      "sh",
+                          dir,  IDLE_PLUGIN, PUSH_PLUGIN, NULL};
     struct cm_err err;
 
     if (cm_run_ok(&(struct cm_run){.argv = argv}, NULL, &err) != 0)
@@ -33,9 +35,9 @@ static void dovecot_of(const char *abi)
     assert_int_equal(cm_file_replace(path, abi, strlen(abi), 0644, &err), 0);
 }
 
-static char *glue(const char *verb)
+static char *glue(const char *verb, const char *plugin)
 {
-    const char *argv[] = {GLUE, verb, NULL};
+    const char *argv[] = {GLUE, verb, plugin, NULL};
     struct cm_err err;
     char *said;
 
@@ -49,7 +51,7 @@ static char *applied(void)
     struct cm_err err;
     char *text;
 
-    free(glue("apply"));
+    free(glue("apply", NULL));
     assert_int_equal(cm_file_read(conf, 4096, &text, NULL, &err), 1);
     return text;
 }
@@ -60,10 +62,10 @@ static int make(void **state)
     snprintf(dir, sizeof(dir), "/tmp/test-glue-XXXXXX");
     if (mkdtemp(dir) == NULL)
         return -1;
-    snprintf(conf, sizeof(conf), "%s/run/idle.conf", dir);
+    snprintf(conf, sizeof(conf), "%s/run/plugins.conf", dir);
     setenv("PORTICO_DOVECOT_LIB", dir, 1);
-    setenv("PORTICO_IDLE_CONF", conf, 1);
-    sh("mkdir $1/modules; cp $2 $1/modules/");
+    setenv("PORTICO_PLUGINS_CONF", conf, 1);
+    sh("mkdir $1/modules; cp $2 $3 $1/modules/");
     return 0;
 }
 
@@ -80,12 +82,18 @@ static void the_same_build_is_loaded(void **state)
     sh("mkdir -p $1/run");
     dovecot_of("x\n" DOVECOT_ABI "\n");
     char *text = applied();
-    assert_non_null(strstr(text, "mail_plugins = $mail_plugins chatmail_idle"));
+    assert_non_null(strstr(text, "protocol imap {\n  mail_plugins = $mail_plugins "
+                                 "chatmail_idle\n}"));
+    assert_non_null(strstr(text, "protocol lmtp {\n  mail_plugins = $mail_plugins "
+                                 "chatmail_push\n}"));
+    assert_null(strstr(text, "lua"));
     free(text);
-    text = glue("status");
-    assert_null(strstr(text, "off"));
-    assert_non_null(strstr(text, DOVECOT_ABI));
-    free(text);
+    for (size_t i = 0; i < 2; i++) {
+        text = glue("status", plugins[i]);
+        assert_memory_equal(text, "loaded: in ", 11);
+        assert_non_null(strstr(text, DOVECOT_ABI));
+        free(text);
+    }
 }
 
 static void another_build_is_not(void **state)
@@ -100,13 +108,61 @@ static void another_build_is_not(void **state)
         assert_null(strstr(text, "mail_plugins"));
         assert_null(strstr(text, "hibernate"));
         free(text);
-        text = glue("status");
-        assert_memory_equal(text, "off: built for " DOVECOT_ABI, 15);
-        free(text);
+        for (size_t k = 0; k < 2; k++) {
+            text = glue("status", plugins[k]);
+            assert_memory_equal(text, "off: built for " DOVECOT_ABI,
+                                strlen("off: built for " DOVECOT_ABI));
+            free(text);
+        }
     }
 }
 
-static void without_the_plugin_nothing_is_loaded(void **state)
+/* Dovecot brings what runs the script; nothing of ours is loaded into it. */
+static void another_build_with_lua_runs_the_script(void **state)
+{
+    (void)state;
+    dovecot_of("2.3.ABIv20(2.3.21)");
+    sh("for m in 01_mail_lua 15_notify 20_push_notification 22_push_notification_lua; "
+       "do"
+       " : > $1/modules/lib${m}_plugin.so; done");
+    char *text = applied(), *at = strstr(text, "lua:file=");
+    assert_non_null(at);
+    at += strlen("lua:file=");
+    at[strcspn(at, "\n")] = '\0';
+    assert_int_equal(access(at, R_OK), 0);
+    assert_non_null(strstr(at + strlen(at) + 1,
+                           "mail_plugins = $mail_plugins notify mail_lua "
+                           "push_notification push_notification_lua\n"));
+    free(text);
+    text = glue("status", "push");
+    assert_memory_equal(text, "lua: built for ", 15);
+    free(text);
+    text = glue("status", "idle");
+    assert_memory_equal(text, "off: built for ", 15);
+    free(text);
+    sh("rm $1/modules/lib22_*");
+    text = applied();
+    assert_null(strstr(text, "mail_plugins"));
+    free(text);
+}
+
+/* Each is looked at alone. */
+static void a_plugin_that_is_missing_takes_no_other_along(void **state)
+{
+    (void)state;
+    dovecot_of(DOVECOT_ABI);
+    sh("mv $1/modules/*chatmail_push* $1/");
+    char *text = applied();
+    assert_non_null(strstr(text, "chatmail_idle\n"));
+    assert_null(strstr(text, "protocol lmtp"));
+    free(text);
+    text = glue("status", "push");
+    assert_memory_equal(text, "off: built for nothing", 22);
+    free(text);
+    sh("mv $1/*chatmail_push* $1/modules/");
+}
+
+static void without_the_plugins_nothing_is_loaded(void **state)
 {
     (void)state;
     dovecot_of(DOVECOT_ABI);
@@ -122,7 +178,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_build_is_loaded),
         cmocka_unit_test(another_build_is_not),
-        cmocka_unit_test(without_the_plugin_nothing_is_loaded),
+        cmocka_unit_test(another_build_with_lua_runs_the_script),
+        cmocka_unit_test(a_plugin_that_is_missing_takes_no_other_along),
+        cmocka_unit_test(without_the_plugins_nothing_is_loaded),
     };
 
     return cmocka_run_group_tests(tests, make, drop);
