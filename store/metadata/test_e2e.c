@@ -299,7 +299,7 @@ static int say_new_message(const char *text)
 
 static bool is_left(const char *addr)
 {
-    char path[200];
+    char path[sizeof(bell_dir) + 256];
     snprintf(path, sizeof(path), "%s/%s", bell_dir, addr);
     return unlink(path) == 0;
 }
