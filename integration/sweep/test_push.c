@@ -43,7 +43,10 @@ static struct {
 static void note(const char *line)
 {
     pthread_mutex_lock(&bell.lock);
-    strncat(bell.heard, line, sizeof(bell.heard) - strlen(bell.heard) - 1);
+    size_t have = strlen(bell.heard),
+           more = strnlen(line, sizeof(bell.heard) - have - 1);
+    memcpy(bell.heard + have, line, more);
+    bell.heard[have + more] = '\0';
     pthread_mutex_unlock(&bell.lock);
 }
 
