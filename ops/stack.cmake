@@ -4,7 +4,7 @@ include(${CMAKE_SOURCE_DIR}/cmake/Embed.cmake)
 
 add_library(opstack STATIC stack.c)
 target_link_libraries(opstack PUBLIC common proxy)
-portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates)
+portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates op_embedded)
 
 portico_test(test_stack SOURCES test_stack.c LINK opstack)
 
