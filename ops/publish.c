@@ -48,6 +48,11 @@ char *op_publish_state(const struct op_cluster *c)
     state->bus_port = (int)conf->store.bus_port;
     state->port_count = sizeof(public_ports) / sizeof(public_ports[0]);
     memcpy(state->ports, public_ports, sizeof(public_ports));
+    if (conf->store.turn) {
+        state->turn =
+            (struct px_turn){CM_TURN_PORT, (uint16_t)conf->store.turn_port_min,
+                             (uint16_t)conf->store.turn_port_max};
+    }
     state->egress = conf->store.egress;
     state->gateway_count = conf->gateway_count;
     for (size_t i = 0; i < conf->gateway_count; i++) {

@@ -46,6 +46,12 @@ char *px_state_dump(const struct px_state *state)
                              "bus_port", state->bus_port, "ports", ports, "egress",
                              cm_egress_name(state->egress), "gateways", gateways);
     cm_assert(root != NULL);
+    if (state->turn.port != 0) {
+        json_object_set_new(root, "turn",
+                            json_pack("{s:i,s:i,s:i}", "port", state->turn.port,
+                                      "relay_min", state->turn.relay_min, "relay_max",
+                                      state->turn.relay_max));
+    }
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     cm_assert(text != NULL);
     json_decref(root);
@@ -114,6 +120,43 @@ static int read_ports(const struct px_object *o, struct px_state *state,
                               i);
         }
         state->ports[i] = (uint16_t)port;
+    }
+    return 0;
+}
+
+/* Absent before 1.1, and where nobody calls. */
+static int read_turn(const struct px_object *o, struct px_turn *turn,
+                     struct cm_err *err)
+{
+    struct px_object t = {json_object_get(o->json, "turn"), "turn."};
+    int64_t port, min, max;
+    if (t.json == NULL) {
+        return 0;
+    }
+    if (!json_is_object(t.json)) {
+        return cm_err_set(err, CM_ERR_REFUSE, "turn: not an object");
+    }
+    if (px_field_int(&t, "port", 1, 65535, &port, err) ||
+        px_field_int(&t, "relay_min", 1024, 65535, &min, err) ||
+        px_field_int(&t, "relay_max", min, 65535, &max, err)) {
+        return -1;
+    }
+    *turn = (struct px_turn){(uint16_t)port, (uint16_t)min, (uint16_t)max};
+    return port >= min && port <= max
+               ? cm_err_set(err, CM_ERR_REFUSE, "turn.port: in its relay range")
+               : 0;
+}
+
+/* What is forwarded never arrives: the tunnel would be cut off. */
+static int check_turn(const struct px_state *state, struct cm_err *err)
+{
+    const struct px_turn *t = &state->turn;
+    for (size_t i = 0; i < state->gateway_count && t->port != 0; i++) {
+        int wg = state->gateways[i].wg_port;
+        if (wg == t->port || (wg >= t->relay_min && wg <= t->relay_max)) {
+            return cm_err_set(err, CM_ERR_REFUSE, "gateways[%zu].wg_port: one of turn",
+                              i);
+        }
     }
     return 0;
 }
@@ -273,8 +316,9 @@ static int read_state(const struct px_object *o, struct px_state *state,
         px_field_key(o, "store_wg_public_key", state->store_wg_public_key, err) ||
         /* PUB, REP and PULL take three ports in a row. */
         px_field_int(o, "bus_port", 1, 65533, &bus_port, err) ||
-        read_ports(o, state, err) || read_egress(o, &state->egress, err) ||
-        read_gateways(o, state, err)) {
+        read_ports(o, state, err) || read_turn(o, &state->turn, err) ||
+        read_egress(o, &state->egress, err) || read_gateways(o, state, err) ||
+        check_turn(state, err)) {
         return -1;
     }
     state->bus_port = (int)bus_port;

@@ -58,6 +58,22 @@ static void gateway_variants(void **unused)
     free(text);
 }
 
+static void no_turn(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    state.turn = (struct px_turn){0};
+    for (int mode = CM_MODE_ACTIVE; mode <= CM_MODE_OFF; mode++) {
+        state.gateways[0].mode = (enum cm_mode)mode;
+        char *text = px_gateway_nft(&state, &state.gateways[0]);
+        assert_null(strstr(text, "udp"));
+        free(text);
+    }
+    char *text = px_store_nft(&state);
+    assert_null(strstr(text, "udp"));
+    free(text);
+}
+
 static void gateway_tools(void **unused)
 {
     (void)unused;
@@ -116,9 +132,13 @@ static void store_without_gateways(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gateway_modes), cmocka_unit_test(gateway_variants),
-        cmocka_unit_test(gateway_tools), cmocka_unit_test(store_tools),
-        cmocka_unit_test(egress_table),  cmocka_unit_test(store_without_gateways),
+        cmocka_unit_test(gateway_modes),
+        cmocka_unit_test(gateway_variants),
+        cmocka_unit_test(gateway_tools),
+        cmocka_unit_test(store_tools),
+        cmocka_unit_test(no_turn),
+        cmocka_unit_test(egress_table),
+        cmocka_unit_test(store_without_gateways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
