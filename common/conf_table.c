@@ -172,6 +172,10 @@ const struct cm_setting cm_settings[] = {
      CM_INI_COMMENT},
     {"gateway", "egress", &cm_type_yesno, G(egress), "yes", 0, 0,
      "Whether the store's mail may leave here.", CM_INI_COMMENT},
+    {"gateway", "data_plane", &cm_type_plane, G(data_plane), "auto", 0, 0,
+     "What moves the bytes: kernel, by address translation; proxy, which ends TCP on the "
+     "gateway; auto, what docs/data-planes.md found better.",
+     CM_INI_COMMENT},
 
     {NULL, NULL, NULL, 0, NULL, 0, 0, NULL, CM_INI_HIDDEN},
 };

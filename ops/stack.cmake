@@ -23,12 +23,17 @@ install(FILES
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
   DESTINATION lib/systemd/system COMPONENT store)
-install(FILES systemd/chatmail-gateway.service
+install(FILES
+  systemd/chatmail-gateway.service
+  systemd/chatmail-proxy.service
   DESTINATION lib/systemd/system COMPONENT gateway)
 install(FILES systemd/portico-store.sysusers
   DESTINATION lib/sysusers.d RENAME portico-store.conf COMPONENT store)
 install(FILES systemd/portico-store.tmpfiles
   DESTINATION lib/tmpfiles.d RENAME portico-store.conf COMPONENT store)
+install(PROGRAMS systemd/proxy-routes DESTINATION lib/portico COMPONENT gateway)
+install(FILES systemd/portico-gateway.sysusers
+  DESTINATION lib/sysusers.d RENAME portico-gateway.conf COMPONENT gateway)
 install(FILES systemd/portico-gateway.tmpfiles
   DESTINATION lib/tmpfiles.d RENAME portico-gateway.conf COMPONENT gateway)
 

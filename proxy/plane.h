@@ -25,6 +25,11 @@ struct px_links {
  * The UDP ports of the state's turn go the same way, with an ICMP error for a RST.
  * The table carries comment "epoch N" so that what is loaded can be checked. */
 char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw);
+/* What chatmail-proxy shall do (proxy/daemon/settings.h) when the gateway's plane is
+ * the proxy; NULL else. The packet filter marks what the store answers to it, and the
+ * rule that sends marked packets to the machine itself comes and goes with its unit. */
+#define PX_PROXY_MARK "0x7078"
+char *px_gateway_proxy(const struct px_state *state, const struct px_gateway *gw);
 char *px_gateway_wg(const struct px_state *state, const struct px_gateway *gw,
                     const char *private_key);
 char *px_gateway_ip(const struct px_state *state, const struct px_gateway *gw);

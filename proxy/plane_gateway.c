@@ -58,9 +58,20 @@ static void match_turn(struct cm_buf *out, const struct px_state *state,
     px_text_turn(out, state);
 }
 
+static void count_by_port(struct cm_buf *out, const struct px_state *state)
+{
+    cm_buf_str(out, " counter name tcp dport map { ");
+    for (size_t i = 0; i < state->port_count; i++) {
+        cm_buf_fmt(out, "%s%u : \"flows_%u\"", i == 0 ? "" : ", ", state->ports[i],
+                   state->ports[i]);
+    }
+    cm_buf_str(out, " }");
+}
+
 static void dnat_chain(struct cm_buf *out, const struct px_state *state,
                        const struct px_gateway *gw)
 {
+    /* By proxy only UDP is translated. */
     cm_buf_str(out,
                "\n    chain inward {\n"
                "        type nat hook prerouting priority dstnat; policy accept;\n");
@@ -70,13 +81,11 @@ static void dnat_chain(struct cm_buf *out, const struct px_state *state,
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;
         }
-        match_tcp(out, state, gw, v6);
-        cm_buf_str(out, " counter name tcp dport map { ");
-        for (size_t i = 0; i < state->port_count; i++) {
-            cm_buf_fmt(out, "%s%u : \"flows_%u\"", i == 0 ? "" : ", ", state->ports[i],
-                       state->ports[i]);
+        if (!gw->by_proxy) {
+            match_tcp(out, state, gw, v6);
+            count_by_port(out, state);
+            cm_buf_fmt(out, " dnat %s to %s\n", v6 ? "ip6" : "ip", inner);
         }
-        cm_buf_fmt(out, " } dnat %s to %s\n", v6 ? "ip6" : "ip", inner);
         if (state->turn.port != 0) {
             match_turn(out, state, gw, v6);
             cm_buf_fmt(out, " counter name \"flows_turn\" dnat %s to %s\n",
@@ -98,13 +107,44 @@ static void input_mode(struct cm_buf *out, const struct px_state *state,
             continue;
         }
         match_tcp(out, state, gw, v6);
-        cm_buf_fmt(out, " counter name \"refused\" %s\n",
+        /* By proxy what is open comes by here too. */
+        cm_buf_fmt(out, "%s counter name \"refused\" %s\n",
+                   gw->by_proxy && gw->mode != CM_MODE_OFF ? " ct state new" : "",
                    hold ? "drop" : "reject with tcp reset");
         if (state->turn.port != 0) {
             match_turn(out, state, gw, v6);
             cm_buf_fmt(out, " counter name \"refused\" %s\n",
                        hold ? "drop" : REFUSE_UDP);
         }
+    }
+}
+
+/* To the listeners of chatmail-proxy, and counted on the way. */
+static void input_proxy(struct cm_buf *out, const struct px_state *state,
+                        const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1 && gw->by_proxy && gw->mode == CM_MODE_ACTIVE; v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            match_tcp(out, state, gw, v6);
+            cm_buf_str(out, " ct state new");
+            count_by_port(out, state);
+            cm_buf_str(out, "\n");
+        }
+    }
+}
+
+/* What the store answers to connections that chatmail-proxy makes from its clients'
+ * addresses is for this machine, though the address is not (tproxy.txt of the kernel).
+ */
+static void returning_chain(struct cm_buf *out, const struct px_gateway *gw)
+{
+    if (gw->by_proxy) {
+        cm_buf_str(out, "\n    chain returning {\n"
+                        "        type filter hook prerouting priority mangle; policy "
+                        "accept;\n"
+                        "        iifname \"wg0\" meta l4proto tcp socket transparent 1 "
+                        "meta mark set " PX_PROXY_MARK "\n"
+                        "    }\n");
     }
 }
 
@@ -123,6 +163,7 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
                "        iifname != { \"wg0\", \"lo\" } ip6 daddr %s counter drop\n",
                inner6);
     input_mode(out, state, gw);
+    input_proxy(out, state, gw);
     cm_buf_str(out,
                "    }\n"
                "\n    chain arrive_tunnel {\n"
@@ -257,12 +298,37 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     px_text_table_open(&out, state->epoch);
     counters(&out, state);
     dnat_chain(&out, state, gw);
+    returning_chain(&out, gw);
     input_chain(&out, state, gw);
     forward_chain(&out);
     to_tunnel(&out, state, gw);
     from_tunnel(&out, state, gw);
     snat_chain(&out, gw);
     cm_buf_str(&out, "}\n");
+    return px_text_done(&out);
+}
+
+char *px_gateway_proxy(const struct px_state *state, const struct px_gateway *gw)
+{
+    char inner4[46], inner6[46];
+    struct cm_buf out;
+
+    if (!gw->by_proxy) {
+        return NULL;
+    }
+    px_inner4(gw->number, 2, inner4);
+    px_inner6(gw->number, 2, inner6);
+    cm_buf_init(&out, PX_TEXT_MAX);
+    cm_buf_str(&out, "[proxy]\nlisten =");
+    for (size_t i = 0; i < gw->address_count; i++) {
+        cm_buf_fmt(&out, " %s", gw->addresses[i]);
+    }
+    cm_buf_str(&out, "\nports =");
+    for (size_t i = 0; i < state->port_count; i++) {
+        cm_buf_fmt(&out, " %u", state->ports[i]);
+    }
+    cm_buf_fmt(&out, "\nstore4 = %s\nstore6 = %s\nsource = transparent\nmode = %s\n",
+               inner4, inner6, cm_mode_name(gw->mode));
     return px_text_done(&out);
 }
 

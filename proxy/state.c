@@ -16,16 +16,24 @@
 
 /* ---- writing ---- */
 
+#define PLANE_KERNEL "kernel"
+#define PLANE_PROXY  "proxy"
+
 static json_t *dump_gateway(const struct px_gateway *gw)
 {
     json_t *addresses = json_array();
     for (size_t i = 0; i < gw->address_count; i++) {
         json_array_append_new(addresses, json_string(gw->addresses[i]));
     }
-    return json_pack("{s:s,s:i,s:s,s:b,s:o,s:s,s:i,s:s}", "name", gw->name, "number",
-                     gw->number, "mode", cm_mode_name(gw->mode), "egress", gw->egress,
-                     "addresses", addresses, "endpoint", gw->endpoint, "wg_port",
-                     gw->wg_port, "wg_public_key", gw->wg_public_key);
+    json_t *json =
+        json_pack("{s:s,s:i,s:s,s:b,s:o,s:s,s:i,s:s}", "name", gw->name, "number",
+                  gw->number, "mode", cm_mode_name(gw->mode), "egress", gw->egress,
+                  "addresses", addresses, "endpoint", gw->endpoint, "wg_port",
+                  gw->wg_port, "wg_public_key", gw->wg_public_key);
+    if (gw->by_proxy) {
+        json_object_set_new(json, "plane", json_string(PLANE_PROXY));
+    }
+    return json;
 }
 
 char *px_state_dump(const struct px_state *state)
@@ -211,6 +219,25 @@ static int read_mode(const struct px_object *o, enum cm_mode *out, struct cm_err
     return 0;
 }
 
+/* Absent before 1.1, and where the kernel does it. */
+static int read_plane(const struct px_object *o, bool *by_proxy, struct cm_err *err)
+{
+    char text[16];
+    if (json_object_get(o->json, "plane") == NULL) {
+        return 0;
+    }
+    if (px_field_text(o, "plane", PX_NAME_LETTERS, 1, text, sizeof(text), err) != 0) {
+        return -1;
+    }
+    *by_proxy = strcmp(text, PLANE_PROXY) == 0;
+    return *by_proxy || strcmp(text, PLANE_KERNEL) == 0
+               ? 0
+               : cm_err_set(err, CM_ERR_REFUSE,
+                            "%splane: \"%s\", allowed are " PLANE_KERNEL
+                            ", " PLANE_PROXY,
+                            o->where, text);
+}
+
 static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
                         struct cm_err *err)
 {
@@ -225,7 +252,8 @@ static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
                       err) ||
         px_field_int(&o, "number", 1, CM_GATEWAYS_MAX, &number, err) ||
         read_mode(&o, &gw->mode, err) ||
-        px_field_bool(&o, "egress", &gw->egress, err) || read_addresses(&o, gw, err) ||
+        px_field_bool(&o, "egress", &gw->egress, err) ||
+        read_plane(&o, &gw->by_proxy, err) || read_addresses(&o, gw, err) ||
         px_field_text(&o, "endpoint", PX_HOST_LETTERS, 1, gw->endpoint,
                       sizeof(gw->endpoint), err) ||
         px_field_int(&o, "wg_port", 1, 65535, &wg_port, err) ||

@@ -17,7 +17,7 @@
 #include "common/err.h"
 
 #define PX_STATE_MAJOR 1
-#define PX_STATE_MINOR 1 /* 1: turn */
+#define PX_STATE_MINOR 1 /* 1: turn, gateways[].plane */
 #define PX_PORTS_MAX   16
 
 struct px_gateway {
@@ -26,6 +26,7 @@ struct px_gateway {
                  */
     enum cm_mode mode;
     bool egress;
+    bool by_proxy; /* chatmail-proxy carries TCP; else the kernel does */
     char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
     size_t address_count;
     char endpoint[64]; /* host the store dials, numeric or name */

@@ -69,6 +69,8 @@ static void refused_fields(void **unused)
     refuse(",\"relay_min\":49160", "", "turn.relay_min: missing");
     refuse("\"turn\":{", "\"turn\":[],\"x\":{", "turn: not an object");
     refuse("\"egress\":\"gateways\"", "\"egress\":\"some\"", "egress: \"some\"");
+    refuse("\"egress\":true", "\"egress\":true,\"plane\":\"carrier\"",
+           "gateways[0].plane: \"carrier\"");
     refuse("\"egress\":true", "\"egress\":1", "gateways[0].egress");
     refuse("\"mode\":\"active\"", "\"mode\":\"idle\"", "gateways[0].mode");
     refuse("edge2", "edge1", "gateways[1].name: edge1 twice");

@@ -29,7 +29,8 @@
 #include "pulse.h"
 #include "settings.h"
 
-#define PROGRAM "chatmail-proxy"
+#define PROGRAM    "chatmail-proxy"
+#define LEAVING_MS 1000
 
 struct proxy {
     const char *settings_path;
@@ -37,6 +38,7 @@ struct proxy {
     struct cm_service *svc;
     struct doors *doors;
     struct pulse *pulse;
+    struct cm_timer *leaving;
     uint64_t blackouts;
 };
 
@@ -70,8 +72,25 @@ static void on_pulse(bool alive, void *ctx)
     say_status(proxy);
 }
 
+/* Another data plane has taken over: the last client turns off the light. */
+static void on_leaving(void *ctx)
+{
+    struct proxy *proxy = ctx;
+
+    if (relays_counts(doors_relays(proxy->doors))->open == 0) {
+        cm_service_done(proxy->svc);
+    }
+    cm_timer_set(proxy->leaving, LEAVING_MS);
+}
+
 static int apply(struct proxy *proxy, struct cm_err *err)
 {
+    if (proxy->settings.leave) {
+        proxy->settings.listen_count = 0;
+        cm_timer_set(proxy->leaving, LEAVING_MS);
+    } else {
+        cm_timer_stop(proxy->leaving);
+    }
     if (proxy->settings.mode == CM_MODE_OFF) {
         size_t n = relays_reset_all(doors_relays(proxy->doors));
         if (n > 0) {
@@ -86,6 +105,7 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     struct proxy *proxy = ctx;
 
     proxy->svc = svc;
+    proxy->leaving = cm_timer_new(cm_service_loop(svc), on_leaving, proxy);
     if (settings_load(proxy->settings_path, &proxy->settings, err) != 0) {
         return -1;
     }
@@ -128,6 +148,7 @@ static void on_stop(struct cm_service *svc, void *ctx)
     struct proxy *proxy = ctx;
 
     (void)svc;
+    cm_timer_free(&proxy->leaving);
     pulse_free(&proxy->pulse);
     doors_free(&proxy->doors);
 }

@@ -90,6 +90,12 @@ static int parse_per_source(const char *text, struct settings *s, struct cm_err 
     return cm_value_int(text, 1, SETTINGS_CONNECTIONS_MAX, &s->per_source, err);
 }
 
+static int parse_leave(const char *text, struct settings *s, struct cm_err *err)
+{
+    s->leave = strcmp(text, "yes") == 0;
+    return s->leave ? 0 : bad(err, "yes");
+}
+
 static int parse_mode(const char *text, struct settings *s, struct cm_err *err)
 {
     return cm_mode_parse(text, &s->mode, err);
@@ -106,7 +112,8 @@ static const struct {
             {"source", parse_source, false},
             {"connections", parse_connections, false},
             {"per_source", parse_per_source, false},
-            {"mode", parse_mode, false}};
+            {"mode", parse_mode, false},
+            {"leave", parse_leave, false}};
 
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 

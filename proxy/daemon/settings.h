@@ -9,8 +9,8 @@
  *   source = transparent                      or header: PROXY v2 to port + 12000
  *   connections = 20000                       at most, and of one address (IPv6 /64):
  *   per_source = 4000
- *   mode = active                             drain, hold: keep what is open; off: end
- * it
+ *   mode = active                             off: what is open is reset
+ *   leave = yes                               close the doors; end with the last client
  */
 #ifndef PROXY_SETTINGS_H
 #define PROXY_SETTINGS_H
@@ -24,10 +24,8 @@
 #include "common/conf.h"
 #include "common/err.h"
 
-#define SETTINGS_PORTS_MAX 16
-#define SETTINGS_HEADER_PORTS                                                          \
-    12000 /* added to a port for connections with a header                             \
-           */
+#define SETTINGS_PORTS_MAX       16
+#define SETTINGS_HEADER_PORTS    12000 /* added to the port with source = header */
 #define SETTINGS_CONNECTIONS_MAX 200000
 
 struct settings {
@@ -42,6 +40,7 @@ struct settings {
     int64_t connections;
     int64_t per_source;
     enum cm_mode mode;
+    bool leave;
 };
 
 /* name: for messages. An error names line, key and what is allowed. */
