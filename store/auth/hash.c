@@ -1,13 +1,24 @@
 #include "hash.h"
 
 #include <crypt.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #include "common/mem.h"
 
-#define SALT_LEN 16
+#define SALT_LEN     16
+#define NICE_LOWEST 19
+
+unsigned hash_threads(void)
+{
+    cpu_set_t cpus;
+    int n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+    return n < HASH_THREADS_MAX ? (unsigned)n : HASH_THREADS_MAX;
+}
 
 static int make_setting(char out[SALT_LEN + 4])
 {
@@ -50,6 +61,12 @@ struct job {
 static void run(void *arg)
 {
     struct job *job = arg;
+    static _Thread_local bool humble;
+    if (!humble) {
+        /* Of this thread alone: Linux knows no other. Refused, it works all the same. */
+        (void)setpriority(PRIO_PROCESS, 0, NICE_LOWEST);
+        humble = true;
+    }
     job->hash = hash_password(job->password);
     cm_wipe_str(&job->password);
 }
