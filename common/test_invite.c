@@ -63,9 +63,12 @@ static void test_split(void **state)
     assert_string_equal(rest, "my.secret");
     assert_true(cm_invite_split(TOKEN ".", hash, &rest));
     assert_string_equal(rest, "");
-    static const char *const none[] = {"",           ".",
-                                       TOKEN,        "abcdefghjk2.x",
-                                       TOKEN "x.yz", " " TOKEN ".x",
+    static const char *const none[] = {"",
+                                       ".",
+                                       TOKEN,
+                                       "abcdefghjk2.x",
+                                       TOKEN "x.yz",
+                                       " " TOKEN ".x",
                                        "abcdefghjk1l.secret"};
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
         assert_false(cm_invite_split(none[i], hash, &rest));

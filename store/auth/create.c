@@ -83,13 +83,18 @@ static void answer_all(struct creation *c, const char *password,
 
 static void try_head(struct creation *c);
 
+static void reject(struct creator *creator, enum reject why, const char *text)
+{
+    creator->env.counts->rejected[why]++;
+    cm_log_text(CM_LOG_WARNING, "registration rejected: %s", text);
+}
+
 /* The one that tried is out; another may have a better token, or a better network. */
 static void refuse_head(struct creation *c, enum reject why, const char *text)
 {
     struct cm_err err;
     struct racer *r = c->head;
-    c->creator->env.counts->rejected[why]++;
-    cm_log_text(CM_LOG_WARNING, "registration rejected: %s", text);
+    reject(c->creator, why, text);
     (void)cm_err_set(&err, CM_ERR_REFUSE, "%s", text);
     c->head = r->next;
     c->racers--;
@@ -209,13 +214,6 @@ static void try_head(struct creation *c)
 
 /* What can be said at once */
 
-static bool reject(struct creator *creator, enum reject why, const char *text)
-{
-    creator->env.counts->rejected[why]++;
-    cm_log_text(CM_LOG_WARNING, "registration rejected: %s", text);
-    return false;
-}
-
 /* The token is known to all whom it was given to, so it does not make up for what a
  * password must have. */
 static bool take_invite(struct creator *creator, const char *password,
@@ -229,13 +227,15 @@ static bool take_invite(struct creator *creator, const char *password,
         return true;
     }
     if (!cm_invite_split(password, invite_r, &rest)) {
-        return reject(creator, REJECT_INVITE, "no invite token before the password");
+        reject(creator, REJECT_INVITE, "no invite token before the password");
+        return false;
     }
     if (rules_characters(rest) < conf->password_min_length) {
         snprintf(text, sizeof(text),
                  "password behind the invite token is shorter than %" PRId64,
                  conf->password_min_length);
-        return reject(creator, REJECT_RULES, text);
+        reject(creator, REJECT_RULES, text);
+        return false;
     }
     return true;
 }
@@ -282,10 +282,10 @@ static bool may_create(struct creator *creator, const struct key *key,
         return false;
     }
     if (conf_of(creator)->store.registrations == CM_REGISTRATIONS_CLOSED) {
-        return reject(creator, REJECT_CLOSED, "registrations are closed");
+        reject(creator, REJECT_CLOSED, "registrations are closed");
+        return false;
     }
-    return within_rules(creator, key) &&
-           take_invite(creator, key->password, invite_r) && within_limits(creator);
+    return within_rules(creator, key) && take_invite(creator, key->password, invite_r);
 }
 
 /* The lane */
@@ -331,21 +331,30 @@ static void join(struct creation *c, struct key *key, const char *invite, create
     c->racers++;
 }
 
+static void say_no(enum cm_err_kind kind, const char *text, create_cb cb, void *ctx)
+{
+    struct cm_err err;
+    (void)cm_err_set(&err, kind, "%s", text);
+    cb(NULL, &err, ctx);
+}
+
 void create_account(struct creator *creator, struct key *key, create_cb cb, void *ctx)
 {
     char invite[CM_INVITE_HASH];
-    struct cm_err err;
     if (!may_create(creator, key, invite)) {
-        (void)cm_err_set(&err, CM_ERR_REFUSE, "not created");
-        cb(NULL, &err, ctx);
+        say_no(CM_ERR_REFUSE, "not allowed", cb, ctx);
         return;
     }
     struct creation *c = find(creator, key->user);
     if (c == NULL ? creator->count >= CREATE_LANE_MAX
                   : c->racers >= CREATE_RACERS_MAX) {
         creator->env.counts->lane_full++;
-        (void)cm_err_set(&err, CM_ERR_RETRY, "too many new accounts at once");
-        cb(NULL, &err, ctx);
+        say_no(CM_ERR_RETRY, "too many new accounts at once", cb, ctx);
+        return;
+    }
+    /* Behind the lane: it reads files, too slow to be done for a whole flood. */
+    if (!within_limits(creator)) {
+        say_no(CM_ERR_REFUSE, "machine is short of something", cb, ctx);
         return;
     }
     bool first = c == NULL;

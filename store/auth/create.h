@@ -7,9 +7,9 @@
  * are always free.
  *
  * What is asked, in this order; the first no refuses, and is logged and counted:
- * nocreate file, mode of registrations, rules.h, invite token, limits.h, the invite in
- * PostgreSQL, netlimit.h. Then the password is hashed and the account inserted together
- * with the use of the invite.
+ * nocreate file, mode of registrations, rules.h, invite token; room in the lane;
+ * limits.h, the invite in PostgreSQL, netlimit.h. Then the password is hashed and the
+ * account inserted together with the use of the invite.
  *
  * Those who race for one address are one creation: the first of them tries; when it is
  * refused the next tries, with its own password. */

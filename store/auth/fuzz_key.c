@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (key_parse(text, &key, &err) == 0) {
         struct cm_buf b;
         cm_buf_init(&b, 4 * size + 64); /* addresses are part of size */
-        cm_buf_str(&b, key.kind == KEY_PASSDB ? "shared/passdb-from/" : "shared/userdb/");
+        cm_buf_str(&b,
+                   key.kind == KEY_PASSDB ? "shared/passdb-from/" : "shared/userdb/");
         if (key.kind == KEY_PASSDB) {
             cm_buf_fmt(&b, "%s/%s/", key.client, key.local);
             escape(&b, key.password);

@@ -10,7 +10,7 @@
 
 #include "common/mem.h"
 
-#define SALT_LEN     16
+#define SALT_LEN    16
 #define NICE_LOWEST 19
 
 unsigned hash_threads(void)
@@ -63,7 +63,8 @@ static void run(void *arg)
     struct job *job = arg;
     static _Thread_local bool humble;
     if (!humble) {
-        /* Of this thread alone: Linux knows no other. Refused, it works all the same. */
+        /* Of this thread alone: Linux knows no other. Refused, it works all the same.
+         */
         (void)setpriority(PRIO_PROCESS, 0, NICE_LOWEST);
         humble = true;
     }

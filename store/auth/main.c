@@ -6,18 +6,17 @@
  *            check, if registrations, rules, the machine and the limits of its network
  *            and gateway allow it (create.h); after that the stored hash is what is
  *            answered. Dovecot compares. There is no way to change a password.
- *   sasl     Postfix's smtpd asks here; relayed to Dovecot's auth-sasl socket, so that a
- *            temporary failure reaches the client as 454 and not as "wrong password"
- *            (sasl.h).
+ *   sasl     Postfix's smtpd asks here; relayed to Dovecot's auth-sasl socket, so that
+ * a temporary failure reaches the client as 454 and not as "wrong password" (sasl.h).
  *   metrics  what was done since the start.
  *
- * It trusts whoever may open the sockets (their modes are set by systemd), also with the
- * client's address, the content of tables account and invite, and chatmail.ini. It never
- * logs a password, an invite token, a key, a hash or a client's address.
+ * It trusts whoever may open the sockets (their modes are set by systemd), also with
+ * the client's address, the content of tables account and invite, and chatmail.ini. It
+ * never logs a password, an invite token, a key, a hash or a client's address.
  *
  * PostgreSQL away: every question is answered at once as a temporary failure (lookup.h
- * says in which form). Redis away: creations per network and gateway are counted in this
- * process. Dovecot away: sasl connections wait two seconds, then close.
+ * says in which form). Redis away: creations per network and gateway are counted in
+ * this process. Dovecot away: sasl connections wait two seconds, then close.
  *
  * A broken chatmail.ini at start: every login is put off until SIGHUP finds it mended.
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no

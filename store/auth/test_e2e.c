@@ -159,8 +159,8 @@ static void spawn_daemon(void)
         dup2(b, 4);
         dup2(c, 5);
         execl(AUTH_PROGRAM, "chatmail-auth", "--config", ini_path, "--db", db,
-              "--sasl-upstream", upstream_path, "--nocreate", nocreate_path,
-              "--redis", "/nonexistent/redis", NULL);
+              "--sasl-upstream", upstream_path, "--nocreate", nocreate_path, "--redis",
+              "/nonexistent/redis", NULL);
         _exit(127);
     }
 }
@@ -780,9 +780,8 @@ static int group_teardown(void **state)
         return 0;
     }
     int status = stop_daemon();
-    const char *const paths[] = {dict_path, sasl_path, upstream_path,
-                                 ini_path,  log_path,  nocreate_path,
-                                 metrics_path};
+    const char *const paths[] = {dict_path, sasl_path,     upstream_path, ini_path,
+                                 log_path,  nocreate_path, metrics_path};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         unlink(paths[i]);
     }
