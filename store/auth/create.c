@@ -139,7 +139,7 @@ static void on_created(const struct account_made *made, const struct cm_err *err
     }
 }
 
-static void on_hash(char *hash, void *ctx)
+static void on_hash(const char *hash, void *ctx)
 {
     struct creation *c = ctx;
     if (hash == NULL) {
@@ -152,7 +152,6 @@ static void on_hash(char *hash, void *ctx)
         account_create(c->creator->env.pg, c->addr, hash, c->head->invite, on_created,
                        c);
     }
-    cm_wipe_str(&hash);
 }
 
 static void on_counted(enum cm_netlimit_verdict verdict, int64_t retry_after_s,

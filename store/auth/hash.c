@@ -3,6 +3,7 @@
 #include <crypt.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -12,6 +13,7 @@
 
 #define SALT_LEN    16
 #define NICE_LOWEST 19
+#define HASH_SIZE   128 /* "{SHA512-CRYPT}$6$", 16, "$", 86, NUL */
 
 unsigned hash_threads(void)
 {
@@ -36,28 +38,35 @@ static int make_setting(char out[SALT_LEN + 4])
     return 0;
 }
 
-char *hash_password(const char *password)
+/* Per thread, for it is 32 KiB: not for a stack. */
+static int hash_into(const char *password, char out[HASH_SIZE])
 {
+    static _Thread_local struct crypt_data data;
     char setting[SALT_LEN + 4];
     if (make_setting(setting) != 0) {
-        return NULL;
+        return -1;
     }
-    struct crypt_data *data =
-        cm_calloc(1, sizeof(*data)); /* 32 KiB: not on the stack */
-    const char *hash = crypt_rn(password, setting, data, sizeof(*data));
-    char *text = hash != NULL ? cm_asprintf("{SHA512-CRYPT}%s", hash) : NULL;
-    cm_wipe(data, sizeof(*data));
-    free(data);
-    return text;
+    const char *hash = crypt_rn(password, setting, &data, sizeof(data));
+    int n = hash != NULL ? snprintf(out, HASH_SIZE, "{SHA512-CRYPT}%s", hash) : -1;
+    cm_wipe(&data, sizeof(data));
+    return n > 0 && n < HASH_SIZE ? 0 : -1;
+}
+
+char *hash_password(const char *password)
+{
+    char hash[HASH_SIZE];
+    return hash_into(password, hash) == 0 ? cm_strdup(hash) : NULL;
 }
 
 struct job {
     char *password;
-    char *hash;
+    char hash[HASH_SIZE]; /* "": failed */
     hash_cb cb;
     void *ctx;
 };
 
+/* A thread of the lowest priority must not hold a lock that the loop wants, such as the
+ * allocator's, so here is no malloc and no free. */
 static void run(void *arg)
 {
     struct job *job = arg;
@@ -68,14 +77,17 @@ static void run(void *arg)
         (void)setpriority(PRIO_PROCESS, 0, NICE_LOWEST);
         humble = true;
     }
-    job->hash = hash_password(job->password);
-    cm_wipe_str(&job->password);
+    if (hash_into(job->password, job->hash) != 0) {
+        job->hash[0] = '\0';
+    }
+    cm_wipe(job->password, strlen(job->password));
 }
 
 static void done(void *arg)
 {
     struct job *job = arg;
-    job->cb(job->hash, job->ctx);
+    free(job->password);
+    job->cb(job->hash[0] != '\0' ? job->hash : NULL, job->ctx);
     free(job);
 }
 

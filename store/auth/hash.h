@@ -14,8 +14,8 @@ unsigned hash_threads(void);
  * randomness or crypt(3) refuses. Takes milliseconds: not for the loop. */
 char *hash_password(const char *password);
 
-/* hash is NULL on failure; else owned by the callback. */
-typedef void (*hash_cb)(char *hash, void *ctx);
+/* hash is NULL on failure; valid during the call. */
+typedef void (*hash_cb)(const char *hash, void *ctx);
 
 /* Takes a copy of the password, wiped when done. The worker thread that does it gives
  * up all its priority, for good: whoever has an account comes first. -1 (RETRY) when
