@@ -1,10 +1,8 @@
 #include "common/loop.h"
 
-#include <poll.h>
+#include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -210,114 +208,82 @@ void cm_loop_on_signal(struct cm_loop *loop, int signo, cm_signal_cb cb, void *c
     cm_assert(watch->ev != NULL && event_add(watch->ev, NULL) == 0);
 }
 
-/* Workers. No lock is shared between the loop and a worker, so that a worker of low
- * priority which loses its CPU at a bad moment never holds up the loop: each has a
- * small ring of jobs that only the loop fills and only it empties, and the finished
- * ones go onto one list with a compare-and-swap. The rest waits in a queue of the
- * loop's own. */
-
-#define RING 2u /* the job under way, and the next */
+/* Workers: a queue in, a queue out, and an eventfd that tells the loop about the
+ * second. */
 
 struct job {
     struct job *next;
     cm_work_cb run;
     cm_work_cb done;
     void *arg;
-    struct worker *worker;
 };
 
-struct worker {
-    struct cm_work *work;
-    pthread_t thread;
-    sem_t wake;
-    struct job *ring[RING];
-    unsigned put, got; /* counts; put by the loop, got by the worker */
-    unsigned given;    /* handed over and not delivered yet; the loop's */
+struct job_queue {
+    struct job *head;
+    struct job **tail;
 };
 
 struct cm_work {
-    struct job *head, **tail; /* wait for room in a ring */
-    unsigned waiting;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct job_queue waiting;
+    struct job_queue finished;
+    unsigned waiting_count;
     unsigned max_queue;
     bool stopping;
-    _Atomic(struct job *) finished; /* newest first */
     int event_fd;
     struct cm_io *io;
-    unsigned count;
-    struct worker workers[];
+    unsigned thread_count;
+    pthread_t threads[];
 };
 
-static void finish(struct cm_work *work, struct job *job)
+static void queue_init(struct job_queue *q)
 {
-    struct job *first = atomic_load(&work->finished);
-    do {
-        job->next = first;
-    } while (!atomic_compare_exchange_weak(&work->finished, &first, job));
-    (void)eventfd_write(work->event_fd, 1);
+    q->head = NULL;
+    q->tail = &q->head;
 }
 
-/* A wake for which the ring is empty means: end. */
-static void *worker_run(void *arg)
+static void queue_put(struct job_queue *q, struct job *job)
 {
-    struct worker *w = arg;
+    job->next = NULL;
+    *q->tail = job;
+    q->tail = &job->next;
+}
+
+static struct job *queue_take(struct job_queue *q)
+{
+    struct job *job = q->head;
+    if (job != NULL) {
+        q->head = job->next;
+        if (q->head == NULL) {
+            q->tail = &q->head;
+        }
+    }
+    return job;
+}
+
+static void *worker(void *arg)
+{
+    struct cm_work *work = arg;
+    pthread_mutex_lock(&work->lock);
     for (;;) {
-        while (sem_wait(&w->wake) != 0) { /* EINTR, from a debugger */
+        struct job *job = queue_take(&work->waiting);
+        if (job == NULL) {
+            if (work->stopping) {
+                break;
+            }
+            pthread_cond_wait(&work->wake, &work->lock);
+            continue;
         }
-        if (w->got == __atomic_load_n(&w->put, __ATOMIC_ACQUIRE)) {
-            return NULL;
-        }
-        struct job *job = w->ring[w->got++ % RING];
+        work->waiting_count--;
+        pthread_mutex_unlock(&work->lock);
         job->run(job->arg);
-        finish(w->work, job);
+        pthread_mutex_lock(&work->lock);
+        queue_put(&work->finished, job);
+        (void)eventfd_write(work->event_fd, 1);
     }
-}
-
-static void worker_give(struct worker *w, struct job *job)
-{
-    job->worker = w;
-    w->given++;
-    w->ring[w->put % RING] = job;
-    __atomic_store_n(&w->put, w->put + 1, __ATOMIC_RELEASE);
-    sem_post(&w->wake);
-}
-
-/* The least laden one gets the next; one that has nothing to do first of all. */
-static struct worker *worker_free_one(struct cm_work *work)
-{
-    struct worker *best = &work->workers[0];
-    for (unsigned i = 1; i < work->count; i++) {
-        if (work->workers[i].given < best->given) {
-            best = &work->workers[i];
-        }
-    }
-    return best->given < RING ? best : NULL;
-}
-
-static void hand_out(struct cm_work *work)
-{
-    struct worker *w;
-    while (work->head != NULL && (w = worker_free_one(work)) != NULL) {
-        struct job *job = work->head;
-        work->head = job->next;
-        if (work->head == NULL) {
-            work->tail = &work->head;
-        }
-        work->waiting--;
-        worker_give(w, job);
-    }
-}
-
-/* The finished jobs, oldest first. */
-static struct job *take_finished(struct cm_work *work)
-{
-    struct job *newest = atomic_exchange(&work->finished, NULL), *oldest = NULL;
-    while (newest != NULL) {
-        struct job *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    return oldest;
+    pthread_mutex_unlock(&work->lock);
+    return NULL;
 }
 
 /* Takes the whole list first: a done() may submit new work, or end in cm_work_free().
@@ -328,25 +294,26 @@ static void deliver(int fd, unsigned events, void *ctx)
     struct cm_work *work = ctx;
     eventfd_t count;
     (void)eventfd_read(fd, &count);
-    struct job *list = take_finished(work);
-    for (struct job *job = list; job != NULL; job = job->next) {
-        job->worker->given--;
-    }
-    hand_out(work);
-    while (list != NULL) {
-        struct job *next = list->next;
-        list->done(list->arg);
-        free(list);
-        list = next;
+    pthread_mutex_lock(&work->lock);
+    struct job *job = work->finished.head;
+    queue_init(&work->finished);
+    pthread_mutex_unlock(&work->lock);
+    while (job != NULL) {
+        struct job *next = job->next;
+        job->done(job->arg);
+        free(job);
+        job = next;
     }
 }
 
 struct cm_work *cm_work_new(struct cm_loop *loop, unsigned threads, unsigned max_queue)
 {
     cm_assert(threads > 0);
-    struct cm_work *work =
-        cm_calloc(1, sizeof(*work) + threads * sizeof(struct worker));
-    work->tail = &work->head;
+    struct cm_work *work = cm_calloc(1, sizeof(*work) + threads * sizeof(pthread_t));
+    pthread_mutex_init(&work->lock, NULL);
+    pthread_cond_init(&work->wake, NULL);
+    queue_init(&work->waiting);
+    queue_init(&work->finished);
     work->max_queue = max_queue;
     work->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     cm_assert(work->event_fd >= 0);
@@ -357,41 +324,29 @@ struct cm_work *cm_work_new(struct cm_loop *loop, unsigned threads, unsigned max
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (unsigned i = 0; i < threads; i++) {
-        struct worker *w = &work->workers[i];
-        w->work = work;
-        cm_assert(sem_init(&w->wake, 0, 0) == 0);
-        cm_assert(pthread_create(&w->thread, NULL, worker_run, w) == 0);
+        cm_assert(pthread_create(&work->threads[i], NULL, worker, work) == 0);
     }
-    work->count = threads;
+    work->thread_count = threads;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return work;
-}
-
-/* What runs counts, and what waits: in a ring or in the queue. */
-static bool is_full(const struct cm_work *work)
-{
-    unsigned all = work->waiting;
-    for (unsigned i = 0; i < work->count; i++) {
-        all += work->workers[i].given;
-    }
-    return all >= work->max_queue + work->count;
 }
 
 int cm_work_submit(struct cm_work *work, cm_work_cb run, cm_work_cb done, void *arg,
                    struct cm_err *err)
 {
-    if (work->stopping || is_full(work)) {
-        return cm_err_set(err, CM_ERR_RETRY, "all workers are busy");
+    pthread_mutex_lock(&work->lock);
+    bool full = work->stopping || work->waiting_count >= work->max_queue;
+    if (!full) {
+        struct job *job = cm_calloc(1, sizeof(*job));
+        job->run = run;
+        job->done = done;
+        job->arg = arg;
+        queue_put(&work->waiting, job);
+        work->waiting_count++;
+        pthread_cond_signal(&work->wake);
     }
-    struct job *job = cm_calloc(1, sizeof(*job));
-    job->run = run;
-    job->done = done;
-    job->arg = arg;
-    *work->tail = job;
-    work->tail = &job->next;
-    work->waiting++;
-    hand_out(work);
-    return 0;
+    pthread_mutex_unlock(&work->lock);
+    return full ? cm_err_set(err, CM_ERR_RETRY, "all workers are busy") : 0;
 }
 
 void cm_work_free(struct cm_work **workp)
@@ -401,21 +356,17 @@ void cm_work_free(struct cm_work **workp)
         return;
     }
     *workp = NULL;
+    pthread_mutex_lock(&work->lock);
     work->stopping = true;
-    while (work->head != NULL) {
-        struct pollfd p = {.fd = work->event_fd, .events = POLLIN};
-        (void)poll(&p, 1, -1);
-        deliver(work->event_fd, CM_IO_READ, work);
-    }
-    for (unsigned i = 0; i < work->count; i++) {
-        sem_post(&work->workers[i].wake);
-    }
-    for (unsigned i = 0; i < work->count; i++) {
-        pthread_join(work->workers[i].thread, NULL);
-        sem_destroy(&work->workers[i].wake);
+    pthread_cond_broadcast(&work->wake);
+    pthread_mutex_unlock(&work->lock);
+    for (unsigned i = 0; i < work->thread_count; i++) {
+        pthread_join(work->threads[i], NULL);
     }
     deliver(work->event_fd, CM_IO_READ, work);
     cm_io_free(&work->io);
     close(work->event_fd);
+    pthread_cond_destroy(&work->wake);
+    pthread_mutex_destroy(&work->lock);
     free(work);
 }

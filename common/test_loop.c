@@ -234,23 +234,6 @@ static void test_work_queue_is_bounded(void **state)
     close(gate[1]);
 }
 
-/* Freed with many waiting: all of them run, and are told. */
-static void test_work_is_done_before_the_end(void **state)
-{
-    (void)state;
-    struct counter c = {.loop = cm_loop_new()};
-    struct cm_work *work = cm_work_new(c.loop, 3, 1000);
-    struct task tasks[1000];
-    struct cm_err err;
-    for (int i = 0; i < 1000; i++) {
-        tasks[i] = (struct task){.c = &c, .gate = -1};
-        assert_int_equal(cm_work_submit(work, task_run, task_done, &tasks[i], &err), 0);
-    }
-    cm_work_free(&work);
-    assert_int_equal(c.count, 1000);
-    cm_loop_free(&c.loop);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,7 +245,6 @@ int main(void)
         cmocka_unit_test(test_signal),
         cmocka_unit_test(test_work_runs_off_the_loop),
         cmocka_unit_test(test_work_queue_is_bounded),
-        cmocka_unit_test(test_work_is_done_before_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

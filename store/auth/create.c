@@ -11,7 +11,7 @@
 #include "common/mem.h"
 
 #include "account.h"
-#include "hash.h"
+#include "hasher.h"
 #include "rules.h"
 
 /* One password check that waits for the address. */
@@ -139,16 +139,12 @@ static void on_created(const struct account_made *made, const struct cm_err *err
     }
 }
 
-static void on_hash(const char *hash, void *ctx)
+static void on_hash(const char *hash, const struct cm_err *err, void *ctx)
 {
     struct creation *c = ctx;
     if (hash == NULL) {
-        struct cm_err err;
-        (void)cm_err_set(&err, CM_ERR_WORLD, "cannot hash: no randomness, or crypt(3)");
-        answer_all(c, NULL, &err);
-        return;
-    }
-    if (!stopped(c)) {
+        answer_all(c, NULL, err);
+    } else if (!stopped(c)) {
         account_create(c->creator->env.pg, c->addr, hash, c->head->invite, on_created,
                        c);
     }
@@ -171,7 +167,7 @@ static void on_counted(enum cm_netlimit_verdict verdict, int64_t retry_after_s,
         refuse_head(c, REJECT_GATEWAY, "too many through one gateway within an hour");
         return;
     }
-    int rc = hash_submit(c->creator->env.work, c->head->password, on_hash, c, &err);
+    int rc = hasher_submit(c->creator->env.hasher, c->head->password, on_hash, c, &err);
     cm_wipe_str(&c->head->password);
     if (rc != 0) {
         answer_all(c, NULL, &err);

@@ -2,9 +2,9 @@
  *
  * A lane of its own, so that a flood of new addresses does not hold up those who have
  * an account: at most CREATE_LANE_MAX addresses are under way, their passwords are
- * hashed by threads of the lowest priority, and their statements have connections of
- * their own. Dovecot's auth workers are more than the lane holds (ops/stack.c), so some
- * are always free.
+ * hashed by a process of low priority (hasher.h), and their statements have connections
+ * of their own. Dovecot's auth workers are more than the lane holds (ops/stack.c), so
+ * some are always free.
  *
  * What is asked, in this order; the first no refuses, and is logged and counted:
  * nocreate file, mode of registrations, rules.h, invite token; room in the lane;
@@ -23,15 +23,16 @@
 #include "common/pg.h"
 
 #include "counts.h"
+#include "hasher.h"
 #include "key.h"
 #include "limits.h"
 
-#define CREATE_LANE_MAX   128
+#define CREATE_LANE_MAX   HASHER_MAX
 #define CREATE_RACERS_MAX 1024 /* who wait for one address; more are put off */
 
 struct create_env {
     struct cm_pg *pg;
-    struct cm_work *work;
+    struct hasher *hasher;
     struct cm_netlimit *netlimit;
     const struct cm_conf *const *conf; /* never NULL when asked; changes on reload */
     const char *nocreate_path;         /* while this file exists nothing is created */
@@ -43,8 +44,8 @@ struct creator;
 
 /* env is copied; what it points to outlives the creator. */
 struct creator *creator_new(const struct create_env *env);
-/* From now on every creation ends as trouble at its next step: before netlimit, work
- * and pg are freed, which call back. */
+/* From now on every creation ends as trouble at its next step: before netlimit,
+ * hasher and pg are freed, which call back. */
 void creator_stop(struct creator *creator);
 void creator_free(struct creator **creator); /* nothing may be under way */
 

@@ -38,7 +38,7 @@
 #include "account.h"
 #include "counts.h"
 #include "create.h"
-#include "hash.h"
+#include "hasher.h"
 #include "limits.h"
 #include "lookup.h"
 #include "sasl.h"
@@ -63,7 +63,7 @@ struct auth {
     struct cm_pg *slow_pg; /* for creations and lists */
     struct cm_redis *redis;
     struct cm_netlimit *netlimit;
-    struct cm_work *work;
+    struct hasher *hasher;
     struct cm_dict *dict;
     struct sasl *sasl;
     struct cm_timer *drain_timer;
@@ -144,10 +144,10 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
         cm_service_status(svc, "every login is put off: %s", err->text);
     }
     auth->loop = cm_service_loop(svc);
+    auth->hasher = hasher_new(auth->loop); /* before there is anything to inherit */
     open_stores(auth);
-    auth->work = cm_work_new(auth->loop, hash_threads(), CREATE_LANE_MAX);
     struct create_env create = {.pg = auth->slow_pg,
-                                .work = auth->work,
+                                .hasher = auth->hasher,
                                 .netlimit = auth->netlimit,
                                 .conf = &auth->env.conf,
                                 .nocreate_path = auth->nocreate_path,
@@ -199,7 +199,7 @@ static void on_stop(struct cm_service *svc, void *ctx)
     sasl_free(&auth->sasl);
     cm_netlimit_free(&auth->netlimit);
     cm_redis_free(&auth->redis);
-    cm_work_free(&auth->work);
+    hasher_free(&auth->hasher);
     cm_pg_free(&auth->slow_pg);
     cm_pg_free(&auth->pg);
     creator_free(&auth->env.creator);
