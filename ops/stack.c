@@ -37,7 +37,7 @@ const struct op_unit op_store_units[] = {
     {REDIS, NULL, false},
     {"chatmail-auth.socket", NULL, false},
     {"chatmail-auth-sasl.socket", NULL, false},
-    {"chatmail-auth.service", NULL, false},
+    {"chatmail-auth.service", NULL, true},
     {"chatmail-expire.timer", NULL, false},
     {"chatmail-fsreport.timer", NULL, false},
     {"chatmail-lastlogin.socket", NULL, false},
