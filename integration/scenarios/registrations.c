@@ -229,16 +229,16 @@ static int nocreate(struct stage *stage, const struct scene_account *known,
 static int limit(struct stage *stage, const char *line, struct cm_err *err)
 {
     return scene_sh(&stage->scene, "store", 0, NULL, err,
-                    "[ -e " SAVED " ] || cp -p " INI " " SAVED "; "
+                    "set -e; [ -e " SAVED " ] || cp -p " INI " " SAVED "; "
                     "sed '/^\\[store\\]/a %s' " SAVED " >" INI
-                    " && systemctl reload chatmail-auth && sleep 0.5 && " FORGET,
+                    "; systemctl reload chatmail-auth; sleep 0.5; " FORGET,
                     line);
 }
 
 static int unlimit(struct stage *stage, struct cm_err *err)
 {
     return scene_sh(&stage->scene, "store", 0, NULL, err,
-                    "[ ! -e " SAVED " ] || { mv " SAVED " " INI
+                    "set -e; [ ! -e " SAVED " ] || { mv " SAVED " " INI
                     " && systemctl reload chatmail-auth; }; " FORGET);
 }
 
