@@ -32,6 +32,9 @@ struct op_cli {
     const char *addresses;
     const char *number;
     const char *packages;
+    const char *uses;
+    const char *days;
+    const char *count;
     const char *args[2]; /* what the verb takes beside options */
     size_t arg_count;
 };
@@ -73,5 +76,10 @@ int op_run(const struct op_cli *cli, struct cm_err *err);
 int op_status(const struct op_cli *cli, struct cm_err *err);
 int op_dns(const struct op_cli *cli, struct cm_err *err);
 int op_webdev(const struct op_cli *cli, struct cm_err *err);
+int op_registrations(const struct op_cli *cli, struct cm_err *err);
+int op_registrations_open(const struct op_cli *cli, struct cm_err *err);
+int op_registrations_closed(const struct op_cli *cli, struct cm_err *err);
+int op_registrations_invite(const struct op_cli *cli, struct cm_err *err);
+int op_registrations_revoke(const struct op_cli *cli, struct cm_err *err);
 
 #endif

@@ -16,17 +16,15 @@
 
 /* The operator's file goes to the store as it is: chatmail-auth and chatmail-cluster
  * read it. It belongs to no single unit; units.c adds it to the stamps of ours. */
-static void add_ini(struct op_node *node)
+void op_files_add_ini(struct op_files *f, const char *text)
 {
-    struct op_files *f = &node->files;
-
     f->items = cm_realloc_array(f->items, f->count + 1, sizeof(*f->items));
     f->items[f->count++] = (struct op_file){
-        .path = cm_strdup("/etc/chatmail/chatmail.ini"),
-        .content = cm_strdup(node->cluster->ini),
-        .len = strlen(node->cluster->ini),
-        .owner = "root:root",
-        .mode = 0644,
+        .path = cm_strdup(OP_INI_PATH),
+        .content = cm_strdup(text),
+        .len = strlen(text),
+        .owner = OP_INI_OWNER,
+        .mode = OP_INI_MODE,
     };
 }
 
@@ -50,7 +48,7 @@ int op_node_render(struct op_node *node, struct cm_err *err)
         if (op_stack_store(&c->conf, &node->facts, &node->files, err) != 0) {
             return -1;
         }
-        add_ini(node);
+        op_files_add_ini(&node->files, c->ini);
         return add_pages(node, err);
     }
     snprintf(node->facts.cluster_key, sizeof(node->facts.cluster_key), "%s",

@@ -37,7 +37,7 @@ const struct op_unit op_store_units[] = {
     {REDIS, NULL, false},
     {"chatmail-auth.socket", NULL, false},
     {"chatmail-auth-sasl.socket", NULL, false},
-    {"chatmail-auth.service", NULL, false},
+    {"chatmail-auth.service", NULL, true},
     {"chatmail-expire.timer", NULL, false},
     {"chatmail-fsreport.timer", NULL, false},
     {"chatmail-lastlogin.socket", NULL, false},
@@ -204,8 +204,9 @@ static void common_vars(struct vars *vars, const struct cm_conf *conf,
     vars_flag(vars, "container", facts->container);
 }
 
-/* Logins that wait for the database at a time. */
-#define AUTH_WORKERS 100
+/* Logins that wait for chatmail-auth at a time: more than the new accounts it has under
+ * way (CREATE_LANE_MAX, 128), so that a flood of those leaves some for the others. */
+#define AUTH_WORKERS 160
 
 /* Each imap process holds a connection to anvil and to stats, whose limit comes from
  * here; a full one stops every login. The rest is for the services with few processes.
