@@ -15,6 +15,7 @@
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"                   \
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 #define PASSWORD_MORE 3
+#define SECRET_MAX    159
 
 /* Every letter equally likely: bytes past the last whole multiple are drawn again. */
 static int draw(const char *letters, size_t n, char *out, struct cm_err *err)
@@ -39,16 +40,16 @@ static int draw(const char *letters, size_t n, char *out, struct cm_err *err)
 int credentials_make(const struct cm_conf *conf, const char *invite,
                      struct credentials *out_r, struct cm_err *err)
 {
-    char name[CREDENTIALS_NAME_MAX + 1], secret[CREDENTIALS_PASSWORD_MAX];
+    char name[CREDENTIALS_NAME_MAX + 1], secret[SECRET_MAX + 1];
     size_t name_len = (size_t)conf->username_max_length;
     size_t secret_len = (size_t)conf->password_min_length + PASSWORD_MORE;
-    cm_assert(name_len < sizeof(name) && secret_len + 1 < sizeof(secret) / 2);
+    cm_assert(name_len < sizeof(name) && secret_len < sizeof(secret));
     if (draw(NAME_LETTERS, name_len, name, err) != 0 ||
         draw(PASSWORD_LETTERS, secret_len, secret, err) != 0) {
         return -1;
     }
     snprintf(out_r->email, sizeof(out_r->email), "%s@%.255s", name, conf->domain);
-    snprintf(out_r->password, sizeof(out_r->password), "%.64s%s%.150s",
+    snprintf(out_r->password, sizeof(out_r->password), "%.64s%s%s",
              invite != NULL ? invite : "", invite != NULL ? "." : "", secret);
     cm_wipe(secret, sizeof(secret));
     return 0;
