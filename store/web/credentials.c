@@ -48,7 +48,7 @@ int credentials_make(const struct cm_conf *conf, const char *invite,
         draw(PASSWORD_LETTERS, secret_len, secret, err) != 0) {
         return -1;
     }
-    snprintf(out_r->email, sizeof(out_r->email), "%s@%.255s", name, conf->domain);
+    snprintf(out_r->email, sizeof(out_r->email), "%s@%.254s", name, conf->domain);
     snprintf(out_r->password, sizeof(out_r->password), "%.64s%s%s",
              invite != NULL ? invite : "", invite != NULL ? "." : "", secret);
     cm_wipe(secret, sizeof(secret));
