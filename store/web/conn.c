@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/metrics.h"
 
@@ -37,7 +38,8 @@ static const struct {
 };
 #define STATUSES (sizeof(statuses) / sizeof(statuses[0]))
 
-static const struct route nowhere = {.path = "", .name = "none"};
+static const struct route nowhere = {
+    .path = "", .name = "none", .arrive_ms = CONN_IDLE_MS};
 
 struct conn {
     struct exchange x; /* first: routes know only this */
@@ -49,9 +51,11 @@ struct conn {
     struct request request;
     const struct route *route; /* NULL before the request line */
     int64_t ignored;           /* bytes of a body that nobody asked for */
+    int64_t arrive_by;         /* monotonic; the whole request */
     bool paused;
     bool complete; /* the request */
     bool answered;
+    bool told; /* gone() was called */
     bool dead;
     unsigned depth; /* callbacks under way: freed when they are back */
     char in[IN_SIZE];
@@ -75,6 +79,16 @@ static struct conn *conn_of(struct exchange *x)
 }
 
 /* Closing */
+
+static void tell_gone(struct conn *c)
+{
+    if (c->route != NULL && c->route->gone != NULL && !c->told) {
+        c->told = true;
+        c->depth++;
+        c->route->gone(&c->x);
+        c->depth--;
+    }
+}
 
 static void finally(struct conn *c)
 {
@@ -101,11 +115,7 @@ static void conn_close(struct conn *c)
         c->next->prev = c->prev;
     }
     c->home->count--;
-    if (c->route != NULL && c->route->gone != NULL) {
-        c->depth++;
-        c->route->gone(&c->x);
-        c->depth--;
-    }
+    tell_gone(c);
 }
 
 static void watch(struct conn *c)
@@ -181,6 +191,13 @@ void exchange_text(struct exchange *x, int status, const char *text)
     exchange_answer(x, &(struct answer){.status = status, .text = text});
 }
 
+/* Answered over the route's head. */
+static void refuse(struct conn *c, int status, const char *text)
+{
+    exchange_text(&c->x, status, text);
+    tell_gone(c);
+}
+
 static void flush(struct conn *c)
 {
     while (c->out.len > 0) {
@@ -206,6 +223,15 @@ static void flush(struct conn *c)
 }
 
 /* Reading */
+
+/* Before the head is complete it has one limit for all of it. */
+static void await_more(struct conn *c)
+{
+    int64_t left = c->arrive_by - cm_now_mono_ms();
+    if (!c->dead && c->arrive_by > 0 && !c->complete && !c->answered && !c->paused) {
+        cm_timer_set(c->timer, left < CONN_IDLE_MS ? left : CONN_IDLE_MS);
+    }
+}
 
 static unsigned method_of(const char *method)
 {
@@ -245,10 +271,11 @@ static void on_field(struct conn *c, const char *name, const char *value)
 static void on_head(struct conn *c)
 {
     c->x.length = c->request.length;
+    c->arrive_by = cm_now_mono_ms() + c->route->arrive_ms;
     if (c->route == &nowhere) {
-        exchange_text(&c->x, 404, "Not Found");
+        refuse(c, 404, "Not Found");
     } else if ((c->x.method & c->route->methods) == 0) {
-        exchange_text(&c->x, 405, "Method Not Allowed");
+        refuse(c, 405, "Method Not Allowed");
     } else if (c->route->head != NULL) {
         c->route->head(&c->x);
     }
@@ -262,7 +289,7 @@ static void on_body(struct conn *c, const char *data, size_t len)
     }
     c->ignored += (int64_t)len;
     if (c->ignored > CONN_IGNORED_MAX) {
-        exchange_text(&c->x, 413, "Content Too Large");
+        refuse(c, 413, "Content Too Large");
     }
 }
 
@@ -294,7 +321,7 @@ static void on_event(struct conn *c, const struct request_event *e)
         on_end(c);
         break;
     default:
-        exchange_text(&c->x, c->request.status, c->request.reason);
+        refuse(c, c->request.status, c->request.reason);
         break;
     }
 }
@@ -332,10 +359,8 @@ static void read_some(struct conn *c)
     }
     c->at = 0;
     c->len = (size_t)n;
-    if (c->route != NULL) { /* the head has one limit for all of it */
-        cm_timer_set(c->timer, CONN_IDLE_MS);
-    }
     take_events(c);
+    await_more(c);
 }
 
 static void on_io(int fd, unsigned events, void *ctx)
@@ -360,7 +385,7 @@ static void on_timer(void *ctx)
     struct conn *c = ctx;
     c->depth++;
     if (!c->answered && !c->complete) {
-        exchange_text(&c->x, 408, "Request Timeout");
+        refuse(c, 408, "Request Timeout");
     } else {
         conn_close(c);
     }
@@ -384,8 +409,8 @@ void exchange_resume(struct exchange *x)
     }
     c->paused = false;
     c->depth++;
-    cm_timer_set(c->timer, CONN_IDLE_MS);
     take_events(c);
+    await_more(c);
     c->depth--;
     finally(c);
 }

@@ -1,10 +1,11 @@
 /* conn: one HTTP exchange per connection: a request is read and handed to its route as
  * it comes, the route answers, the connection is closed.
  *
- * Limits: heads within CONN_HEAD_MS; a body may rest CONN_IDLE_MS; an answer comes
- * within the route's answer_ms; a body nobody asked for is CONN_IGNORED_MAX bytes.
- * After the answer the rest of a request is read and thrown away for CONN_LINGER_MS, so
- * that the peer (nginx, in the middle of a body) sees the answer and not a reset. */
+ * Limits: a head comes within CONN_HEAD_MS, the rest within the route's arrive_ms and
+ * without resting CONN_IDLE_MS; an answer within the route's answer_ms; a body nobody
+ * asked for is CONN_IGNORED_MAX bytes. After the answer the rest of a request is read
+ * and thrown away for CONN_LINGER_MS, so that the peer (nginx, in the middle of a body)
+ * sees the answer and not a reset. */
 #ifndef WEB_CONN_H
 #define WEB_CONN_H
 
@@ -43,12 +44,14 @@ struct route {
     const char *path; /* exact; NULL ends the table */
     const char *name; /* in metrics; routes that share it stand side by side */
     unsigned methods;
+    int64_t arrive_ms; /* all of the request, from the end of its head */
     int64_t answer_ms; /* from the end of the request */
     void (*field)(struct exchange *x, const char *name, const char *value);
     void (*head)(struct exchange *x);
     void (*body)(struct exchange *x, const char *data, size_t len); /* NULL: ignored */
     void (*end)(struct exchange *x);
-    /* The connection ends, answered or not, once; x is invalid afterwards. */
+    /* The exchange is over, answered by the route, by conn (bad or slow request) or not
+     * at all: forget it. Once. */
     void (*gone)(struct exchange *x);
 };
 

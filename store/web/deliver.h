@@ -14,6 +14,7 @@
 #include "conn.h"
 
 #define DELIVER_SESSIONS_MAX 100
+#define DELIVER_ARRIVE_MS    180000 /* the whole body; a sender waits 60 s as a rule */
 #define DELIVER_STEP_MS      30000  /* Postfix's answer to a command */
 #define DELIVER_TAKE_MS      60000  /* Postfix takes more of the body */
 #define DELIVER_DOT_MS       110000 /* Postfix's answer to the message */

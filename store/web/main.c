@@ -42,6 +42,7 @@
 #define PROGRAM             "chatmail-web"
 #define HTTP_CONNECTIONS    1024
 #define METRICS_CONNECTIONS 16
+#define ARRIVE_MS           30000
 #define ANSWER_MS           10000
 #define DRAIN_LIMIT_MS      20000
 #define DRAIN_TURN_MS       20
@@ -61,11 +62,12 @@ struct web {
 
 #define CREATE                                                                         \
     .name = "new", .methods = METHOD_GET | METHOD_HEAD | METHOD_POST,                  \
-    .answer_ms = ANSWER_MS, .end = create_end, .gone = create_gone
+    .arrive_ms = ARRIVE_MS, .answer_ms = ANSWER_MS, .end = create_end,                 \
+    .gone = create_gone
 #define DELIVER                                                                        \
-    .name = "mxdeliv", .methods = METHOD_POST, .answer_ms = DELIVER_ANSWER_MS,         \
-    .field = deliver_field, .head = deliver_head, .body = deliver_body,                \
-    .end = deliver_end, .gone = deliver_gone
+    .name = "mxdeliv", .methods = METHOD_POST, .arrive_ms = DELIVER_ARRIVE_MS,         \
+    .answer_ms = DELIVER_ANSWER_MS, .field = deliver_field, .head = deliver_head,      \
+    .body = deliver_body, .end = deliver_end, .gone = deliver_gone
 
 static const struct route http_routes[] = {
     {.path = "/new", CREATE},
@@ -79,6 +81,7 @@ static const struct route metrics_routes[] = {
     {.path = "/metrics",
      .name = "metrics",
      .methods = METHOD_GET | METHOD_HEAD,
+     .arrive_ms = ARRIVE_MS,
      .answer_ms = ANSWER_MS,
      .end = page_end,
      .gone = page_gone},
