@@ -17,6 +17,7 @@ static inline struct px_state px_sample(void)
         .metrics_port = 3903,
         .ports = {25, 80, 143, 443, 465, 587, 993},
         .port_count = 7,
+        .turn = {3478, 49160, 49359},
         .egress = CM_EGRESS_GATEWAYS,
         .gateways =
             {
