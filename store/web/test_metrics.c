@@ -134,7 +134,7 @@ static void test_metrics(void **state)
                                   "\"load\"} 3\n"},
         {"push", PROCESS("chatmail-push") "# TYPE chatmail_push_age_seconds gauge\n"
                                           "chatmail_push_age_seconds 12.5\n"},
-        {"turn", PROCESS("chatmail-turn") "this is no figure\n"},
+        {"turn", PROCESS("chatmail-turn") "# TYPE chatmail_up counter\n"},
         {"metadata", NULL},
     };
     for (size_t i = 0; i < 4; i++) {
@@ -161,12 +161,12 @@ static void test_metrics(void **state)
     has("\nchatmail_up{program=\"chatmail-auth\"} 1\n");
     has("\nchatmail_up{program=\"chatmail-push\"} 1\n");
     has("\nchatmail_up{program=\"chatmail-web\"} 1\n");
-    has("\nchatmail_up{program=\"chatmail-turn\"} 0\n");     /* nonsense */
+    has("\nchatmail_up{program=\"chatmail-turn\"} 0\n"); /* our name, used otherwise */
     has("\nchatmail_up{program=\"chatmail-metadata\"} 0\n"); /* silent */
     has("\nchatmail_up{program=\"chatmail-cluster\"} 0\n");  /* not there */
-    has("chatmail_process_open_fds{program=\"chatmail-auth\"} 7\n"
-        "chatmail_process_open_fds{program=\"chatmail-push\"} 7\n"
-        "chatmail_process_open_fds{program=\"chatmail-web\"} ");
+    has("\nchatmail_process_open_fds{program=\"chatmail-auth\"} 7\n"
+        "chatmail_process_open_fds{program=\"chatmail-push\"} 7\n");
+    has("\nchatmail_process_open_fds{program=\"chatmail-web\"} ");
     has("\nchatmail_push_age_seconds 12.5\n");
     has("\nchatmail_auth_rejected_registrations_total{reason=\"load\"} 3\n");
     has("\nchatmail_web_rejected_registrations_total{reason=\"closed\"} ");
