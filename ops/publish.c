@@ -47,6 +47,7 @@ char *op_publish_state(const struct op_cluster *c)
     snprintf(state->store_wg_public_key, sizeof(state->store_wg_public_key), "%.44s",
              c->nodes[0].wg_key);
     state->bus_port = (int)conf->store.bus_port;
+    state->metrics_port = (int)conf->store.metrics_port;
     state->port_count = sizeof(public_ports) / sizeof(public_ports[0]);
     memcpy(state->ports, public_ports, sizeof(public_ports));
     if (conf->store.turn) {

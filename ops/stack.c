@@ -44,6 +44,9 @@ const struct op_unit op_store_units[] = {
     {"chatmail-lastlogin.service", NULL, false},
     {"chatmail-metadata.socket", NULL, false},
     {"chatmail-metadata.service", NULL, false},
+    {"chatmail-queue.socket", NULL, false},
+    {"chatmail-web.socket", NULL, false},
+    {"chatmail-web.service", NULL, false},
     {CLUSTER, NULL, false},
     {DOVECOT, "ulimit -n $(ulimit -H -n); doveconf -n >/dev/null", false},
     {OPENDKIM, "opendkim -n -x /etc/opendkim.conf", false},
@@ -241,6 +244,7 @@ static void postfix_vars(struct vars *vars, const struct cm_conf *conf,
     vars_text(vars, "myhostname", conf->myhostname);
     vars_text(vars, "inet_protocols", use_ipv6(conf, facts) ? "all" : "ipv4");
     vars_int(vars, "smtpd_maxproc", conf->max_smtp_connections);
+    vars_int(vars, "mxdeliv_port", conf->postfix_reinject_port_incoming);
     /* 0 would mean no limit. */
     vars_int(vars, "smtpd_per_client", per_client > 0 ? per_client : 1);
 }

@@ -22,6 +22,10 @@ install(FILES
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
+  systemd/chatmail-queue.socket
+  systemd/chatmail-queue@.service
+  systemd/chatmail-web.service
+  systemd/chatmail-web.socket
   DESTINATION lib/systemd/system COMPONENT store)
 install(FILES
   systemd/chatmail-gateway.service

@@ -88,7 +88,8 @@ static void relay_drop(struct cm_buf *out, const struct px_state *state)
     }
 }
 
-/* The gateway itself, from its own inner address: the bus and pings, nothing else. */
+/* The gateway itself, from its own inner address: the bus, /metrics and pings, nothing
+ * else. A client has a public address. */
 static void gateway_rules(struct cm_buf *out, const struct px_state *state, int n,
                           bool v6)
 {
@@ -102,6 +103,12 @@ static void gateway_rules(struct cm_buf *out, const struct px_state *state, int 
             "        ip saddr %s ip daddr %s tcp dport %d-%d limit rate 20/second "
             "burst 60 packets accept\n",
             far, near, state->bus_port, state->bus_port + 2);
+    }
+    if (state->metrics_port > 0) {
+        cm_buf_fmt(out,
+                   "        %s saddr %s %s daddr %s tcp dport %d limit rate 2/second "
+                   "burst 10 packets accept\n",
+                   ip, far, ip, near, state->metrics_port);
     }
     cm_buf_fmt(out,
                "        %s saddr %s %s daddr %s meta l4proto %s limit rate 20/second "

@@ -48,11 +48,12 @@ char *px_state_dump(const struct px_state *state)
     }
     char format[16];
     snprintf(format, sizeof(format), "%d.%d", PX_STATE_MAJOR, PX_STATE_MINOR);
-    json_t *root = json_pack("{s:s,s:I,s:s,s:s,s:i,s:o,s:s,s:o}", "format", format,
-                             "epoch", (json_int_t)state->epoch, "domain", state->domain,
-                             "store_wg_public_key", state->store_wg_public_key,
-                             "bus_port", state->bus_port, "ports", ports, "egress",
-                             cm_egress_name(state->egress), "gateways", gateways);
+    json_t *root =
+        json_pack("{s:s,s:I,s:s,s:s,s:i,s:i,s:o,s:s,s:o}", "format", format, "epoch",
+                  (json_int_t)state->epoch, "domain", state->domain,
+                  "store_wg_public_key", state->store_wg_public_key, "bus_port",
+                  state->bus_port, "metrics_port", state->metrics_port, "ports", ports,
+                  "egress", cm_egress_name(state->egress), "gateways", gateways);
     cm_assert(root != NULL);
     if (state->turn.port != 0) {
         json_object_set_new(root, "turn",
@@ -333,6 +334,19 @@ static int read_gateways(const struct px_object *o, struct px_state *state,
     return 0;
 }
 
+/* A document from before there was one has none. */
+static int read_metrics_port(const struct px_object *o, struct px_state *state,
+                             struct cm_err *err)
+{
+    int64_t port = 0;
+    if (json_object_get(o->json, "metrics_port") != NULL &&
+        px_field_int(o, "metrics_port", 0, 65535, &port, err) != 0) {
+        return -1;
+    }
+    state->metrics_port = (int)port;
+    return 0;
+}
+
 static int read_state(const struct px_object *o, struct px_state *state,
                       struct cm_err *err)
 {
@@ -344,9 +358,9 @@ static int read_state(const struct px_object *o, struct px_state *state,
         px_field_key(o, "store_wg_public_key", state->store_wg_public_key, err) ||
         /* PUB, REP and PULL take three ports in a row. */
         px_field_int(o, "bus_port", 1, 65533, &bus_port, err) ||
-        read_ports(o, state, err) || read_turn(o, &state->turn, err) ||
-        read_egress(o, &state->egress, err) || read_gateways(o, state, err) ||
-        check_turn(state, err)) {
+        read_metrics_port(o, state, err) || read_ports(o, state, err) ||
+        read_turn(o, &state->turn, err) || read_egress(o, &state->egress, err) ||
+        read_gateways(o, state, err) || check_turn(state, err)) {
         return -1;
     }
     state->bus_port = (int)bus_port;

@@ -47,6 +47,7 @@ struct px_state {
     char domain[256];
     char store_wg_public_key[45];
     int bus_port;
+    int metrics_port; /* of the store, for the gateways' own ends; 0: shut */
     uint16_t ports[PX_PORTS_MAX]; /* TCP ports that are forwarded */
     size_t port_count;
     struct px_turn turn;

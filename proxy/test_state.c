@@ -28,6 +28,22 @@ static void dump_and_back(void **unused)
     free(again);
 }
 
+/* A document that was signed before metrics_port was known. */
+static void without_metrics_port(void **unused)
+{
+    (void)unused;
+    static const char field[] = "\"metrics_port\":3903,";
+    struct px_state state = px_sample(), back;
+    struct cm_err err;
+    char *text = px_state_dump(&state);
+    char *at = strstr(text, field);
+    assert_non_null(at);
+    memmove(at, at + strlen(field), strlen(at + strlen(field)) + 1);
+    assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
+    assert_int_equal(back.metrics_port, 0);
+    free(text);
+}
+
 /* Replaces the first OLD of the sample's text and says how the parser answers. */
 static void refuse(const char *old, const char *new, const char *reason)
 {
@@ -58,6 +74,7 @@ static void refused_fields(void **unused)
     refuse("\"format\":\"1.1\"", "\"format\":\"1.0.3\"", "not MAJOR.MINOR");
     refuse("\"bus_port\":4710,", "", "bus_port: missing");
     refuse("\"bus_port\":4710", "\"bus_port\":65534", "bus_port: 65534");
+    refuse("\"metrics_port\":3903", "\"metrics_port\":65536", "metrics_port: 65536");
     refuse("[25,80", "[80,25", "ports[1]: not in ascending order");
     refuse("[25,80", "[25,25", "ports[1]");
     refuse("[25,80", "[0,80", "ports[0]");
@@ -177,6 +194,7 @@ int main(void)
         cmocka_unit_test(refused_fields),
         cmocka_unit_test(unknown_fields_are_ignored),
         cmocka_unit_test(turn_may_be_absent),
+        cmocka_unit_test(without_metrics_port),
         cmocka_unit_test(finds_by_name),
         cmocka_unit_test(envelope),
         cmocka_unit_test(too_long),
