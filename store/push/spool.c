@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -131,8 +132,7 @@ static void round_add(struct spool *spool, const char *name)
     struct name *n = &spool->names[spool->name_count++];
     n->spool = spool;
     n->recorded = false;
-    strncpy(n->addr, name, sizeof(n->addr) - 1); /* NAME_MAX is 255 */
-    n->addr[sizeof(n->addr) - 1] = '\0';
+    snprintf(n->addr, sizeof(n->addr), "%s", name); /* NAME_MAX is 255 */
 }
 
 /* Whatever stands there under a name that is no address. */
