@@ -122,6 +122,7 @@ static void on_postgres(bool up, void *ctx)
     if (up) {
         cm_log(CM_LOG_INFO, "postgresql_up", NULL);
         lookup_wake(push->lookup);
+        spool_wake(push->spool);
     } else {
         cm_log(CM_LOG_ERROR, "postgresql_down", "reason",
                tokens_last_error(push->env.tokens), "effect",
@@ -129,10 +130,21 @@ static void on_postgres(bool up, void *ctx)
     }
 }
 
+/* Who rings during a start need not wait for a lookup or in the spool because of it. */
+static bool is_settled(struct push *push)
+{
+    if (!push->settled) {
+        int64_t since = cm_now_mono_ms() - push->started;
+        bool up = queue_up(push->env.queue) && tokens_up(push->env.tokens);
+        push->settled = up || since >= START_GRACE_MS;
+    }
+    return push->settled;
+}
+
 static bool spool_ready(void *ctx)
 {
-    const struct push *push = ctx;
-    return push->settled && queue_up(push->env.queue);
+    struct push *push = ctx;
+    return is_settled(push) && queue_up(push->env.queue);
 }
 
 static void spool_record(const char *addr, spool_done_cb done, void *done_ctx,
@@ -232,16 +244,10 @@ static void on_bell(struct cm_service *svc, int fd, void *ctx)
     bell_adopt(push->bell, fd);
 }
 
-/* Who rings during a start need not wait for a lookup or in the spool because of it. */
 static bool bell_ready(void *ctx)
 {
     struct push *push = ctx;
-    if (!push->settled) {
-        int64_t since = cm_now_mono_ms() - push->started;
-        bool up = queue_up(push->env.queue) && tokens_up(push->env.tokens);
-        push->settled = up || since >= START_GRACE_MS;
-    }
-    return push->settled && !bell_full(push->bell);
+    return is_settled(push) && !bell_full(push->bell);
 }
 
 static const struct cm_listener listeners[] = {{.name = "bell",

@@ -57,6 +57,7 @@ struct spool {
     /* The round; while LOOKING and CLEARING the thread's. */
     struct name names[SPOOL_ROUND];
     size_t name_count, open, failed, spurious, files;
+    bool more; /* did not fit in, or has one of its name in it */
 };
 
 /* On the thread */
@@ -160,9 +161,10 @@ static void look_in(struct spool *spool, int at)
         }
         spool->files++;
         /* A second file of an address that is in the round waits for the next. */
-        if (spool->name_count < SPOOL_ROUND && !is_in_round(spool, e->d_name) &&
-            (at == spool->taken ||
-             renameat(spool->dir, e->d_name, spool->taken, e->d_name) == 0)) {
+        if (spool->name_count == SPOOL_ROUND || is_in_round(spool, e->d_name)) {
+            spool->more = true;
+        } else if (at == spool->taken ||
+                   renameat(spool->dir, e->d_name, spool->taken, e->d_name) == 0) {
             round_add(spool, e->d_name);
         }
     }
@@ -283,9 +285,9 @@ void spool_forget(struct spool *spool, const char *addr, spool_done_cb cb, void 
 
 /* On the loop: rounds */
 
-static void rest(struct spool *spool, bool full)
+static void rest(struct spool *spool)
 {
-    bool again = spool->again || full;
+    bool again = spool->again || spool->more;
     spool->phase = RESTING;
     spool->again = false;
     if (spool->stopped) {
@@ -302,7 +304,7 @@ static void on_cleared(void *arg)
 {
     struct spool *spool = arg;
     spool->files -= spool->name_count - spool->failed;
-    rest(spool, spool->name_count == SPOOL_ROUND);
+    rest(spool);
 }
 
 static void close_one(struct spool *spool)
@@ -311,7 +313,7 @@ static void close_one(struct spool *spool)
         return;
     }
     if (spool->name_count == 0 || spool->closing) {
-        rest(spool, false);
+        rest(spool);
         return;
     }
     spool->phase = CLEARING;
@@ -345,7 +347,7 @@ static void on_looked(void *arg)
 
 static void on_counted(void *arg)
 {
-    rest(arg, false);
+    rest(arg);
 }
 
 static void look(struct spool *spool)
@@ -356,6 +358,7 @@ static void look(struct spool *spool)
     }
     spool->phase = LOOKING;
     spool->name_count = spool->failed = spool->spurious = spool->files = 0;
+    spool->more = false;
     if (spool->opt.ready(spool->opt.ctx)) {
         submit(spool, on_thread_look, on_looked);
     } else {
