@@ -36,6 +36,10 @@ const struct op_option op_options[] = {
      "its tunnel number (default: the lowest never used)"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
      "write the zone to FILE (\"-\": standard output) and check nothing"},
+    {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
+     "where to put the pages (default: .chatops/www beside chatmail.ini)"},
+    {"--once", NULL, NULL, offsetof(struct op_cli, once), false,
+     "build, and do not watch for changes"},
     {NULL, NULL, NULL, 0, false, NULL},
 };
 
@@ -55,6 +59,9 @@ const struct op_verb op_verbs[] = {
      "Compare the published DNS records with those the cluster needs. Exit 1 when a "
      "required one is missing or wrong.",
      op_dns},
+    {"webdev", "", "--out --once",
+     "Build the web pages on this machine and again whenever a source changes.",
+     op_webdev},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

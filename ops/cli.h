@@ -25,7 +25,9 @@ struct op_cli {
     bool force;
     bool dry_run;
     bool yes;
-    const char *zonefile; /* NULL unless given; so below */
+    bool once;
+    const char *out; /* NULL unless given; so below */
+    const char *zonefile;
     const char *ssh;
     const char *addresses;
     const char *number;
@@ -70,5 +72,6 @@ int op_gateway_list(const struct op_cli *cli, struct cm_err *err);
 int op_run(const struct op_cli *cli, struct cm_err *err);
 int op_status(const struct op_cli *cli, struct cm_err *err);
 int op_dns(const struct op_cli *cli, struct cm_err *err);
+int op_webdev(const struct op_cli *cli, struct cm_err *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* Configuration files on a node: compared by hash, owner and mode in one round trip;
  * what differs is shown as a diff and replaced atomically. */
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "common/mem.h"
 #include "diff.h"
 #include "hash.h"
+#include "pages.h"
 #include "say.h"
 
 #define NOT_YET "made-by-the-first-run"
@@ -22,9 +24,20 @@ static void add_ini(struct op_node *node)
     f->items[f->count++] = (struct op_file){
         .path = cm_strdup("/etc/chatmail/chatmail.ini"),
         .content = cm_strdup(node->cluster->ini),
+        .len = strlen(node->cluster->ini),
         .owner = "root:root",
         .mode = 0644,
     };
+}
+
+/* Pages and what they show come from the folder of chatmail.ini. */
+static int add_pages(struct op_node *node, struct cm_err *err)
+{
+    char *config = cm_strdup(node->cluster->cli->config);
+    int rc =
+        op_pages_build(&node->cluster->conf, dirname(config), false, &node->files, err);
+    free(config);
+    return rc < 0 ? -1 : 0;
 }
 
 int op_node_render(struct op_node *node, struct cm_err *err)
@@ -38,7 +51,7 @@ int op_node_render(struct op_node *node, struct cm_err *err)
             return -1;
         }
         add_ini(node);
-        return 0;
+        return add_pages(node, err);
     }
     snprintf(node->facts.cluster_key, sizeof(node->facts.cluster_key), "%s",
              c->cluster_key[0] != '\0' ? c->cluster_key : NOT_YET);
@@ -51,7 +64,7 @@ static bool differs(const struct op_file *want, const struct op_file_state *have
 {
     char hash[OP_HASH_TEXT];
 
-    op_hash(want->content, strlen(want->content), hash);
+    op_hash(want->content, want->len, hash);
     return !have->present || strcmp(hash, have->hash) != 0 ||
            strcmp(want->owner, have->owner) != 0 || want->mode != have->mode;
 }
@@ -112,7 +125,11 @@ static int diff_one(struct op_node *node, const struct op_file *want,
     if (found < 0) {
         return -1;
     }
-    op_diff(out, want->path, before, want->content);
+    if (strlen(want->content) == want->len) {
+        op_diff(out, want->path, before, want->content);
+    } else {
+        cm_buf_fmt(out, "%s: %zu bytes that are no text\n", want->path, want->len);
+    }
     if (have->present &&
         (strcmp(want->owner, have->owner) != 0 || want->mode != have->mode)) {
         cm_buf_fmt(out, "%s: %s %04o becomes %s %04o\n", want->path, have->owner,
@@ -153,8 +170,8 @@ static int put_files(struct op_step *step, struct cm_err *err)
     for (size_t i = 0; i < node->files.count && rc == 0; i++) {
         const struct op_file *f = &node->files.items[i];
         if (differs(f, &states[i])) {
-            rc = op_host_put(&node->host, f->path, f->content, strlen(f->content),
-                             f->owner, f->mode, err);
+            rc = op_host_put(&node->host, f->path, f->content, f->len, f->owner,
+                             f->mode, err);
             n++;
         }
     }

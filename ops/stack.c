@@ -70,12 +70,6 @@ static bool has_name(const struct cm_conf *conf)
     return !conf->is_ip;
 }
 
-/* Operators with pages of their own get none of ours. */
-static bool own_pages(const struct cm_conf *conf)
-{
-    return conf->www_folder[0] == '\0';
-}
-
 struct source {
     const char *name; /* below ops/templates */
     const char *path; /* on the node */
@@ -124,8 +118,6 @@ static const struct source store_sources[] = {
      NULL},
     {"nginx/mta-sts.txt", "/var/www/html/.well-known/mta-sts.txt", ROOT, 0644, NULL,
      has_name},
-    {"www/index.html", "/var/www/html/index.html", ROOT, 0644, NULL, own_pages},
-    {"www/robots.txt", "/var/www/html/robots.txt", ROOT, 0644, NULL, own_pages},
     {NULL, NULL, NULL, 0, NULL, NULL},
 };
 
@@ -304,6 +296,7 @@ static int render_one(const struct source *source, struct vars *vars,
     *file_r = (struct op_file){
         .path = cm_strdup(source->path),
         .content = content,
+        .len = strlen(content),
         .owner = source->owner,
         .mode = source->mode,
         .unit = source->unit,

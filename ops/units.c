@@ -40,8 +40,8 @@ static void files_hash(const struct op_node *node, const char *unit, char out[65
         if ((f->unit != NULL && strcmp(f->unit, unit) == 0) ||
             (ini && is_our_daemon(unit))) {
             cm_buf_fmt(&b, "%s %s %04o %zu\n", f->path, f->owner, (unsigned)f->mode,
-                       strlen(f->content));
-            cm_buf_str(&b, f->content);
+                       f->len);
+            cm_buf_add(&b, f->content, f->len);
         }
     }
     cm_assert(!b.overflow);

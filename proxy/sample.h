@@ -16,6 +16,7 @@ static inline struct px_state px_sample(void)
         .bus_port = 4710,
         .ports = {25, 80, 143, 443, 465, 587, 993},
         .port_count = 7,
+        .turn = {3478, 49160, 49359},
         .egress = CM_EGRESS_GATEWAYS,
         .gateways =
             {
