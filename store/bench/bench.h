@@ -22,6 +22,7 @@ struct bench {
 int bench_auth(enum bench_size size, struct rows *rows, struct cm_err *err);
 int bench_create(enum bench_size size, struct rows *rows, struct cm_err *err);
 int bench_expire(enum bench_size size, struct rows *rows, struct cm_err *err);
+int bench_idle(enum bench_size size, struct rows *rows, struct cm_err *err);
 int bench_memory(enum bench_size size, struct rows *rows, struct cm_err *err);
 
 #endif

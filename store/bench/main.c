@@ -15,6 +15,7 @@ static const struct bench parts[] = {
     {"auth", bench_auth, "logins per second on one core"},
     {"create", bench_create, "accounts created per second; logins beside a flood"},
     {"expire", bench_expire, "a walk over many mailboxes"},
+    {"idle", bench_idle, "from LMTP to a client in IDLE"},
     {"memory", bench_memory, "what the daemons hold"},
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
