@@ -25,6 +25,8 @@ int scenario_login_rules(struct stage *stage, struct cm_err *err);
 int scenario_client_addresses(struct stage *stage, struct cm_err *err);
 int scenario_create_race(struct stage *stage, struct cm_err *err);
 int scenario_kill_daemons(struct stage *stage, struct cm_err *err);
+int scenario_kill_storm(struct stage *stage, struct cm_err *err);
+int scenario_storm_over(struct stage *stage, struct cm_err *err);
 int scenario_expire(struct stage *stage, struct cm_err *err);
 int scenario_auth_unable(struct stage *stage, struct cm_err *err);
 int scenario_auth_able(struct stage *stage, struct cm_err *err);
