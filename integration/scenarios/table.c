@@ -24,6 +24,8 @@ const struct scenario scenarios[] = {
     {"expire",
      "old mail and unused accounts go by the nightly unit; a full mailbox is cut",
      scenario_expire, NULL, 240},
+    {"quota", "a mailbox past its quota: old mail goes, young stays, senders are told",
+     scenario_quota, NULL, 240},
     {"sandbox", "each unit of ours: exposure at most 2.5, user, watchdog, restart",
      scenario_sandbox, NULL, 120},
     {"run_twice", "chatops run again: nothing changes, nothing restarts",
