@@ -24,5 +24,6 @@ int bench_create(enum bench_size size, struct rows *rows, struct cm_err *err);
 int bench_expire(enum bench_size size, struct rows *rows, struct cm_err *err);
 int bench_idle(enum bench_size size, struct rows *rows, struct cm_err *err);
 int bench_memory(enum bench_size size, struct rows *rows, struct cm_err *err);
+int bench_push(enum bench_size size, struct rows *rows, struct cm_err *err);
 
 #endif

@@ -18,6 +18,7 @@ static const struct bench parts[] = {
     {"expire", bench_expire, "a walk over many mailboxes"},
     {"idle", bench_idle, "from LMTP to a client in IDLE"},
     {"memory", bench_memory, "what the daemons hold"},
+    {"push", bench_push, "from a ring to the notification service"},
 };
 /* Also of what the parts start: so what else the machine does disturbs less. */
 #define PRIORITY (-10)

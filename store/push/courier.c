@@ -20,6 +20,7 @@ struct parcel {
     CURL *easy;
     courier_cb cb;
     void *ctx;
+    bool again; /* it has been posted twice */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -82,6 +83,11 @@ static void must(CURLcode rc)
     cm_assert(rc == CURLE_OK);
 }
 
+static void must_multi(CURLMcode rc)
+{
+    cm_assert(rc == CURLM_OK);
+}
+
 static struct parcel *parcel_new(struct courier *courier)
 {
     struct parcel *p = cm_calloc(1, sizeof(*p));
@@ -139,11 +145,34 @@ static void parcel_back(struct courier *courier, struct parcel *p)
 
 /* What is done */
 
+static void set_connections(struct courier *courier, bool without_h2)
+{
+    long max = without_h2 ? COURIER_WITHOUT_H2_MAX : COURIER_CONNECTIONS_MAX;
+    courier->without_h2 = without_h2;
+    must_multi(curl_multi_setopt(courier->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, max));
+}
+
 static void note_version(struct courier *courier, const struct parcel *p)
 {
     long version = 0;
     must(curl_easy_getinfo(p->easy, CURLINFO_HTTP_VERSION, &version));
-    courier->without_h2 = version != CURL_HTTP_VERSION_2_0;
+    bool without_h2 = version != CURL_HTTP_VERSION_2_0;
+    if (without_h2 != courier->without_h2) {
+        set_connections(courier, without_h2);
+    }
+}
+
+/* Did it break with a connection that others had used before? Then that says nothing
+ * about this request. Services end a connection after so many requests, and soon when
+ * libcurl 7.88 talks to them: it resets each stream that has ended, and libnghttp2
+ * bears a thousand of those. */
+static bool was_cut_off(const struct parcel *p, CURLcode rc)
+{
+    long made = 1;
+    must(curl_easy_getinfo(p->easy, CURLINFO_NUM_CONNECTS, &made));
+    return made == 0 && (rc == CURLE_SEND_ERROR || rc == CURLE_RECV_ERROR ||
+                         rc == CURLE_HTTP2 || rc == CURLE_HTTP2_STREAM ||
+                         rc == CURLE_GOT_NOTHING || rc == CURLE_PARTIAL_FILE);
 }
 
 static void finish(struct courier *courier, struct parcel *p, CURLcode rc)
@@ -152,13 +181,19 @@ static void finish(struct courier *courier, struct parcel *p, CURLcode rc)
     void *ctx = p->ctx;
     long status = 0;
     char why[CURL_ERROR_SIZE];
+    curl_multi_remove_handle(courier->multi, p->easy);
+    if (!p->again && was_cut_off(p, rc)) {
+        p->again = true;
+        p->why[0] = '\0';
+        must_multi(curl_multi_add_handle(courier->multi, p->easy));
+        return;
+    }
     snprintf(why, sizeof(why), "%s",
              p->why[0] != '\0' ? p->why : curl_easy_strerror(rc));
     if (rc == CURLE_OK) {
         must(curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &status));
         note_version(courier, p);
     }
-    curl_multi_remove_handle(courier->multi, p->easy);
     list_drop(&courier->busy, p);
     courier->busy_count--;
     parcel_back(courier, p);
@@ -229,11 +264,6 @@ static int on_timeout(CURLM *multi, long after_ms, void *ctx)
     return 0;
 }
 
-static void must_multi(CURLMcode rc)
-{
-    cm_assert(rc == CURLM_OK);
-}
-
 struct courier *courier_new(struct cm_loop *loop, const char *ca)
 {
     struct courier *courier = cm_calloc(1, sizeof(*courier));
@@ -254,8 +284,7 @@ struct courier *courier_new(struct cm_loop *loop, const char *ca)
     must_multi(curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout));
     must_multi(curl_multi_setopt(multi, CURLMOPT_TIMERDATA, courier));
     must_multi(curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX));
-    must_multi(curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-                                 (long)COURIER_CONNECTIONS_MAX));
+    set_connections(courier, false);
     return courier;
 }
 
@@ -289,7 +318,7 @@ void courier_set_url(struct courier *courier, const char *url)
 {
     free(courier->url);
     courier->url = cm_strdup(url);
-    courier->without_h2 = false;
+    set_connections(courier, false);
 }
 
 size_t courier_room(const struct courier *courier, size_t max)
@@ -307,6 +336,7 @@ void courier_post(struct courier *courier, const void *token, size_t len, courie
     p->cb = cb;
     p->ctx = ctx;
     p->why[0] = '\0';
+    p->again = false;
     list_put(&courier->busy, p);
     courier->busy_count++;
     must(curl_easy_setopt(p->easy, CURLOPT_URL, courier->url));

@@ -3,9 +3,10 @@
  *
  * The body is the token and nothing else (relay-spec.md 2.5.4). Names are resolved by
  * libcurl's own threads. Proxies of the environment are not used, redirects not
- * followed, the answer's body is thrown away. A connection on which the peer's kernel
- * acknowledges nothing for COURIER_UNHEARD_MS is given up, and no connection is used
- * for longer than COURIER_CONNECTION_S. */
+ * followed, the answer's body is thrown away. A request that broke off with a
+ * connection others had used is posted once more, at once, and may so arrive twice. A
+ * connection on which the peer's kernel acknowledges nothing for COURIER_UNHEARD_MS is
+ * given up, and no connection is used for longer than COURIER_CONNECTION_S. */
 #ifndef PUSH_COURIER_H
 #define PUSH_COURIER_H
 
@@ -19,8 +20,8 @@
 #define COURIER_CONNECT_MS      10000
 #define COURIER_UNHEARD_MS      20000
 #define COURIER_CONNECTION_S    600
-#define COURIER_CONNECTIONS_MAX 32
-#define COURIER_WITHOUT_H2_MAX  COURIER_CONNECTIONS_MAX /* requests at a time */
+#define COURIER_CONNECTIONS_MAX 8
+#define COURIER_WITHOUT_H2_MAX  32 /* connections, and requests at a time */
 
 struct courier;
 

@@ -24,6 +24,9 @@ struct flight {
     enum outcome outcome;
     int64_t due_us; /* FAILED: 0 when it is given up */
     bool told;      /* Redis has been asked to note it */
+    /* Tokens of one address go out in their order. */
+    struct flight *ahead, *behind;
+    struct cm_timer *patience; /* while it waits for the one ahead */
 };
 
 struct lane {
@@ -38,6 +41,7 @@ struct lane {
 };
 
 struct pump {
+    struct cm_loop *loop;
     struct queue *queue;
     struct tokens *tokens;
     struct courier *courier;
@@ -89,6 +93,7 @@ static void flight_end(struct flight *flight)
     tdelete(flight, &pump->flights, compare);
     pump->flight_count--;
     lane->flights--;
+    cm_timer_free(&flight->patience);
     item_free(&flight->item);
     free(flight);
 }
@@ -216,12 +221,37 @@ static void on_success(struct flight *flight)
     conclude(flight, SENT);
 }
 
+static void on_posted(int status, const char *why, void *ctx);
+
+static void post(struct flight *flight)
+{
+    struct pump *pump = flight->pump;
+    if (flight->ahead != NULL) {
+        flight->ahead->behind = NULL;
+        flight->ahead = NULL;
+    }
+    cm_timer_free(&flight->patience);
+    courier_post(pump->courier, flight->item->token, flight->item->len, on_posted,
+                 flight);
+    if (flight->behind != NULL) {
+        cm_timer_set(flight->behind->patience, PUMP_ORDER_MS);
+    }
+}
+
+static void on_patience(void *ctx)
+{
+    post(ctx);
+}
+
 static void on_posted(int status, const char *why, void *ctx)
 {
     struct flight *flight = ctx;
     struct pump *pump = flight->pump;
     struct item *item = flight->item;
     char text[32];
+    if (flight->behind != NULL) {
+        post(flight->behind);
+    }
     if (status == 200) {
         on_success(flight);
     } else if (status == 410) {
@@ -240,7 +270,8 @@ static void on_posted(int status, const char *why, void *ctx)
 
 /* Taking */
 
-static void take_off(struct lane *lane, struct item *item)
+static struct flight *take_off(struct lane *lane, struct item *item,
+                               struct flight *before)
 {
     struct pump *pump = lane->pump;
     struct flight *flight = cm_calloc(1, sizeof(*flight));
@@ -248,7 +279,17 @@ static void take_off(struct lane *lane, struct item *item)
     cm_assert(tsearch(flight, &pump->flights, compare) != NULL);
     pump->flight_count++;
     lane->flights++;
-    courier_post(pump->courier, item->token, item->len, on_posted, flight);
+    if (before == NULL || strcmp(before->item->addr, item->addr) != 0) {
+        post(flight);
+        return flight;
+    }
+    flight->ahead = before;
+    before->behind = flight;
+    flight->patience = cm_timer_new(pump->loop, on_patience, flight);
+    if (before->ahead == NULL) { /* that one is on its way */
+        cm_timer_set(flight->patience, PUMP_ORDER_MS);
+    }
+    return flight;
 }
 
 static void wait_for_next(struct lane *lane, int64_t next_us)
@@ -275,12 +316,13 @@ static void on_taken(const struct queue_taken *taken, const struct cm_err *err,
         }
         return;
     }
+    struct flight *before = NULL;
     for (size_t i = 0; i < taken->count; i++) {
         struct item *item = taken->items[i];
         if (pump->stopped || flight_find(pump, item->key) != NULL) {
             item_free(&item); /* its key comes again when that one is done */
         } else {
-            take_off(lane, item);
+            before = take_off(lane, item, before);
         }
     }
     lane->after_us = taken->last_us;
@@ -355,6 +397,7 @@ struct pump *pump_new(struct cm_loop *loop, struct queue *queue, struct tokens *
                       struct courier *courier, int64_t base_ms)
 {
     struct pump *pump = cm_calloc(1, sizeof(*pump));
+    pump->loop = loop;
     pump->queue = queue;
     pump->tokens = tokens;
     pump->courier = courier;

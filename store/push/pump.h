@@ -3,10 +3,12 @@
  *
  * At most PUMP_FIRST_MAX first tries and PUMP_AGAIN_MAX later ones are under way, so
  * that what failed before never stands in the way of what is new; the rest stays in
- * Redis. Of one token (key) only one is ever under way. An outcome that Redis could not
- * be told of is kept, and told when it is back. Of a 200 one notification is done; of a
- * 410 the token is removed from PostgreSQL first, and when that fails it counts as a
- * failed try; all else is tried again by schedule.h. */
+ * Redis. Of one token (key) only one is ever under way;
+ * of two tokens of one address the later one is posted when the earlier one was
+ * answered, or PUMP_ORDER_MS after it. An outcome that Redis could not be told of is
+ * kept, and told when it is back. Of a 200 one notification is done; of a 410 the token
+ * is removed from PostgreSQL first, and when that fails it counts as a failed try; all
+ * else is tried again by schedule.h. */
 #ifndef PUSH_PUMP_H
 #define PUSH_PUMP_H
 
@@ -20,8 +22,9 @@
 #include "queue.h"
 #include "tokens.h"
 
-#define PUMP_FIRST_MAX 384
-#define PUMP_AGAIN_MAX 128
+#define PUMP_FIRST_MAX 192
+#define PUMP_AGAIN_MAX 64
+#define PUMP_ORDER_MS  50
 
 struct pump_figures {
     uint64_t sent;      /* 200 */

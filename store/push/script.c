@@ -45,7 +45,9 @@
     "  call('HSET', 'push:t:' .. key, 'w', table.concat(words, ' '))\n" \
     "  local first = next_of(list)\n" \
     "  local fresh = first[2] == '0'\n" \
-    "  call('ZREM', fresh and 'push:again' or 'push:first', key)\n" \
+    "  if before > 0 then\n" \
+    "    call('ZREM', fresh and 'push:again' or 'push:first', key)\n" \
+    "  end\n" \
     "  call('ZADD', fresh and 'push:first' or 'push:again', first[3], key)\n" \
     "  call('ZADD', 'push:age', list[1][1], key)\n" \
     "end\n"

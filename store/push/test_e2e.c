@@ -322,6 +322,25 @@ static void test_refused_and_back(void **state)
     assert_empty();
 }
 
+/* A kept connection that breaks says nothing about the request on it. */
+static void test_connection_cut(void **state)
+{
+    (void)state;
+    need();
+    pushkit_token(&kit, "warm@x", "warm");
+    pushkit_token(&kit, "cut@x", "cut");
+    ring("warm@x");
+    assert_comes("warm", 1, 5000);
+    assert_empty();
+    pushkit_ask(&kit, "mood slow:500 cut");
+    ring("cut@x");
+    assert_comes("cut", 1, 5000);
+    pushkit_ask(&kit, "drop");
+    assert_comes("cut", 2, 2000); /* long before the 8 s */
+    assert_empty();
+    assert_false(daemonkit_log_has(kit.log, "request failed"));
+}
+
 static void test_slow_and_silent(void **state)
 {
     (void)state;
@@ -557,6 +576,7 @@ int main(void)
         EACH(test_first_retry_after_8_s),
         EACH(test_new_before_retry),
         QUICKLY(test_refused_and_back),
+        EACH(test_connection_cut),
         EACH(test_slow_and_silent),
         EACH(test_one_connection_for_many),
         EACH(test_forget),
