@@ -21,6 +21,8 @@ const struct scenario scenarios[] = {
     {"metadata",
      "device tokens and last login over IMAP, with kills and restarts in between",
      scenario_metadata, scenario_postgres_back, 240},
+    {"push", "a message wakes the phone within a second; nothing loses a wake-up",
+     scenario_push, scenario_push_back, 240},
     {"expire",
      "old mail and unused accounts go by the nightly unit; a full mailbox is cut",
      scenario_expire, NULL, 240},
