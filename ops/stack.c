@@ -42,6 +42,8 @@ const struct op_unit op_store_units[] = {
     {"chatmail-fsreport.timer", NULL, false},
     {"chatmail-lastlogin.socket", NULL, false},
     {"chatmail-lastlogin.service", NULL, false},
+    {"chatmail-push.socket", NULL, false},
+    {"chatmail-push.service", NULL, false},
     {"chatmail-metadata.socket", NULL, false},
     {"chatmail-metadata.service", NULL, false},
     {"chatmail-queue.socket", NULL, false},

@@ -26,6 +26,8 @@ install(FILES
   systemd/chatmail-queue@.service
   systemd/chatmail-web.service
   systemd/chatmail-web.socket
+  systemd/chatmail-push.service
+  systemd/chatmail-push.socket
   DESTINATION lib/systemd/system COMPONENT store)
 install(FILES
   systemd/chatmail-gateway.service
