@@ -27,7 +27,7 @@ enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 #define CM_GATEWAYS_MAX  32 /* gateway numbers are 1..32 */
 #define CM_ADDRESSES_MAX 8  /* public addresses of one gateway */
 
-#define CM_TURN_PORT   3478 /* UDP, what clients are told */
+#define CM_TURN_PORT   3478                             /* UDP, what clients are told */
 #define CM_TURN_SOCKET "/run/chatmail-turn/turn.socket" /* turn_socket_path unset */
 
 struct cm_conf_gateway {

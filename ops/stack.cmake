@@ -2,7 +2,7 @@
 # units, users and directories that come with the packages.
 include(${CMAKE_SOURCE_DIR}/cmake/Embed.cmake)
 
-add_library(opstack STATIC stack.c)
+add_library(opstack STATIC stack.c turn.c)
 target_link_libraries(opstack PUBLIC common proxy)
 portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates)
 
@@ -22,6 +22,7 @@ install(FILES
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
+  systemd/chatmail-turn@.service
   DESTINATION lib/systemd/system COMPONENT store)
 install(FILES systemd/chatmail-gateway.service
   DESTINATION lib/systemd/system COMPONENT gateway)
@@ -31,6 +32,8 @@ install(FILES systemd/portico-store.tmpfiles
   DESTINATION lib/tmpfiles.d RENAME portico-store.conf COMPONENT store)
 install(FILES systemd/portico-gateway.tmpfiles
   DESTINATION lib/tmpfiles.d RENAME portico-gateway.conf COMPONENT gateway)
+
+install(PROGRAMS systemd/turn DESTINATION lib/portico COMPONENT store)
 
 # Both ends of a tunnel are made the same way.
 foreach(component store gateway)

@@ -100,9 +100,8 @@ static int ask_store(struct report *r, struct op_node *store, struct cm_err *err
     char *said;
 
     cm_buf_init(&units, 4096);
-    for (const struct op_unit *u = op_store_units; u->name != NULL; u++) {
-        bool unused = r->c->conf.is_ip && strcmp(u->name, "opendkim.service") == 0;
-        cm_buf_fmt(&units, "%s ", unused ? "" : u->name);
+    for (const struct op_unit *u = store->units; u->name != NULL; u++) {
+        cm_buf_fmt(&units, "%s ", u->name);
     }
     struct op_cmd cmd = {
         .script = store_script, .args = {units.data}, .repeatable = true};

@@ -20,6 +20,7 @@ struct meta_env {
     const struct cm_conf *conf; /* may change between requests (reload) */
     struct token_store *tokens;
     struct turns *turns;
+    const char *turn_secret; /* of our own TURN server; NULL: there is none */
     struct versions *versions;
     struct bell *bell;
 };
