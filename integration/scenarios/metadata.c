@@ -24,21 +24,7 @@ static struct imap *log_in(struct stage *stage, const struct scene_account *acco
                            struct cm_err *err)
 {
     struct door door = door_at("edge1", AF_INET, 993, true);
-    struct wire_to to = door_wire(stage, &door, STEP_MS);
-    enum imap_verdict verdict;
-    char text[256];
-    struct imap *imap = imap_open(&to, err);
-    if (imap == NULL) {
-        return NULL;
-    }
-    int rc = imap_login(imap, account->addr, account->password, &verdict, text, err);
-    if (rc == 0 && verdict != IMAP_IN) {
-        rc = cm_err_set(err, CM_ERR_RETRY, "login: %s", text);
-    }
-    if (rc != 0) {
-        imap_close(&imap);
-    }
-    return imap;
+    return door_imap(stage, &door, account, STEP_MS, err);
 }
 
 static void collect(const char *line, void *ctx)

@@ -21,6 +21,8 @@ const struct scenario scenarios[] = {
     {"metadata",
      "device tokens and last login over IMAP, with kills and restarts in between",
      scenario_metadata, scenario_postgres_back, 240},
+    {"turn", "calls are relayed by the caller's own gateway, and not into the home",
+     scenario_turn, NULL, 180},
     {"expire",
      "old mail and unused accounts go by the nightly unit; a full mailbox is cut",
      scenario_expire, NULL, 240},
