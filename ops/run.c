@@ -94,6 +94,7 @@ static void make_plan(struct op_plan *plan, struct op_cluster *c)
         op_add_files(plan, &c->nodes[i]);
         if (i == 0) {
             op_add_idle(plan, store);
+            op_add_echo(plan, store);
         }
         op_add_units(plan, &c->nodes[i]);
     }

@@ -18,6 +18,7 @@
 #define POSTFIX    "postfix@-.service"
 #define NGINX      "nginx.service"
 #define CLUSTER    "chatmail-cluster.service"
+#define ECHO       "chatmail-echo.service"
 #define TUNNEL     "chatmail-tunnel@wg0.service"
 #define GATEWAY    "chatmail-gateway.service"
 
@@ -53,6 +54,7 @@ const struct op_unit op_store_units[] = {
      " if test -n \"$said\"; then echo \"$said\" >&2; false; else postfix check; fi",
      false},
     {NGINX, "nginx -t -q", true},
+    {ECHO, NULL, false},
     {NULL, NULL, false},
 };
 
@@ -75,12 +77,18 @@ static bool own_pages(const struct cm_conf *conf)
     return conf->www_folder[0] == '\0';
 }
 
+static bool has_echo(const struct cm_conf *conf)
+{
+    return conf->store.echo_core[0] != '\0';
+}
+
 /* Units that only some stores have. */
 static const struct {
     const char *unit;
     wanted_fn *wanted;
 } optional[] = {
     {OPENDKIM, has_name}, /* without a name to sign for it has nothing to do */
+    {ECHO, has_echo},
 };
 
 static bool unit_wanted(const char *unit, const struct cm_conf *conf)

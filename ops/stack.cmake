@@ -13,6 +13,7 @@ install(FILES
   systemd/chatmail-auth.socket
   systemd/chatmail-auth-sasl.socket
   systemd/chatmail-cluster.service
+  systemd/chatmail-echo.service
   systemd/chatmail-expire.service
   systemd/chatmail-expire.timer
   systemd/chatmail-fsreport.service

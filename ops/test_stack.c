@@ -321,6 +321,23 @@ static void test_units_follow_the_settings(void **state)
     cm_conf_clear(&conf);
 }
 
+static void test_echo_is_optional(void **state)
+{
+    struct cm_conf conf = parse(TWO_GATEWAYS);
+    struct op_unit *units = op_stack_units(&conf);
+
+    (void)state;
+    assert_false(in_table(units, "chatmail-echo.service"));
+    free(units);
+    cm_conf_clear(&conf);
+    conf = parse("[params]\nmail_domain = chat.example.org\n"
+                 "[store]\necho_core = /usr/local/bin/deltachat-rpc-server\n");
+    units = op_stack_units(&conf);
+    assert_true(in_table(units, "chatmail-echo.service"));
+    free(units);
+    cm_conf_clear(&conf);
+}
+
 static void test_no_turn_means_no_turn(void **state)
 {
     const char *ini = "[params]\nmail_domain = _chat.example\n[store]\nturn = no\n"
@@ -426,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_nothing_can_be_injected),
         cmocka_unit_test(test_every_unit_is_in_the_table),
         cmocka_unit_test(test_units_follow_the_settings),
+        cmocka_unit_test(test_echo_is_optional),
         cmocka_unit_test(test_no_turn_means_no_turn),
         cmocka_unit_test(test_turn_addresses),
         cmocka_unit_test(test_files_are_whole),

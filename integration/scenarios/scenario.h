@@ -45,6 +45,8 @@ int scenario_home_address_change(struct stage *stage, struct cm_err *err);
 int scenario_home_address_back(struct stage *stage, struct cm_err *err);
 int scenario_metadata(struct stage *stage, struct cm_err *err);
 int scenario_turn(struct stage *stage, struct cm_err *err);
+int scenario_echo(struct stage *stage, struct cm_err *err);
+int scenario_echo_off(struct stage *stage, struct cm_err *err);
 int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
 int scenario_idle_sweep(struct stage *stage, struct cm_err *err);

@@ -21,6 +21,8 @@ const struct scenario scenarios[] = {
     {"metadata",
      "device tokens and last login over IMAP, with kills and restarts in between",
      scenario_metadata, scenario_postgres_back, 240},
+    {"echo", "the bot sends back text and file, killed or not; off: nothing of it runs",
+     scenario_echo, scenario_echo_off, 480},
     {"turn", "calls are relayed by the caller's own gateway, and not into the home",
      scenario_turn, NULL, 180},
     {"expire",
