@@ -23,7 +23,8 @@ struct report {
     json_t *units;    /* {name: state} */
     json_t *packages; /* {name: version} */
     long long queue;
-    json_t *plugins; /* {name: what dovecot-plugin status said} */
+    char invite[600]; /* of the echo bot; "" when there is none, or none yet */
+    json_t *plugins;  /* {name: what dovecot-plugin status said} */
     char *wrong[WRONG_MAX];
     size_t wrong_count;
 };
@@ -52,6 +53,7 @@ static const char store_script[] =
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
     "for p in idle push; do echo plugin chatmail_$p"
     " $(/usr/lib/portico/dovecot-plugin status $p 2>&1 | tail -n1); done\n"
+    "sed -n '1s/^/invite echo /p' /var/lib/chatmail-echo/invite-link.txt 2>/dev/null\n"
     "dpkg-query -W -f 'package ${Package} ${Version}\\n' portico-store postfix"
     " dovecot-core opendkim nginx postgresql-15 redis-server 2>/dev/null\n"
     "chatmail-cluster ctl status 2>/dev/null | sed 's/^/cluster /'; true";
@@ -74,6 +76,8 @@ static void take_line(struct report *r, char *line)
         json_object_set_new(r->units, name, json_string(value));
     } else if (strcmp(kind, "package") == 0) {
         json_object_set_new(r->packages, name, json_string(value));
+    } else if (strcmp(kind, "invite") == 0) {
+        snprintf(r->invite, sizeof(r->invite), "%.599s", value);
     } else if (strcmp(kind, "plugin") == 0) {
         json_object_set_new(r->plugins, name, json_string(value));
     }
@@ -100,9 +104,8 @@ static int ask_store(struct report *r, struct op_node *store, struct cm_err *err
     char *said;
 
     cm_buf_init(&units, 4096);
-    for (const struct op_unit *u = op_store_units; u->name != NULL; u++) {
-        bool unused = r->c->conf.is_ip && strcmp(u->name, "opendkim.service") == 0;
-        cm_buf_fmt(&units, "%s ", unused ? "" : u->name);
+    for (const struct op_unit *u = store->units; u->name != NULL; u++) {
+        cm_buf_fmt(&units, "%s ", u->name);
     }
     struct op_cmd cmd = {
         .script = store_script, .args = {units.data}, .repeatable = true};
@@ -317,6 +320,10 @@ static void say_text(const struct report *r)
     {
         op_say(OP_PLAIN, "  %-34s %s", name, json_string_value(value));
     }
+    if (conf->store.echo_core[0] != '\0') {
+        op_say(OP_PLAIN, "\n  echo bot: %s",
+               r->invite[0] != '\0' ? r->invite : "no invite link yet");
+    }
     puts("");
     for (size_t i = 0; i < r->wrong_count; i++) {
         op_say(OP_RED, "wrong: %s", r->wrong[i]);
@@ -333,11 +340,12 @@ static void say_json(const struct report *r)
     for (size_t i = 0; i < r->wrong_count; i++) {
         json_array_append_new(list, json_string(r->wrong[i]));
     }
-    o = json_pack("{s:s, s:b, s:O*, s:O, s:O, s:O, s:I, s:o}", "domain",
+    o = json_pack("{s:s, s:b, s:O*, s:O, s:O, s:O, s:I, s:s, s:o}", "domain",
                   r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster",
                   r->cluster, "units", r->units, "packages", r->packages,
-                  "dovecot_plugins", r->plugins, "queue", (json_int_t)r->queue, "wrong",
-                  list);
+                  "dovecot_plugins", r->plugins, "queue", (json_int_t)r->queue,
+                  "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "",
+                  "wrong", list);
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(o);

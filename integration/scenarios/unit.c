@@ -19,7 +19,8 @@ static const struct {
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
               "nginx.service opendkim.service postgresql@15-main.service "
-              "redis-server.service"},
+              "redis-server.service chatmail-turn@1.service "
+              "chatmail-turn@2.service"},
     {"edge1", "chatmail-gateway.service chatmail-tunnel@wg0.service"},
     {"edge2", "chatmail-gateway.service chatmail-tunnel@wg0.service"},
 };
