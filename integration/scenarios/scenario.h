@@ -49,6 +49,8 @@ int scenario_metadata(struct stage *stage, struct cm_err *err);
 int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
 int scenario_idle_sweep(struct stage *stage, struct cm_err *err);
+int scenario_clock_hour(struct stage *stage, struct cm_err *err);
+int scenario_clock_right(struct stage *stage, struct cm_err *err);
 int scenario_disk_full(struct stage *stage, struct cm_err *err);
 int scenario_large_disk(struct stage *stage, struct cm_err *err);
 int scenario_quota(struct stage *stage, struct cm_err *err);
