@@ -76,7 +76,7 @@ static const char *set_token(const char *user, const char *token)
     return ask(text);
 }
 
-static void start_daemon(void)
+static pid_t spawn(int at)
 {
     char db[256];
     snprintf(db, sizeof(db), "%s",
@@ -85,7 +85,12 @@ static void start_daemon(void)
         METADATA_PROGRAM, "--config",      ini_path,     "--db",   db,
         "--bell",         bell_path,       "--bell-dir", bell_dir, "--app-versions",
         versions_path,    "--turn-secret", secret_path,  NULL};
-    daemon_pid = daemonkit_start(argv, listener, "dict", log_path);
+    return daemonkit_start(argv, at, "dict", log_path);
+}
+
+static void start_daemon(void)
+{
+    daemon_pid = spawn(listener);
     for (int i = 0; i < 200 && tokens_of("nobody")[0] != 'O'; i++) {
         usleep(20000);
     }
@@ -540,6 +545,30 @@ static void test_sigterm_answers_what_is_under_way(void **state)
                         "100");
 }
 
+static void test_two_instances(void **state) /* 1 */
+{
+    (void)state;
+    char own_path[sizeof(dict_path)], other_path[sizeof(dict_path) + 8];
+    snprintf(own_path, sizeof(own_path), "%s", dict_path);
+    snprintf(other_path, sizeof(other_path), "%s2", dict_path);
+    int other = daemonkit_listen(other_path);
+    pid_t pid = spawn(other);
+    close(other);
+    assert_string_equal(set_token("both@x", "one"), "O1\n");
+    snprintf(dict_path, sizeof(dict_path), "%.90s", other_path);
+    assert_string_equal(tokens_of("both@x"), "Oone\n");
+    assert_string_equal(tokens_of("both@y"), "O\n");
+    assert_string_equal(set_token("both@x", "two"), "O1\n");
+    snprintf(dict_path, sizeof(dict_path), "%s", own_path);
+    assert_string_equal(tokens_of("both@x"), "Oone two\n");
+    assert_string_equal(ask("B1\tboth@x\nU1\tpriv/guid00/devicetoken\nC1\n"), "O1\n");
+    snprintf(dict_path, sizeof(dict_path), "%.90s", other_path);
+    assert_string_equal(tokens_of("both@x"), "O\n");
+    snprintf(dict_path, sizeof(dict_path), "%s", own_path);
+    assert_int_equal(daemonkit_stop(pid, SIGTERM), 0);
+    unlink(other_path);
+}
+
 static void test_grants(void **state)
 {
     (void)state;
@@ -628,6 +657,7 @@ int main(void)
         cmocka_unit_test_setup(test_postgresql_away, need_postgres),
         cmocka_unit_test_setup(test_killed, need_postgres),
         cmocka_unit_test_setup(test_sigterm_answers_what_is_under_way, need_postgres),
+        cmocka_unit_test_setup(test_two_instances, need_postgres),
         cmocka_unit_test_setup(test_grants, need_postgres),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
