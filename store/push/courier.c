@@ -104,6 +104,8 @@ static struct parcel *parcel_new(struct courier *courier)
     must(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https"));
     must(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
     must(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
+    /* Never waits for a thread that asks a name server which does not answer. */
+    must(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
     must(curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_SIZE));
     must(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore));
     must(curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made));

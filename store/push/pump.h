@@ -3,12 +3,12 @@
  *
  * At most PUMP_FIRST_MAX first tries and PUMP_AGAIN_MAX later ones are under way, so
  * that what failed before never stands in the way of what is new; the rest stays in
- * Redis. Of one token (key) only one is ever under way;
- * of two tokens of one address the later one is posted when the earlier one was
- * answered, or PUMP_ORDER_MS after it. An outcome that Redis could not be told of is
- * kept, and told when it is back. Of a 200 one notification is done; of a 410 the token
- * is removed from PostgreSQL first, and when that fails it counts as a failed try; all
- * else is tried again by schedule.h. */
+ * Redis. Of one token (key) only one is ever under way; of two tokens of one address
+ * the later one is posted when the earlier one was answered, or PUMP_ORDER_MS after it.
+ * An outcome that Redis could not be told of is kept, and told when it is back. Of a
+ * 200 one notification is done; of a 410 the token is removed from PostgreSQL first,
+ * and when that fails it counts as a failed try; all else is tried again by
+ * schedule.h. */
 #ifndef PUSH_PUMP_H
 #define PUSH_PUMP_H
 
