@@ -27,6 +27,15 @@ static void add_rate(struct rows *rows, const char *name, const struct server *a
     row->ok = auth->best >= goal;
 }
 
+/* What the core itself gives each: holds also while others take turns on it. */
+static void add_cpu(struct rows *rows, const char *name, const struct server *auth,
+                    double goal)
+{
+    struct row *row = rows_add(rows, name, auth->cpu_us, "us");
+    snprintf(row->goal, sizeof(row->goal), "<= %.1f", 1e6 / goal);
+    row->ok = auth->cpu_us <= 1e6 / goal;
+}
+
 struct half {
     double rate, p50, p99;
 };
@@ -66,7 +75,7 @@ static int compare(struct server *auth, struct server *echo, struct load *load,
         return -1;
     }
     add_rate(rows, "auth_login", auth, echo, LOGIN_GOAL);
-    rows_add(rows, "auth_login_cpu", auth->cpu_us, "us");
+    add_cpu(rows, "auth_login_cpu", auth, LOGIN_GOAL);
     if (half_load(auth, load, rows, err) != 0) {
         return -1;
     }
@@ -75,7 +84,7 @@ static int compare(struct server *auth, struct server *echo, struct load *load,
         return -1;
     }
     add_rate(rows, "auth_kept", auth, echo, KEPT_GOAL);
-    rows_add(rows, "auth_kept_cpu", auth->cpu_us, "us");
+    add_cpu(rows, "auth_kept_cpu", auth, KEPT_GOAL);
     return 0;
 }
 

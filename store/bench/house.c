@@ -15,6 +15,7 @@
 #include "daemonkit/daemonkit.h"
 #include "expire/tree.h"
 #include "pgfixture/pgfixture.h"
+#include "redisfixture/redisfixture.h"
 
 #define TEXTS_MAX   128
 #define DAEMONS_MAX 16
@@ -22,6 +23,7 @@
 struct house {
     char *dir;
     struct pgfixture *pg;
+    struct redisfixture *redis;
     char *texts[TEXTS_MAX];
     size_t text_count;
     pid_t running[DAEMONS_MAX]; /* 0: a free place */
@@ -87,11 +89,86 @@ static void args_cluster(struct house *h, const char *argv[HOUSE_ARGS_MAX])
     memcpy(argv, args, sizeof(args));
 }
 
+#ifdef PUSH_PROGRAM
+static void args_push(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    const char *args[] = {PUSH_PROGRAM,
+                          "--config",
+                          house_path(h, "chatmail.ini"),
+                          "--db",
+                          house_db(h, "chatmail_push"),
+                          "--redis",
+                          house_redis(h),
+                          "--spool",
+                          house_path(h, "bells")};
+    memcpy(argv, args, sizeof(args));
+}
+#endif
+
+#ifdef WEB_PROGRAM
+static void args_web(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    const char *args[] = {WEB_PROGRAM,
+                          "--config",
+                          house_path(h, "chatmail.ini"),
+                          "--redis",
+                          house_redis(h),
+                          "--nocreate",
+                          house_path(h, "nocreate"),
+                          "--metrics-dir",
+                          house_path(h, "metrics"),
+                          "--textfiles",
+                          house_path(h, "textfiles"),
+                          "--queue",
+                          house_path(h, "queue")};
+    memcpy(argv, args, sizeof(args));
+}
+#endif
+
+#ifdef FILTER_PROGRAM
+static void args_filter(struct house *h, const char *argv[HOUSE_ARGS_MAX],
+                        const char *mode)
+{
+    const char *args[] = {FILTER_PROGRAM,
+                          "--mode",
+                          mode,
+                          "--config",
+                          house_path(h, "chatmail.ini"),
+                          "--db",
+                          house_db(h, "chatmail_filter"),
+                          "--redis",
+                          house_redis(h),
+                          "--dns",
+                          "127.0.0.1"};
+    memcpy(argv, args, sizeof(args));
+}
+
+static void args_filter_in(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    args_filter(h, argv, "incoming");
+}
+
+static void args_filter_out(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    args_filter(h, argv, "outgoing");
+}
+#endif
+
 const struct house_daemon house_daemons[] = {
     {"chatmail-auth", "dict", args_auth},
     {"chatmail-lastlogin", "dict", args_lastlogin},
     {"chatmail-metadata", "dict", args_metadata},
     {"chatmail-cluster", "control", args_cluster},
+#ifdef PUSH_PROGRAM
+    {"chatmail-push", "bell", args_push},
+#endif
+#ifdef WEB_PROGRAM
+    {"chatmail-web", "http", args_web},
+#endif
+#ifdef FILTER_PROGRAM
+    {"chatmail-filter-in", "milter", args_filter_in},
+    {"chatmail-filter-out", "milter", args_filter_out},
+#endif
 };
 const size_t house_daemon_count = sizeof(house_daemons) / sizeof(house_daemons[0]);
 
@@ -125,6 +202,11 @@ const char *house_db(struct house *h, const char *role)
     return keep(h, cm_strdup(pgfixture_conninfo(h->pg, "chatmail", role)));
 }
 
+const char *house_redis(struct house *h)
+{
+    return redisfixture_path(h->redis);
+}
+
 const char *house_socket(struct house *h, const struct house_daemon *daemon)
 {
     return keep(h, cm_asprintf("%s/%s.%s", h->dir, daemon->name, daemon->socket));
@@ -146,10 +228,12 @@ static int furnish(struct house *h, struct cm_err *err)
 {
     const char *argv[] = {SCHEMA_DIR "/schema-apply", SCHEMA_DIR, NULL};
     const char *ini = house_path(h, "chatmail.ini");
-    /* What the machine is doing meanwhile must not refuse accounts. */
+    /* What the machine is doing meanwhile must not refuse accounts, and nothing may
+     * leave it. */
     char *text = cm_asprintf("[params]\nmail_domain = " HOUSE_DOMAIN "\n"
                              "mailboxes_dir = %s\nmax_load_1m = 100000\n"
-                             "min_available_memory = 1M\nmin_free_disk_space = 1M\n",
+                             "min_available_memory = 1M\nmin_free_disk_space = 1M\n"
+                             "[store]\nnotification_url = http://127.0.0.1:1/\n",
                              h->dir);
     setenv("PGHOST", pgfixture_dir(h->pg), 1);
     int rc = cm_file_replace(ini, text, strlen(text), 0644, err);
@@ -180,10 +264,12 @@ int house_open(struct house **house_r, struct cm_err *err)
         return cm_err_set(err, CM_ERR_WORLD, "no directory for temporary files");
     }
     h->pg = pgfixture_new();
-    if (h->pg == NULL) {
+    h->redis = redisfixture_new();
+    if (h->pg == NULL || h->redis == NULL) {
         house_close(&h);
         return cm_err_set(err, CM_ERR_WORLD,
-                          "PostgreSQL 15 is missing: apt install postgresql");
+                          "PostgreSQL 15 or Redis is missing: apt install postgresql "
+                          "redis-tools");
     }
     if (furnish(h, err) != 0) {
         house_close(&h);
@@ -208,6 +294,7 @@ void house_close(struct house **house)
         }
     }
     pgfixture_free(&h->pg);
+    redisfixture_free(&h->redis);
     if (tree_remove(AT_FDCWD, h->dir, &files, &ignored) != 0) {
         fprintf(stderr, "bench-store: %s stays: %s\n", h->dir, ignored.text);
     }

@@ -1,5 +1,6 @@
-/* house: a store to measure: a throw-away PostgreSQL with our schema, a settings file,
- * and daemons of ours as systemd would start them. Nothing of it outlives the bench. */
+/* house: a store to measure: a throw-away PostgreSQL with our schema, a Redis, a
+ * settings file, and daemons of ours as systemd would start them. Nothing of it
+ * outlives the bench. */
 #ifndef BENCH_HOUSE_H
 #define BENCH_HOUSE_H
 
@@ -34,6 +35,7 @@ void house_close(struct house **house); /* stops its daemons; accepts NULL */
  * valid as long as the house. */
 const char *house_path(struct house *house, const char *name);
 const char *house_db(struct house *house, const char *role);
+const char *house_redis(struct house *house); /* its socket */
 const char *house_sql(struct house *house, const char *sql);
 
 /* Returns when its socket is there; whether it answers is for the caller to ask.

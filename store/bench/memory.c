@@ -44,7 +44,17 @@ static size_t ask_status(char out[LOAD_REQUEST_MAX], uint64_t i, void *ctx)
     return (size_t)snprintf(out, LOAD_REQUEST_MAX, "status\n");
 }
 
-/* One for each daemon of the house; the first load counts as "it serves". */
+#ifdef PUSH_PROGRAM
+static size_t ask_bell(char out[LOAD_REQUEST_MAX], uint64_t i, void *ctx)
+{
+    (void)ctx;
+    char addr[HOUSE_ACCOUNT_SIZE];
+    house_account(addr, (unsigned)(i % HOUSE_ACCOUNTS));
+    return (size_t)snprintf(out, LOAD_REQUEST_MAX, "%s\n", addr);
+}
+#endif
+
+/* One for each daemon of the house. Without a request it is only weighed. */
 static const struct user {
     const char *daemon;
     const char *row;
@@ -62,6 +72,18 @@ static const struct user {
     {"chatmail-cluster",
      "cluster",
      {.hello = "", .lanes = 16, .shut = true, .expect = "{", .request = ask_status}},
+#ifdef PUSH_PROGRAM
+    {"chatmail-push",
+     "push",
+     {.hello = "", .lanes = 64, .expect = "+", .request = ask_bell}},
+#endif
+#ifdef WEB_PROGRAM
+    {"chatmail-web", "web", {.request = NULL}},
+#endif
+#ifdef FILTER_PROGRAM
+    {"chatmail-filter-in", "filter_in", {.request = NULL}},
+    {"chatmail-filter-out", "filter_out", {.request = NULL}},
+#endif
 };
 #define USERS (sizeof(users) / sizeof(users[0]))
 
@@ -91,6 +113,9 @@ static int work(struct server servers[USERS], int64_t ms, struct cm_err *err)
 {
     for (size_t i = 0; i < USERS; i++) {
         struct load load = users[i].load;
+        if (load.request == NULL) {
+            continue;
+        }
         load.ms = ms;
         load.fresh = true;
         if (server_turn(&servers[i], &load, NULL, err) != 0) {
@@ -117,7 +142,7 @@ static int measure(struct house *house, int64_t ms, struct rows *rows,
     for (size_t i = 0; i < USERS; i++) {
         struct load one = users[i].load;
         one.fresh = true;
-        if (server_wait(&servers[i], &one, err) != 0) {
+        if (one.request != NULL && server_wait(&servers[i], &one, err) != 0) {
             return cm_err_prefix(err, "%s", users[i].daemon);
         }
     }

@@ -50,7 +50,7 @@ double process_cpu_seconds(pid_t pid)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-int process_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
+static int one_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
 {
     char path[64], *text;
     snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
@@ -65,5 +65,34 @@ int process_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
         return cm_err_set(err, CM_ERR_WORLD, "%s has no Pss", path);
     }
     *mb_r = (double)kib * 1024 / 1e6;
+    return 0;
+}
+
+/* Of the main thread; none of ours starts processes from another. */
+static int children_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
+{
+    char path[64], *text;
+    double mb, sum = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    int rc = cm_file_read(path, 1u << 16, &text, NULL, err);
+    if (rc != 1) {
+        return rc < 0 ? -1 : cm_err_set(err, CM_ERR_WORLD, "%s: it is gone", path);
+    }
+    char *at = text;
+    for (long child; rc == 1 && (child = strtol(at, &at, 10)) > 0; sum += mb) {
+        rc = process_pss_mb((pid_t)child, &mb, err) == 0 ? 1 : -1;
+    }
+    free(text);
+    *mb_r = sum;
+    return rc == 1 ? 0 : -1;
+}
+
+int process_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
+{
+    double own, children;
+    if (one_pss_mb(pid, &own, err) != 0 || children_pss_mb(pid, &children, err) != 0) {
+        return -1;
+    }
+    *mb_r = own + children;
     return 0;
 }

@@ -14,7 +14,7 @@ void process_pin(enum process_core core);
 unsigned process_cores(void); /* of this machine, as far as this program may use them */
 
 double process_cpu_seconds(pid_t pid); /* of all its threads; 0 when it is gone */
-/* Proportional set size, MB (10^6 bytes). */
+/* Proportional set size with that of its children, MB (10^6 bytes). */
 CM_MUSTUSE int process_pss_mb(pid_t pid, double *mb_r, struct cm_err *err);
 
 #endif
