@@ -54,6 +54,17 @@ static size_t ask_bell(char out[LOAD_REQUEST_MAX], uint64_t i, void *ctx)
 }
 #endif
 
+#ifdef WEB_PROGRAM
+static size_t ask_web(char out[LOAD_REQUEST_MAX], uint64_t i, void *ctx)
+{
+    (void)i;
+    (void)ctx;
+    return (size_t)snprintf(out, LOAD_REQUEST_MAX,
+                            "POST /new HTTP/1.1\r\nHost: " HOUSE_DOMAIN
+                            "\r\nContent-Length: 0\r\n\r\n");
+}
+#endif
+
 /* One for each daemon of the house. Without a request it is only weighed. */
 static const struct user {
     const char *daemon;
@@ -71,14 +82,21 @@ static const struct user {
      {.hello = METADATA_HELLO, .lanes = 256, .expect = "O", .request = ask_token}},
     {"chatmail-cluster",
      "cluster",
-     {.hello = "", .lanes = 16, .shut = true, .expect = "{", .request = ask_status}},
+     {.hello = "",
+      .lanes = 16,
+      .shut = true,
+      .fresh = true,
+      .expect = "{",
+      .request = ask_status}},
 #ifdef PUSH_PROGRAM
     {"chatmail-push",
      "push",
-     {.hello = "", .lanes = 64, .expect = "+", .request = ask_bell}},
+     {.hello = "", .lanes = 64, .fresh = true, .expect = "+", .request = ask_bell}},
 #endif
 #ifdef WEB_PROGRAM
-    {"chatmail-web", "web", {.request = NULL}},
+    {"chatmail-web",
+     "web",
+     {.hello = "", .lanes = 64, .fresh = true, .expect = "HTTP", .request = ask_web}},
 #endif
 #ifdef FILTER_PROGRAM
     {"chatmail-filter-in", "filter_in", {.request = NULL}},
@@ -121,7 +139,7 @@ static int work(struct server servers[USERS], int64_t ms, struct cm_err *err)
         if (server_turn(&servers[i], &load, NULL, err) != 0) {
             return cm_err_prefix(err, "%s", users[i].daemon);
         }
-        load.fresh = load.shut;
+        load.fresh = users[i].load.fresh; /* where a connection may be kept */
         if (server_turn(&servers[i], &load, NULL, err) != 0) {
             return cm_err_prefix(err, "%s", users[i].daemon);
         }
