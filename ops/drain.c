@@ -16,10 +16,11 @@
 #include "publish.h"
 #include "say.h"
 
-#define APPLY_MS 30000
-#define LOST_MS  3000 /* who was silent before will hardly answer now */
-#define POLL_MS  300
-#define INI_MAX  (1024 * 1024)
+#define LOST_MS 3000 /* who was silent before will hardly answer now */
+#define POLL_MS 300
+#define INI_MAX (1024 * 1024)
+
+int64_t op_apply_ms = 30000;
 
 /* ---- chatmail.ini ---- */
 
@@ -179,7 +180,7 @@ static int await_heard(struct op_step *step, struct cm_err *err)
     struct op_change *ch = step->ctx;
     const struct op_member *m = op_fleet_find(&ch->was.fleet, ch->name);
     bool silent = m != NULL && !op_member_reports(m);
-    int64_t limit = silent && ch->removes ? LOST_MS : APPLY_MS;
+    int64_t limit = silent && ch->removes ? LOST_MS : op_apply_ms;
     int rc = wait_for(step, cm_now_mono_ms() + limit, err);
 
     if (rc != 0) {
@@ -217,7 +218,7 @@ static int check_others(struct op_step *step, struct cm_err *err)
 
 static int await_others(struct op_step *step, struct cm_err *err)
 {
-    int rc = wait_for(step, cm_now_mono_ms() + APPLY_MS, err);
+    int rc = wait_for(step, cm_now_mono_ms() + op_apply_ms, err);
 
     step->arg = rc == 0 ? step : NULL; /* enough waited: the end tells who is late */
     return rc < 0 ? -1 : 0;

@@ -69,6 +69,9 @@ CM_MUSTUSE int op_drain_time(const char *text, int64_t *ms_r, struct cm_err *err
 char *op_edited_state(const struct px_state *state, const char *name, enum cm_mode mode,
                       bool removes, enum cm_egress egress);
 
+/* How long a gateway may take to apply a document; tests turn it down. */
+extern int64_t op_apply_ms;
+
 /* Adds the steps of the change, in their order. */
 void op_change_plan(struct op_change *ch);
 

@@ -64,6 +64,15 @@ static void test_accepted(void **state)
     assert_string_equal(verb->name, "registrations");
     assert_int_equal(parse("chatops registrations revoke 7", &cli, &verb, &err), 0);
     assert_string_equal(cli.args[0], "7");
+    assert_int_equal(
+        parse("chatops gateway drain edge1 --for 90 --force", &cli, &verb, &err), 0);
+    assert_string_equal(verb->name, "gateway drain");
+    assert_string_equal(cli.for_s, "90");
+    assert_true(cli.force);
+    assert_int_equal(parse("chatops gateway rotate a b", &cli, &verb, &err), 0);
+    assert_string_equal(cli.args[1], "b");
+    assert_int_equal(parse("chatops gateway render a --pf", &cli, &verb, &err), 0);
+    assert_true(cli.pf);
     setenv("CHATMAIL_INI", "/env.ini", 1);
     assert_int_equal(parse("chatops status", &cli, &verb, &err), 0);
     assert_string_equal(cli.config, "/env.ini");
@@ -88,6 +97,12 @@ static void test_refused(void **state)
         {"chatops registrations sometimes", "unknown verb \"sometimes\""},
         {"chatops registrations revoke",
          "usage: chatops registrations revoke TOKEN|ID"},
+        {"chatops gateway drain", "usage: chatops gateway drain NAME"},
+        {"chatops gateway drain a b", "usage: chatops gateway drain NAME"},
+        {"chatops gateway rotate a", "usage: chatops gateway rotate OLD NEW"},
+        {"chatops gateway rotate a b c", "too many words: \"c\""},
+        {"chatops gateway resume a --for 3", "unknown option --for"},
+        {"chatops gateway rotate a b --force", "unknown option --force"},
         {"chatops registrations open --uses 3", "unknown option --uses"},
     };
     struct op_cli cli;

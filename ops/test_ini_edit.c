@@ -133,6 +133,45 @@ static void test_value_in_generated_text(void **state)
     free(unset);
 }
 
+static void check_without(const char *before, const char *after)
+{
+    struct cm_err err;
+    char *text = NULL;
+    assert_int_equal(op_ini_without_section(before, "gateway e", &text, &err), 0);
+    assert_string_equal(text, after);
+    free(text);
+}
+
+static void test_section_goes(void **state)
+{
+    struct op_new_gateway gw = {"e", "root@h", "198.51.100.11", 7};
+    struct cm_err err;
+
+    (void)state;
+    check_without("[a]\nx = 1\n\n[gateway e]\n# its\nssh = h\n\n# of b\n[b]\ny = 2\n",
+                  "[a]\nx = 1\n\n# of b\n[b]\ny = 2\n");
+    check_without("[gateway e]\nssh = h\n[b]\n", "[b]\n");
+    check_without("[gateway e]\n[gateway f]\n", "[gateway f]\n");
+    check_without("[a]\n\n[gateway e]\nssh = h", "[a]\n");
+    check_without("[gateway  e]\nssh = h\n", "");
+    check_without("[a]\n[gateway f]\n", "[a]\n[gateway f]\n");
+    /* what gateway add put there goes without a trace */
+    char *text = op_ini_with_gateway(ini, &gw);
+    check_without(text, ini);
+    free(text);
+    assert_int_equal(op_ini_without_section("nonsense", "x", &text, &err), -1);
+}
+
+static void test_has(void **state)
+{
+    (void)state;
+    assert_true(op_ini_has("[a]\nx = 1\n", "a", NULL));
+    assert_true(op_ini_has("[a]\nx = 1\n", "a", "x"));
+    assert_false(op_ini_has("[a]\n# x = 1\n[b]\nx = 1\n", "a", "x"));
+    assert_false(op_ini_has("[a]\n", "b", NULL));
+    assert_false(op_ini_has("nonsense", "a", NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +179,8 @@ int main(void)
         cmocka_unit_test(test_last_line_without_newline),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_value),
+        cmocka_unit_test(test_section_goes),
+        cmocka_unit_test(test_has),
         cmocka_unit_test(test_value_in_generated_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
