@@ -64,9 +64,8 @@ static json_t *params_account(struct bot *bot)
 /* It answers and forgets: nothing of a talk is kept for longer than a day. */
 static json_t *params_config(struct bot *bot)
 {
-    return with_account(bot, json_pack("{s:s, s:s, s:s, s:s, s:s}", "bot", "1",
+    return with_account(bot, json_pack("{s:s, s:s, s:s, s:s}", "bot", "1",
                                        "displayname", "Echo", "mdns_enabled", "0",
-                                       "delete_server_after", "1",
                                        "delete_device_after", "86400"));
 }
 
