@@ -42,6 +42,9 @@ static enum mime_event next_field(struct mime *m)
         if (event == HEADER_MORE) {
             return MIME_MORE;
         }
+        if (event == HEADER_END && ++m->parts > MIME_PARTS_MAX) {
+            return fail(m);
+        }
         if (event == HEADER_END) {
             m->where = MIME_IN_BODY;
             m->at_start = true;
@@ -72,15 +75,11 @@ static enum mime_event give(struct mime *m, const char *piece, size_t len)
     return text_event(m);
 }
 
-static bool begin_part(struct mime *m)
+static void begin_part(struct mime *m)
 {
-    if (++m->parts > MIME_PARTS_MAX) {
-        return false;
-    }
     m->where = MIME_IN_HEADER;
     header_reader_init(&m->reader);
     fields_init(&m->fields);
-    return true;
 }
 
 /* `line` is a whole line that begins with the delimiter. MIME_MORE: go on. */
@@ -99,9 +98,8 @@ static enum mime_event end_part(struct mime *m)
     m->held_len = m->line_len = 0;
     if (closing) {
         m->where = MIME_IN_EPILOGUE;
-        m->at_start = false;
-    } else if (!begin_part(m)) {
-        return fail(m);
+    } else {
+        begin_part(m);
     }
     return in_body ? MIME_PART_END : MIME_MORE;
 }

@@ -45,7 +45,7 @@ struct mime {
     size_t line_len;
     bool give_held, give_line; /* they turned out to be text */
     const char *data, *end;    /* the chunk that was pushed */
-    unsigned parts;
+    unsigned parts;            /* how many have begun */
     struct header_reader reader;
     /* MIME_PREAMBLE, MIME_DATA, MIME_EPILOGUE: valid until the next call. */
     const char *piece;
