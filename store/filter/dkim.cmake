@@ -5,3 +5,13 @@ portico_library(dkim
     dkim_key.c dkim_keys.c dkim_reply.c dkim_servers.c dkim_sig.c dkim_tags.c
   LINK common
   PRIVATE_LINK PkgConfig::libcrypto Threads::Threads resolv)
+
+# Signed messages and key records for tests.
+add_library(dkimtesting STATIC testing/signer.c testing/checker.c)
+target_include_directories(dkimtesting PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(dkimtesting PUBLIC dkim common PRIVATE PkgConfig::libcrypto)
+
+portico_test(test_dkim SOURCES test_dkim.c LINK dkimtesting)
+foreach(test IN ITEMS canon key)
+  portico_test(test_dkim_${test} SOURCES test_dkim_${test}.c LINK dkimtesting)
+endforeach()
