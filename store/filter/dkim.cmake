@@ -7,11 +7,11 @@ portico_library(dkim
   PRIVATE_LINK PkgConfig::libcrypto Threads::Threads resolv)
 
 # Signed messages and key records for tests.
-add_library(dkimtesting STATIC testing/signer.c testing/checker.c)
+add_library(dkimtesting STATIC testing/checker.c testing/dns_server.c testing/signer.c)
 target_include_directories(dkimtesting PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(dkimtesting PUBLIC dkim common PRIVATE PkgConfig::libcrypto)
 
 portico_test(test_dkim SOURCES test_dkim.c LINK dkimtesting)
-foreach(test IN ITEMS canon key)
+foreach(test IN ITEMS canon dns key keys)
   portico_test(test_dkim_${test} SOURCES test_dkim_${test}.c LINK dkimtesting)
 endforeach()
