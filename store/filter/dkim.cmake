@@ -15,3 +15,16 @@ portico_test(test_dkim SOURCES test_dkim.c LINK dkimtesting)
 foreach(test IN ITEMS canon dns key keys)
   portico_test(test_dkim_${test} SOURCES test_dkim_${test}.c LINK dkimtesting)
 endforeach()
+
+# The second opinion: libopendkim, opened at run time (testing/oracle.h).
+find_library(opendkim_library opendkim REQUIRED)
+portico_test(test_dkim_oracle SOURCES test_dkim_oracle.c testing/oracle.c
+  LINK dkimtesting ${CMAKE_DL_LIBS})
+if(TARGET test_dkim_oracle)
+  target_compile_definitions(test_dkim_oracle PRIVATE
+    OPENDKIM_LIBRARY="${opendkim_library}")
+endif()
+
+foreach(fuzz IN ITEMS key reply signature)
+  portico_fuzz(fuzz_dkim_${fuzz} SOURCES fuzz_dkim_${fuzz}.c LINK dkim common)
+endforeach()

@@ -53,6 +53,9 @@ static void test_ed25519(void **state)
         {"", DKIM_FLAW_KEY, false},
         {";", DKIM_FLAW_KEY, false},
         {"google-site-verification", DKIM_FLAW_KEY, false},
+        {"v=DKIM1;; k=ed25519; junk; p=" ED ";;", DKIM_FLAW_NONE, false},
+        {"v=DKIM1; k=ed25519; 1=2; x-y=z; p=" ED, DKIM_FLAW_NONE, false},
+        {"v=DKIM1; k=ed25519; n=\x01; p=" ED, DKIM_FLAW_NONE, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct dkim_key k;
