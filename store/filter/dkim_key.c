@@ -76,7 +76,7 @@ void dkim_key_read(struct dkim_key *key, const char *record, size_t len)
     char text[DKIM_RECORD_MAX];
     *key = (struct dkim_key){.flaw = DKIM_FLAW_KEY};
     if (len <= DKIM_RECORD_MAX &&
-        dkim_tags_parse(&tags, text, normalise(record, len, text))) {
+        dkim_tags_parse_loose(&tags, text, normalise(record, len, text))) {
         key->flaw = read_record(key, &tags);
     }
 }

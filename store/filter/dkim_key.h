@@ -2,7 +2,7 @@
  *
  * Records in the field carry blanks, line ends and quotes in the middle of their base64
  * text; blanks, tabs, CR, LF and double quotes are therefore removed before anything
- * is read. */
+ * is read. Words that are no "name=value" are passed over. */
 #ifndef FILTER_DKIM_KEY_H
 #define FILTER_DKIM_KEY_H
 

@@ -8,13 +8,19 @@
 #define DNS_PORT "53"
 #define BLANKS   " \t"
 
-/* An interface behind '%' is understood, hence getaddrinfo. */
-static bool add(struct dkim_servers *s, const char *address, const char *port)
+/* "ADDRESS" or "ADDRESS@PORT". getaddrinfo, because it knows "%eth0" behind fe80::. */
+static bool add(struct dkim_servers *s, const char *word, size_t len)
 {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
                              .ai_socktype = SOCK_DGRAM};
     struct addrinfo *found;
-    if (getaddrinfo(address, port, &hints, &found) != 0) {
+    char text[128];
+    snprintf(text, sizeof(text), "%.*s", (int)len, word);
+    char *port = strrchr(text, '@');
+    if (port != NULL) {
+        *port++ = '\0';
+    }
+    if (getaddrinfo(text, port != NULL ? port : DNS_PORT, &hints, &found) != 0) {
         return false;
     }
     if (s->count < DKIM_SERVERS_MAX) {
@@ -29,18 +35,12 @@ int dkim_servers_parse(struct dkim_servers *s, const char *list, struct cm_err *
 {
     struct dkim_servers parsed = {0};
     for (;;) {
-        char word[128];
         list += strspn(list, BLANKS);
         size_t n = strcspn(list, BLANKS);
         if (n == 0) {
             break;
         }
-        snprintf(word, sizeof(word), "%.*s", (int)n, list);
-        char *port = strrchr(word, '@');
-        if (port != NULL) {
-            *port++ = '\0';
-        }
-        if (!add(&parsed, word, port != NULL ? port : DNS_PORT)) {
+        if (!add(&parsed, list, n)) {
             return cm_err_set(err, CM_ERR_WORLD,
                               "%.*s is not the address of a resolver", (int)n, list);
         }
@@ -60,16 +60,14 @@ void dkim_servers_resolv_conf(struct dkim_servers *s, const char *text)
     while (*text != '\0') {
         size_t n = strcspn(text, "\r\n");
         const char *value = text + sizeof(key) - 1;
-        if (n > sizeof(key) && strncmp(text, key, sizeof(key) - 1) == 0 &&
+        if (n >= sizeof(key) && strncmp(text, key, sizeof(key) - 1) == 0 &&
             strchr(BLANKS, *value) != NULL) {
-            char word[128];
             value += strspn(value, BLANKS);
-            snprintf(word, sizeof(word), "%.*s", (int)strcspn(value, " \t\r\n"), value);
-            add(s, word, DNS_PORT);
+            add(s, value, strcspn(value, " \t\r\n"));
         }
         text += n + (text[n] != '\0');
     }
     if (s->count == 0) {
-        add(s, "127.0.0.1", DNS_PORT);
+        add(s, "127.0.0.1", strlen("127.0.0.1"));
     }
 }

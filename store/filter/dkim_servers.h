@@ -20,7 +20,8 @@ struct dkim_servers {
 CM_MUSTUSE int dkim_servers_parse(struct dkim_servers *s, const char *list,
                                   struct cm_err *err);
 
-/* text: contents of a resolv.conf. Without a usable line: 127.0.0.1, as in glibc. */
+/* text: contents of a resolv.conf; "@PORT" is understood there too. Without a usable
+ * line: 127.0.0.1, as in glibc. */
 void dkim_servers_resolv_conf(struct dkim_servers *s, const char *text);
 
 #endif

@@ -82,23 +82,27 @@ static bool known(const struct dkim_tags *tags, struct dkim_span name)
     return false;
 }
 
-static bool add_tag(struct dkim_tags *tags, struct dkim_span spec)
+enum added { ADDED, NO_TAG, BAD_LIST };
+
+static enum added add_tag(struct dkim_tags *tags, struct dkim_span spec)
 {
     if (memchr(spec.p, '=', spec.len) == NULL) {
-        return false;
+        return NO_TAG;
     }
     struct dkim_span raw = spec;
     struct dkim_tag tag = {.name = dkim_trim(cut(&raw, '=')), .raw = raw};
     tag.value = dkim_trim(raw);
-    if (!good_name(tag.name) || !good_value(raw) || known(tags, tag.name) ||
-        tags->count == DKIM_TAGS_MAX) {
-        return false;
+    if (!good_name(tag.name) || !good_value(raw)) {
+        return NO_TAG;
+    }
+    if (known(tags, tag.name) || tags->count == DKIM_TAGS_MAX) {
+        return BAD_LIST;
     }
     tags->tag[tags->count++] = tag;
-    return true;
+    return ADDED;
 }
 
-bool dkim_tags_parse(struct dkim_tags *tags, const char *text, size_t len)
+static bool parse(struct dkim_tags *tags, const char *text, size_t len, bool loose)
 {
     struct dkim_span rest = {text, len};
     tags->count = 0;
@@ -108,11 +112,22 @@ bool dkim_tags_parse(struct dkim_tags *tags, const char *text, size_t len)
         if (rest.p == NULL && tags->count > 0 && dkim_trim(spec).len == 0) {
             break;
         }
-        if (!add_tag(tags, spec)) {
+        enum added added = add_tag(tags, spec);
+        if (added == BAD_LIST || (added == NO_TAG && !loose)) {
             return false;
         }
     }
     return tags->count > 0;
+}
+
+bool dkim_tags_parse(struct dkim_tags *tags, const char *text, size_t len)
+{
+    return parse(tags, text, len, false);
+}
+
+bool dkim_tags_parse_loose(struct dkim_tags *tags, const char *text, size_t len)
+{
+    return parse(tags, text, len, true);
 }
 
 const struct dkim_tag *dkim_tags_find(const struct dkim_tags *tags, const char *name)

@@ -29,6 +29,9 @@ struct dkim_tags {
 /* False: not a tag list, a name twice, or too many tags. Names are case-sensitive.
  * Bytes over 127 are allowed in values, control bytes are not. */
 bool dkim_tags_parse(struct dkim_tags *tags, const char *text, size_t len);
+/* The same, but what is no "name=value" is passed over: a damaged word elsewhere makes
+ * a key no less that key. */
+bool dkim_tags_parse_loose(struct dkim_tags *tags, const char *text, size_t len);
 const struct dkim_tag *dkim_tags_find(const struct dkim_tags *tags, const char *name);
 
 /* The next item of a colon-separated list, trimmed; false at its end. An empty list has
