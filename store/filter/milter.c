@@ -411,6 +411,8 @@ static int open_placeholder(struct cm_err *err)
                  : cm_err_set(err, CM_ERR_WORLD, "libmilter did not open its socket");
 }
 
+static int milter_fd = -1; /* libmilter's listening socket */
+
 static int take_socket(int fd, struct cm_err *err)
 {
     int mine = open_placeholder(err);
@@ -421,21 +423,17 @@ static int take_socket(int fd, struct cm_err *err)
         fcntl(mine, F_SETFL, fcntl(mine, F_GETFL) & ~O_NONBLOCK) < 0) {
         return cm_err_set(err, CM_ERR_WORLD, "socket: %s", strerror(errno));
     }
+    milter_fd = mine;
     return 0;
 }
-
-static atomic_bool stopping;
 
 static void *milter_thread(void *ctx)
 {
     (void)ctx;
     int rc = smfi_main();
-    if (!stopping) {
-        cm_log(CM_LOG_ERROR, "libmilter_ended", "reason",
-               rc == MI_SUCCESS ? "without being asked" : "failure", NULL);
-        _exit(1); /* systemd starts it again */
-    }
-    return NULL;
+    cm_log(CM_LOG_ERROR, "libmilter_ended", "reason",
+           rc == MI_SUCCESS ? "without being asked" : "failure", NULL);
+    _exit(1); /* systemd starts it again */
 }
 
 int milter_start(struct filter *filter, int fd, struct cm_err *err)
@@ -470,8 +468,19 @@ int milter_start(struct filter *filter, int fd, struct cm_err *err)
     return 0;
 }
 
+/* Not by smfi_stop(): with its pool of workers, as Debian builds it, libmilter then
+ * cuts every session in the middle. Instead its listening socket becomes one that
+ * nobody knows. */
 void milter_stop(void)
 {
-    stopping = true;
-    smfi_stop();
+    struct sockaddr_un nowhere = {.sun_family = AF_UNIX}; /* any abstract name */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 &&
+        bind(fd, (struct sockaddr *)&nowhere, sizeof(nowhere.sun_family)) == 0 &&
+        listen(fd, 1) == 0) {
+        dup3(fd, milter_fd, O_CLOEXEC);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
 }

@@ -12,7 +12,8 @@
 /* Takes the listening socket `fd` (duplicated) and serves on threads. Once in a
  * process. filter must live until the process ends. */
 CM_MUSTUSE int milter_start(struct filter *filter, int fd, struct cm_err *err);
-/* No new connections from libmilter; those there are go on. */
+/* No new connections: they wait in the backlog of systemd's socket. Those there are go
+ * on. */
 void milter_stop(void);
 
 #endif
