@@ -37,7 +37,7 @@ set(CPACK_DEBIAN_CHATOPS_PACKAGE_DEPENDS "openssh-client, openssl")
 include(CPack)
 
 install(FILES ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
-              ops/man/chatmail-expire.8
+              ops/man/chatmail-expire.8 ops/man/chatmail-filter.8
               ops/man/chatmail-lastlogin.8 ops/man/chatmail-metadata.8
               ops/man/chatmail-web.8
         DESTINATION share/man/man8 COMPONENT store)

@@ -105,6 +105,9 @@ static int write_store_section(struct lab *lab, const struct deploy_relay *relay
      */
     char *text = cm_asprintf("sed -i -e '/^\\[store\\]/a ssh = %s%s%s'"
                              " -e '/^\\[params\\]/a max_load_1m = 1000'"
+                             /* Scenarios send faster than people do. */
+                             " -e '/^\\[params\\]/a max_user_send_per_minute ="
+                             " 6000\\nmax_user_send_burst_size = 1000'"
                              " %s/chatmail.ini",
                              relay->ssh, own ? "\\naddresses = " : "",
                              own ? relay->addresses : "", relay->dir);

@@ -65,7 +65,8 @@ struct transaction {
 #define RECIPIENTS_MAX 1000 /* Postfix's smtpd_recipient_limit */
 
 struct mode {
-    const char *name; /* "outgoing" */
+    const char *name;    /* "outgoing" */
+    const char *program; /* the process, as systemd and the figures name it */
     enum verdict_side side;
     /* A recipient that Postfix would take. account: where it is delivered, "" when that
      * is not on this machine. True: it is taken; else d is a refusal of this one. */

@@ -9,10 +9,10 @@
  *   milter  Postfix's smtpd and cleanup ask here (milter protocol version 6).
  *
  * Threads: the service's loop runs on the main thread, with PostgreSQL, Redis, signals,
- * watchdog and metrics; libmilter's accept loop on a second one; and libmilter makes
- * one for each connection of Postfix. Only those block: on their connection, on DNS, or
- * on an answer that the loop gets for them (desk.h). The loop is not libmilter's,
- * because that has no timers and no place for other descriptors.
+ * watchdog and metrics; libmilter's accept loop on a second one; and libmilter's pool
+ * of workers, one for each message under way, none for an idle connection. Only those
+ * block: on DNS, or on an answer that the loop gets for them (desk.h). The loop is not
+ * libmilter's, because that has no timers and no place for other descriptors.
  *
  * A message is judged while it passes; what is kept of it is of fixed size. It trusts
  * Postfix to name the login truly, chatmail.ini, table account, and DNS as far as DKIM
@@ -188,14 +188,14 @@ static const struct cm_listener listeners[] = {
      .hand_over = on_listener},
     {0}};
 
-static const struct cm_service_def def = {.program = PROGRAM,
-                                          .listeners = listeners,
-                                          .start = on_start,
-                                          .reload = on_reload,
-                                          .drain = on_drain,
-                                          .drain_limit_ms = DRAIN_LIMIT_MS,
-                                          .stop = on_stop,
-                                          .metrics = on_metrics};
+static const struct cm_service_def service = {.program = PROGRAM,
+                                              .listeners = listeners,
+                                              .start = on_start,
+                                              .reload = on_reload,
+                                              .drain = on_drain,
+                                              .drain_limit_ms = DRAIN_LIMIT_MS,
+                                              .stop = on_stop,
+                                              .metrics = on_metrics};
 
 static bool choose_mode(struct program *p)
 {
@@ -242,6 +242,8 @@ int main(int argc, char **argv)
         return 2;
     }
     mallopt(M_ARENA_MAX, ARENAS);
+    struct cm_service_def def = service;
+    def.program = p.filter.mode->program;
     status = cm_service_run(&def, &p);
     _exit(status); /* no atexit(3) under the feet of libmilter's threads */
 }

@@ -71,6 +71,7 @@ static void outgoing_end(struct transaction *t, struct decision *d)
 }
 
 const struct mode mode_outgoing = {.name = "outgoing",
+                                   .program = "chatmail-filter-out",
                                    .side = VERDICT_OUTGOING,
                                    .rcpt = outgoing_rcpt,
                                    .end = outgoing_end};

@@ -114,7 +114,7 @@ static const char *judge(struct mta *m)
         } else if (command == '-') {
             note(m, "rcpt-", data);
         } else if (command == 'y') {
-            snprintf(m->answer, sizeof(m->answer), "%s", data);
+            snprintf(m->answer, sizeof(m->answer), "%.1000s", data);
             return m->answer;
         } else if (command == 0) {
             snprintf(m->answer, sizeof(m->answer), "lost");
