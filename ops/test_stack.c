@@ -226,7 +226,7 @@ static void test_no_mail_goes_past_the_filter(void **state)
         assert_int_equal(count(master, "smtpd_milters=unix:private/filter-in\n"), 2);
         assert_int_equal(count(master, "smtpd_milters=unix:private/filter-out"), 3);
         assert_int_equal(count(master, "cleanup_service_name=submitted\n"), 3);
-        assert_int_equal(count(master, "opendkim"),
+        assert_int_equal(count(master, "unix:opendkim"),
                          count(master, "filter-out,unix:opendkim/opendkim.sock\n"));
         op_files_clear(&files);
     }

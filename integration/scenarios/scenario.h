@@ -26,6 +26,8 @@ int scenario_client_addresses(struct stage *stage, struct cm_err *err);
 int scenario_create_race(struct stage *stage, struct cm_err *err);
 int scenario_kill_daemons(struct stage *stage, struct cm_err *err);
 int scenario_expire(struct stage *stage, struct cm_err *err);
+int scenario_filter(struct stage *stage, struct cm_err *err);
+int scenario_filter_back(struct stage *stage, struct cm_err *err);
 int scenario_auth_unable(struct stage *stage, struct cm_err *err);
 int scenario_auth_able(struct stage *stage, struct cm_err *err);
 int scenario_postgres_away(struct stage *stage, struct cm_err *err);

@@ -13,7 +13,7 @@
 
 #include "common/mem.h"
 #include "common/run.h"
-#include "common/testing/letters.h"
+#include "letters/letters.h"
 
 static bool judge(const char *text, size_t len, bool incoming, size_t chunk)
 {

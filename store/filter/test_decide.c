@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/testing/letters.h"
+#include "letters/letters.h"
 
 #include "judge.h"
 

@@ -18,7 +18,7 @@
 
 #include "common/file.h"
 #include "common/mem.h"
-#include "common/testing/letters.h"
+#include "letters/letters.h"
 #include "daemonkit/daemonkit.h"
 #include "pgfixture/pgfixture.h"
 #include "redisfixture/redisfixture.h"

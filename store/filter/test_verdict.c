@@ -12,7 +12,7 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
-#include "common/testing/letters.h"
+#include "letters/letters.h"
 
 #include "judge.h"
 
