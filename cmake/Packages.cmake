@@ -19,7 +19,7 @@ set(CPACK_DEBIAN_PACKAGE_SECTION mail)
 set(CPACK_DEBIAN_STORE_PACKAGE_NAME portico-store)
 set(CPACK_COMPONENT_STORE_DESCRIPTION "the machine that holds the mail of a chatmail relay")
 set(CPACK_DEBIAN_STORE_PACKAGE_DEPENDS
-    "postfix, ca-certificates, dovecot-core, dovecot-imapd, dovecot-lmtpd, opendkim, opendkim-tools, nginx, libnginx-mod-stream, postgresql, redis-server, nftables, wireguard-tools, wireguard-go, iproute2, openssl, procps")
+    "postfix, ca-certificates, dovecot-core, dovecot-imapd, dovecot-lmtpd, opendkim, opendkim-tools, coturn, nginx, libnginx-mod-stream, postgresql, redis-server, nftables, wireguard-tools, wireguard-go, iproute2, openssl, procps")
 set(CPACK_DEBIAN_STORE_PACKAGE_CONTROL_EXTRA
     "${CMAKE_SOURCE_DIR}/ops/packaging/postinst;${CMAKE_SOURCE_DIR}/ops/packaging/prerm;${CMAKE_SOURCE_DIR}/ops/packaging/postrm")
 
@@ -37,9 +37,11 @@ set(CPACK_DEBIAN_CHATOPS_PACKAGE_DEPENDS "openssh-client, openssl")
 include(CPack)
 
 install(FILES ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
+              ops/man/chatmail-echo.8
               ops/man/chatmail-expire.8 ops/man/chatmail-filter.8
               ops/man/chatmail-lastlogin.8 ops/man/chatmail-metadata.8
               ops/man/chatmail-web.8
+              ops/man/chatmail-push.8
         DESTINATION share/man/man8 COMPONENT store)
 install(FILES ops/man/chatmail-gateway.8 ops/man/chatmail-proxy.8
         DESTINATION share/man/man8 COMPONENT gateway)

@@ -24,13 +24,14 @@ static void name_nodes(struct op_cluster *c)
 {
     const struct cm_conf *conf = &c->conf;
 
+    c->store_units = op_stack_units(conf);
     c->node_count = conf->gateway_count + 1;
     c->nodes = cm_calloc(c->node_count, sizeof(*c->nodes));
     for (size_t i = 0; i < c->node_count; i++) {
         struct op_node *n = &c->nodes[i];
         n->cluster = c;
         n->gateway = i == 0 ? NULL : &conf->gateways[i - 1];
-        n->units = i == 0 ? op_store_units : op_gateway_units;
+        n->units = i == 0 ? c->store_units : op_gateway_units;
         op_host_init(&n->host, i == 0 ? "store" : n->gateway->name,
                      i == 0 ? conf->store.ssh : n->gateway->ssh, c->state_dir);
         n->host.verbose = c->cli->verbose;
@@ -63,6 +64,7 @@ void op_cluster_clear(struct op_cluster *c)
         free(c->nodes[i].package.data);
     }
     free(c->nodes);
+    free(c->store_units);
     free(c->ini);
     free(c->state_dir);
     free(c->packages);

@@ -50,6 +50,7 @@ struct op_cluster {
     char *state;           /* desired state as published; set by the publish step */
     struct op_node *nodes; /* the store first, then gateways by number */
     size_t node_count;
+    struct op_unit *store_units;
     char *packages; /* directory of the .debs */
 };
 
@@ -69,8 +70,11 @@ void op_add_package(struct op_plan *plan, struct op_node *node);
 void op_add_keys(struct op_plan *plan, struct op_node *node);
 void op_add_tls(struct op_plan *plan, struct op_node *node);
 void op_add_dkim(struct op_plan *plan, struct op_node *node);
+void op_add_turn_secret(struct op_plan *plan, struct op_node *node);
 void op_add_files(struct op_plan *plan, struct op_node *node);
 void op_add_units(struct op_plan *plan, struct op_node *node);
+void op_add_idle(struct op_plan *plan, struct op_node *node);
+void op_add_echo(struct op_plan *plan, struct op_node *node);
 void op_add_schema(struct op_plan *plan, struct op_node *node);
 void op_add_publish(struct op_plan *plan, struct op_cluster *c);
 void op_add_reach(struct op_plan *plan, struct op_node *node);

@@ -1,5 +1,5 @@
 /* What every node makes for itself: WireGuard and cluster keys, the self-signed
- * certificate, the DKIM key. Private halves never travel. */
+ * certificate, the DKIM key, the secret of calls. Private halves never travel. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +206,59 @@ void op_add_dkim(struct op_plan *plan, struct op_node *node)
                         .ctx = node};
 
     if (!node->cluster->conf.is_ip) {
+        op_plan_add(plan, &s);
+    }
+}
+
+/* ---- calls ---- */
+
+#define TURN_SECRET "/etc/chatmail/turn.secret"
+
+static int check_turn(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+    char *said;
+
+    if (op_host_ask(&node->host, "stat -c '%U %a %s' " TURN_SECRET " 2>/dev/null; true",
+                    &said, err) != 0) {
+        return -1;
+    }
+    int rc = strcmp(said, "root 600 65") == 0;
+    if (rc == 0) {
+        op_step_note(step, "%s",
+                     said[0] == '\0' ? "none" : "wrong owner, mode or size");
+    }
+    free(said);
+    return rc;
+}
+
+/* systemd hands it to the TURN servers and to chatmail-metadata; nobody else reads it.
+ */
+static const char turn_script[] =
+    "set -e; umask 077; f=" TURN_SECRET "; mkdir -p -m 755 /etc/chatmail\n"
+    "if [ \"$(stat -c %s $f 2>/dev/null)\" != 65 ]; then\n"
+    "  openssl rand -hex 32 >$f.new; sync $f.new; mv $f.new $f\n"
+    "fi\n"
+    "chown root:root $f; chmod 600 $f";
+
+static int make_turn(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+    struct op_cmd cmd = {.script = turn_script};
+
+    op_step_note(step, "made on the node");
+    return op_host_run(&node->host, &cmd, NULL, err);
+}
+
+void op_add_turn_secret(struct op_plan *plan, struct op_node *node)
+{
+    struct op_step s = {.node = node->host.name,
+                        .name = "secret of calls",
+                        .check = check_turn,
+                        .act = make_turn,
+                        .ctx = node};
+
+    if (node->cluster->conf.store.turn) {
         op_plan_add(plan, &s);
     }
 }

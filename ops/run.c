@@ -89,8 +89,13 @@ static void make_plan(struct op_plan *plan, struct op_cluster *c)
         if (i == 0) {
             op_add_tls(plan, store);
             op_add_dkim(plan, store);
+            op_add_turn_secret(plan, store);
         }
         op_add_files(plan, &c->nodes[i]);
+        if (i == 0) {
+            op_add_idle(plan, store);
+            op_add_echo(plan, store);
+        }
         op_add_units(plan, &c->nodes[i]);
     }
     op_add_publish(plan, c);

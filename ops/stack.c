@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "common/template.h"
 #include "embed.h"
+#include "turn.h"
 
 #define JOURNALD   "systemd-journald.service"
 #define SYSCTL     "systemd-sysctl.service"
@@ -17,6 +18,7 @@
 #define POSTFIX    "postfix@-.service"
 #define NGINX      "nginx.service"
 #define CLUSTER    "chatmail-cluster.service"
+#define ECHO       "chatmail-echo.service"
 #define TUNNEL     "chatmail-tunnel@wg0.service"
 #define GATEWAY    "chatmail-gateway.service"
 
@@ -46,6 +48,8 @@ const struct op_unit op_store_units[] = {
     {"chatmail-filter-in.service", NULL, true},
     {"chatmail-lastlogin.socket", NULL, false},
     {"chatmail-lastlogin.service", NULL, false},
+    {"chatmail-push.socket", NULL, false},
+    {"chatmail-push.service", NULL, false},
     {"chatmail-metadata.socket", NULL, false},
     {"chatmail-metadata.service", NULL, false},
     {"chatmail-queue.socket", NULL, false},
@@ -59,6 +63,7 @@ const struct op_unit op_store_units[] = {
      " if test -n \"$said\"; then echo \"$said\" >&2; false; else postfix check; fi",
      false},
     {NGINX, "nginx -t -q", true},
+    {ECHO, NULL, false},
     {NULL, NULL, false},
 };
 
@@ -73,6 +78,46 @@ typedef bool wanted_fn(const struct cm_conf *conf);
 static bool has_name(const struct cm_conf *conf)
 {
     return !conf->is_ip;
+}
+
+static bool has_echo(const struct cm_conf *conf)
+{
+    return conf->store.echo_core[0] != '\0';
+}
+
+/* Units that only some stores have. */
+static const struct {
+    const char *unit;
+    wanted_fn *wanted;
+} optional[] = {
+    {OPENDKIM, has_name}, /* without a name to sign for it has nothing to do */
+    {ECHO, has_echo},
+};
+
+static bool unit_wanted(const char *unit, const struct cm_conf *conf)
+{
+    for (size_t i = 0; i < sizeof(optional) / sizeof(optional[0]); i++) {
+        if (strcmp(optional[i].unit, unit) == 0)
+            return optional[i].wanted(conf);
+    }
+    return true;
+}
+
+struct op_unit *op_stack_units(const struct cm_conf *conf)
+{
+    int64_t numbers[CM_GATEWAYS_MAX];
+    size_t turns = op_turn_numbers(conf, numbers), max = 0, count = 0;
+
+    while (op_store_units[max].name != NULL)
+        max++;
+    struct op_unit *units = cm_calloc(max + turns + 1, sizeof(*units));
+    for (size_t i = 0; i < max; i++) {
+        if (unit_wanted(op_store_units[i].name, conf))
+            units[count++] = op_store_units[i];
+    }
+    for (size_t i = 0; i < turns; i++)
+        units[count++] = (struct op_unit){.name = op_turn_unit(numbers[i])};
+    return units;
 }
 
 struct source {
@@ -270,6 +315,9 @@ static void store_vars(struct vars *vars, const struct cm_conf *conf,
     vars_text(vars, "tls_key", conf->tls_key);
     vars_flag(vars, "is_ip", conf->is_ip);
     vars_flag(vars, "acme", conf->tls_mode == CM_TLS_ACME);
+    vars_flag(vars, "turn", conf->store.turn);
+    vars_int(vars, "turn_port_min", conf->store.turn_port_min);
+    vars_int(vars, "turn_port_max", conf->store.turn_port_max);
 }
 
 static void gateway_vars(struct vars *vars, const struct cm_conf *conf,
@@ -351,6 +399,12 @@ int op_stack_store(const struct cm_conf *conf, const struct op_facts *facts,
     store_vars(&vars, conf, facts);
     int ret = render_all(store_sources, conf, &vars, files_r, err);
     vars_clear(&vars);
+    if (ret == 0) {
+        ret = op_turn_files(conf, embedded("turn/turnserver.conf"),
+                            use_ipv6(conf, facts), files_r, err);
+        if (ret != 0)
+            op_files_clear(files_r);
+    }
     return ret;
 }
 

@@ -2,7 +2,7 @@
 # units, users and directories that come with the packages.
 include(${CMAKE_SOURCE_DIR}/cmake/Embed.cmake)
 
-add_library(opstack STATIC stack.c)
+add_library(opstack STATIC stack.c turn.c)
 target_link_libraries(opstack PUBLIC common proxy)
 portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates op_embedded)
 
@@ -13,6 +13,7 @@ install(FILES
   systemd/chatmail-auth.socket
   systemd/chatmail-auth-sasl.socket
   systemd/chatmail-cluster.service
+  systemd/chatmail-echo.service
   systemd/chatmail-expire.service
   systemd/chatmail-expire.timer
   systemd/chatmail-filter-in.service
@@ -30,6 +31,9 @@ install(FILES
   systemd/chatmail-queue@.service
   systemd/chatmail-web.service
   systemd/chatmail-web.socket
+  systemd/chatmail-push.service
+  systemd/chatmail-push.socket
+  systemd/chatmail-turn@.service
   DESTINATION lib/systemd/system COMPONENT store)
 install(FILES
   systemd/chatmail-gateway.service
@@ -44,6 +48,8 @@ install(FILES systemd/portico-gateway.sysusers
   DESTINATION lib/sysusers.d RENAME portico-gateway.conf COMPONENT gateway)
 install(FILES systemd/portico-gateway.tmpfiles
   DESTINATION lib/tmpfiles.d RENAME portico-gateway.conf COMPONENT gateway)
+
+install(PROGRAMS systemd/turn DESTINATION lib/portico COMPONENT store)
 
 # Both ends of a tunnel are made the same way.
 foreach(component store gateway)

@@ -49,6 +49,10 @@ struct op_unit {
 extern const struct op_unit op_store_units[];   /* ended by name == NULL */
 extern const struct op_unit op_gateway_units[]; /* ended by name == NULL */
 
+/* Those of op_store_units that this store has, and its TURN servers. Ended by name ==
+ * NULL; caller frees. */
+struct op_unit *op_stack_units(const struct cm_conf *conf);
+
 CM_MUSTUSE int op_stack_store(const struct cm_conf *conf, const struct op_facts *facts,
                               struct op_files *files_r, struct cm_err *err);
 CM_MUSTUSE int op_stack_gateway(const struct cm_conf *conf,

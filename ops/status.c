@@ -15,6 +15,7 @@
 #define REPORT_LATE_MS   30000
 #define HANDSHAKE_LATE_S 200 /* WireGuard shakes hands every two minutes */
 #define QUEUE_LONG       1000
+#define PUSH_LATE_S      300
 #define WRONG_MAX        32
 
 struct report {
@@ -23,7 +24,9 @@ struct report {
     json_t *units;    /* {name: state} */
     json_t *packages; /* {name: version} */
     long long queue;
-    json_t *plugins; /* {name: what dovecot-plugin status said} */
+    long long push_oldest_s, push_success_s; /* since then; -1: not known */
+    char invite[600]; /* of the echo bot; "" when there is none, or none yet */
+    json_t *plugins;  /* {name: what dovecot-plugin status said} */
     char *wrong[WRONG_MAX];
     size_t wrong_count;
 };
@@ -50,8 +53,14 @@ static void wrong(struct report *r, const char *fmt, ...)
 static const char store_script[] =
     "for u in $1; do echo unit $u $(systemctl is-active $u); done\n"
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
+    "r() { redis-cli -s /run/redis/redis-server.sock --raw \"$@\" 2>/dev/null; }\n"
+    "ago() { case $1 in ''|*[!0-9]*) echo -1;;"
+    " *) echo $(($(date +%s) - $1 / $2));; esac; }\n"
+    "echo push $(ago \"$(r zrange push:age 0 0 withscores | tail -n1)\" 1000000)"
+    " $(ago \"$(r get push:last)\" 1000)\n"
     "for p in idle push; do echo plugin chatmail_$p"
     " $(/usr/lib/portico/dovecot-plugin status $p 2>&1 | tail -n1); done\n"
+    "sed -n '1s/^/invite echo /p' /var/lib/chatmail-echo/invite-link.txt 2>/dev/null\n"
     "dpkg-query -W -f 'package ${Package} ${Version}\\n' portico-store postfix"
     " dovecot-core opendkim nginx postgresql-15 redis-server 2>/dev/null\n"
     "chatmail-cluster ctl status 2>/dev/null | sed 's/^/cluster /'; true";
@@ -70,10 +79,15 @@ static void take_line(struct report *r, char *line)
         r->queue = strtoll(name, NULL, 10);
     } else if (value == NULL) {
         return;
+    } else if (strcmp(kind, "push") == 0) {
+        r->push_oldest_s = strtoll(name, NULL, 10);
+        r->push_success_s = strtoll(value, NULL, 10);
     } else if (strcmp(kind, "unit") == 0) {
         json_object_set_new(r->units, name, json_string(value));
     } else if (strcmp(kind, "package") == 0) {
         json_object_set_new(r->packages, name, json_string(value));
+    } else if (strcmp(kind, "invite") == 0) {
+        snprintf(r->invite, sizeof(r->invite), "%.599s", value);
     } else if (strcmp(kind, "plugin") == 0) {
         json_object_set_new(r->plugins, name, json_string(value));
     }
@@ -100,9 +114,8 @@ static int ask_store(struct report *r, struct op_node *store, struct cm_err *err
     char *said;
 
     cm_buf_init(&units, 4096);
-    for (const struct op_unit *u = op_store_units; u->name != NULL; u++) {
-        bool unused = r->c->conf.is_ip && strcmp(u->name, "opendkim.service") == 0;
-        cm_buf_fmt(&units, "%s ", unused ? "" : u->name);
+    for (const struct op_unit *u = store->units; u->name != NULL; u++) {
+        cm_buf_fmt(&units, "%s ", u->name);
     }
     struct op_cmd cmd = {
         .script = store_script, .args = {units.data}, .repeatable = true};
@@ -236,6 +249,12 @@ static void judge(struct report *r)
     if (r->queue > QUEUE_LONG) {
         wrong(r, "%lld messages wait in the queue", r->queue);
     }
+    if (r->push_oldest_s > PUSH_LATE_S && r->push_success_s > PUSH_LATE_S) {
+        wrong(r,
+              "phones are not woken up: no notification got through for %lld s; see: "
+              "journalctl -u chatmail-push",
+              r->push_success_s);
+    }
     for (size_t i = 0; i < r->c->conf.unused_count; i++) {
         wrong(r, "%s means nothing: %s", r->c->cli->config, r->c->conf.unused[i]);
     }
@@ -317,6 +336,10 @@ static void say_text(const struct report *r)
     {
         op_say(OP_PLAIN, "  %-34s %s", name, json_string_value(value));
     }
+    if (conf->store.echo_core[0] != '\0') {
+        op_say(OP_PLAIN, "\n  echo bot: %s",
+               r->invite[0] != '\0' ? r->invite : "no invite link yet");
+    }
     puts("");
     for (size_t i = 0; i < r->wrong_count; i++) {
         op_say(OP_RED, "wrong: %s", r->wrong[i]);
@@ -333,11 +356,13 @@ static void say_json(const struct report *r)
     for (size_t i = 0; i < r->wrong_count; i++) {
         json_array_append_new(list, json_string(r->wrong[i]));
     }
-    o = json_pack("{s:s, s:b, s:O*, s:O, s:O, s:O, s:I, s:o}", "domain",
-                  r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster",
-                  r->cluster, "units", r->units, "packages", r->packages,
-                  "dovecot_plugins", r->plugins, "queue", (json_int_t)r->queue, "wrong",
-                  list);
+    o = json_pack(
+        "{s:s, s:b, s:O*, s:O, s:O, s:O, s:I, s:{s:I, s:I}, s:s, s:o}", "domain",
+        r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster", r->cluster,
+        "units", r->units, "packages", r->packages, "dovecot_plugins", r->plugins,
+        "queue", (json_int_t)r->queue, "push", "oldest_s", (json_int_t)r->push_oldest_s,
+        "success_s", (json_int_t)r->push_success_s, "echo_invite",
+        r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong", list);
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(o);
@@ -346,7 +371,7 @@ static void say_json(const struct report *r)
 int op_status(const struct op_cli *cli, struct cm_err *err)
 {
     struct op_cluster c;
-    struct report r = {.c = &c, .queue = -1};
+    struct report r = {.c = &c, .queue = -1, .push_oldest_s = -1, .push_success_s = -1};
 
     if (op_cluster_load(cli, &c, err) != 0) {
         return -1;

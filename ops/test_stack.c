@@ -318,13 +318,95 @@ static bool in_table(const struct op_unit *units, const char *name)
 static void test_every_unit_is_in_the_table(void **state)
 {
     struct op_files files = store_files(TWO_GATEWAYS, &ordinary);
+    struct cm_conf conf = parse(TWO_GATEWAYS);
+    struct op_unit *units = op_stack_units(&conf);
 
     (void)state;
     for (size_t i = 0; i < files.count; i++) {
-        if (files.items[i].unit != NULL &&
-            !in_table(op_store_units, files.items[i].unit))
+        if (files.items[i].unit != NULL && !in_table(units, files.items[i].unit))
             fail_msg("%s: unknown unit %s", files.items[i].path, files.items[i].unit);
     }
+    free(units);
+    cm_conf_clear(&conf);
+    op_files_clear(&files);
+}
+
+static void test_units_follow_the_settings(void **state)
+{
+    struct cm_conf conf = parse(TWO_GATEWAYS);
+    struct op_unit *units = op_stack_units(&conf);
+
+    (void)state;
+    assert_true(in_table(units, "opendkim.service"));
+    assert_true(in_table(units, "chatmail-turn@1.service"));
+    assert_true(in_table(units, "chatmail-turn@2.service"));
+    assert_false(in_table(units, "chatmail-turn@0.service"));
+    free(units);
+    cm_conf_clear(&conf);
+    conf = parse("[params]\nmail_domain = 198.51.100.7\n"
+                 "[store]\naddresses = 198.51.100.7\nturn = yes\n");
+    units = op_stack_units(&conf);
+    assert_false(in_table(units, "opendkim.service"));
+    assert_true(in_table(units, "chatmail-turn@0.service"));
+    free(units);
+    cm_conf_clear(&conf);
+}
+
+static void test_echo_is_optional(void **state)
+{
+    struct cm_conf conf = parse(TWO_GATEWAYS);
+    struct op_unit *units = op_stack_units(&conf);
+
+    (void)state;
+    assert_false(in_table(units, "chatmail-echo.service"));
+    free(units);
+    cm_conf_clear(&conf);
+    conf = parse("[params]\nmail_domain = chat.example.org\n"
+                 "[store]\necho_core = /usr/local/bin/deltachat-rpc-server\n");
+    units = op_stack_units(&conf);
+    assert_true(in_table(units, "chatmail-echo.service"));
+    free(units);
+    cm_conf_clear(&conf);
+}
+
+static void test_no_turn_means_no_turn(void **state)
+{
+    const char *ini = "[params]\nmail_domain = _chat.example\n[store]\nturn = no\n"
+                      "[gateway edge1]\nnumber = 1\naddresses = 198.51.100.11\n";
+    struct cm_conf conf = parse(ini);
+    struct op_files files = store_files(ini, &ordinary);
+    struct op_unit *units = op_stack_units(&conf);
+
+    (void)state;
+    for (size_t i = 0; i < files.count; i++)
+        assert_null(strstr(files.items[i].path, "turn"));
+    assert_null(strstr(content(&files, "/etc/sysctl.d/60-chatmail.conf"), "reserved"));
+    assert_false(in_table(units, "chatmail-turn@1.service"));
+    free(units);
+    op_files_clear(&files);
+    cm_conf_clear(&conf);
+}
+
+/* A gateway of one family is listened to in that family alone; a store of its own
+ * leaves the addresses to the start script. */
+static void test_turn_addresses(void **state)
+{
+    struct op_files files = store_files(
+        "[params]\nmail_domain = _chat.example\n"
+        "[gateway edge7]\nnumber = 7\naddresses = 203.0.113.12 203.0.113.13\n",
+        &ordinary);
+    const char *text = content(&files, "/etc/chatmail/turn/7.conf");
+
+    (void)state;
+    assert_non_null(strstr(text, "\nlistening-ip=10.77.7.2\n"
+                                 "external-ip=203.0.113.12/10.77.7.2\nmin-port="));
+    op_files_clear(&files);
+    files = store_files("[params]\nmail_domain = _chat.example\n"
+                        "[store]\naddresses = 203.0.113.12 2001:db8:1::12\n",
+                        &ordinary);
+    text = content(&files, "/etc/chatmail/turn/0.conf");
+    assert_non_null(strstr(text, "\npublic=203.0.113.12\npublic=2001:db8:1::12\n"));
+    assert_null(strstr(text, "listening-ip"));
     op_files_clear(&files);
 }
 
@@ -359,7 +441,7 @@ static size_t gateway_file_count(void)
 }
 
 /* A template that no node gets would be carried along for nothing. journald.conf goes
- * to both kinds of node. */
+ * to both kinds of node, and that of turn is rendered for each gateway. */
 static void test_embedded_table(void **state)
 {
     struct op_files store = store_files(TWO_GATEWAYS, &ordinary);
@@ -371,7 +453,7 @@ static void test_embedded_table(void **state)
         if (n > 0)
             assert_true(strcmp(op_embedded[n - 1].name, e->name) < 0);
     }
-    assert_int_equal(n, store.count + gateway_file_count() - 1);
+    assert_int_equal(n, store.count - 1 + gateway_file_count() - 1);
     op_files_clear(&store);
 }
 
@@ -392,6 +474,10 @@ int main(void)
         cmocka_unit_test(test_tiny_limits_stay_limits),
         cmocka_unit_test(test_nothing_can_be_injected),
         cmocka_unit_test(test_every_unit_is_in_the_table),
+        cmocka_unit_test(test_units_follow_the_settings),
+        cmocka_unit_test(test_echo_is_optional),
+        cmocka_unit_test(test_no_turn_means_no_turn),
+        cmocka_unit_test(test_turn_addresses),
         cmocka_unit_test(test_files_are_whole),
         cmocka_unit_test(test_embedded_table),
     };

@@ -23,11 +23,12 @@ static bool has_prefix(const char *text, const char *prefix)
 }
 
 /* Our daemons are new when the package is. Sockets and tunnels outlive it, for they
- * hold what clients hold on to: only a new unit file concerns them. */
+ * hold what clients hold on to, and the TURN servers are Debian's program: only a new
+ * unit file concerns them. */
 static bool is_our_daemon(const char *unit)
 {
     return has_prefix(unit, "chatmail-") && !has_prefix(unit, "chatmail-tunnel@") &&
-           strstr(unit, ".service") != NULL;
+           !has_prefix(unit, "chatmail-turn@") && strstr(unit, ".service") != NULL;
 }
 
 bool op_unit_takes_registrations(const char *unit)
@@ -233,10 +234,6 @@ void op_add_units(struct op_plan *plan, struct op_node *node)
                             .act = apply_unit,
                             .ctx = node,
                             .arg = u};
-        /* Without a name to sign for there is nothing for it to do. */
-        if (node->cluster->conf.is_ip && strcmp(u->name, "opendkim.service") == 0) {
-            continue;
-        }
         op_plan_add(plan, &s);
         if (is_postgresql(u) && !is_postgresql(u + 1)) {
             op_add_schema(plan, node);

@@ -17,6 +17,8 @@
 struct received {
     unsigned account;
     char *text;
+    char *file; /* its path, "" for none */
+    char *file_name;
     struct chat_message message;
 };
 
@@ -60,6 +62,8 @@ void chat_close(struct chat_client **client)
     rpc_close(&c->rpc);
     for (size_t i = 0; i < c->count; i++) {
         free(c->inbox[i].text);
+        free(c->inbox[i].file);
+        free(c->inbox[i].file_name);
     }
     free(c->inbox);
     free(c);
@@ -190,15 +194,9 @@ static int wait_complete(struct chat_end *end, const char *kind, int64_t until_m
     return 0;
 }
 
-static int start_join(struct chat_end *inviter, struct chat_end *joiner,
-                      struct cm_err *err)
+static int scan(struct chat_end *joiner, json_t *code, struct cm_err *err)
 {
-    json_t *code = NULL;
     json_t *chat = NULL;
-    if (call(inviter->client, "get_chat_securejoin_qr_code", inviter->account,
-             json_null(), CALL_MS, &code, err) != 0) {
-        return -1;
-    }
     int rc =
         call(joiner->client, "secure_join", joiner->account, code, CALL_MS, &chat, err);
     if (rc == 0) {
@@ -206,6 +204,30 @@ static int start_join(struct chat_end *inviter, struct chat_end *joiner,
     }
     json_decref(chat);
     return rc;
+}
+
+int chat_scan(struct chat_end *joiner, const char *code, int64_t timeout_ms,
+              int64_t *ms_r, struct cm_err *err)
+{
+    int64_t begin = cm_now_mono_ms(), joined = 0;
+    if (scan(joiner, json_string(code), err) != 0 ||
+        wait_complete(joiner, "SecurejoinJoinerProgress", begin + timeout_ms, &joined,
+                      err) != 0) {
+        return -1;
+    }
+    *ms_r = joined - begin;
+    return 0;
+}
+
+static int start_join(struct chat_end *inviter, struct chat_end *joiner,
+                      struct cm_err *err)
+{
+    json_t *code = NULL;
+    if (call(inviter->client, "get_chat_securejoin_qr_code", inviter->account,
+             json_null(), CALL_MS, &code, err) != 0) {
+        return -1;
+    }
+    return scan(joiner, code, err);
 }
 
 int chat_join(struct chat_end *inviter, struct chat_end *joiner, int64_t timeout_ms,
@@ -250,10 +272,15 @@ static bool is_incoming(const struct rpc_event *event, void *ctx)
     return strcmp(event->kind, "IncomingMsg") == 0;
 }
 
+static char *text_of(const json_t *message, const char *key)
+{
+    const char *text = json_string_value(json_object_get(message, key));
+    return cm_strdup(text != NULL ? text : "");
+}
+
 static void remember(struct chat_client *client, const struct rpc_event *event,
                      json_t *message)
 {
-    const char *text = json_string_value(json_object_get(message, "text"));
     if (client->count == CHAT_INBOX_MAX) {
         return;
     }
@@ -261,7 +288,9 @@ static void remember(struct chat_client *client, const struct rpc_event *event,
         cm_realloc_array(client->inbox, client->count + 1, sizeof *client->inbox);
     client->inbox[client->count++] = (struct received){
         .account = event->account,
-        .text = cm_strdup(text != NULL ? text : ""),
+        .text = text_of(message, "text"),
+        .file = text_of(message, "file"),
+        .file_name = text_of(message, "fileName"),
         .message = {.at_ms = event->at_ms,
                     .encrypted = json_is_true(json_object_get(message, "showPadlock"))},
     };
@@ -314,6 +343,32 @@ int chat_wait_text(struct chat_client *client, unsigned account, const char *tex
         int rc = collect(client, until, err);
         if (rc <= 0) {
             return rc;
+        }
+    }
+}
+
+int chat_send_file(const struct chat_end *from, const char *path, struct cm_err *err)
+{
+    json_t *params = json_pack("[I, I, {s:s}]", (json_int_t)from->account,
+                               (json_int_t)from->chat, "file", path);
+    return rpc_call(from->client->rpc, "send_msg", params, CALL_MS, NULL, err);
+}
+
+int chat_wait_file(struct chat_client *client, unsigned account, const char *name,
+                   int64_t timeout_ms, char path_r[512], struct cm_err *err)
+{
+    int64_t until = cm_now_mono_ms() + timeout_ms;
+    for (size_t i = 0;; i++) {
+        while (i == client->count) {
+            int rc = collect(client, until, err);
+            if (rc <= 0) {
+                return rc;
+            }
+        }
+        const struct received *r = &client->inbox[i];
+        if (r->account == account && strcmp(r->file_name, name) == 0) {
+            snprintf(path_r, 512, "%s", r->file);
+            return 1;
         }
     }
 }

@@ -55,6 +55,11 @@ struct chat_end {
 CM_MUSTUSE int chat_join(struct chat_end *inviter, struct chat_end *joiner,
                          int64_t timeout_ms, int64_t *ms_r, struct cm_err *err);
 
+/* The joiner scans a code that came from elsewhere: its own progress 1000 is awaited.
+ */
+CM_MUSTUSE int chat_scan(struct chat_end *joiner, const char *code, int64_t timeout_ms,
+                         int64_t *ms_r, struct cm_err *err);
+
 /* Hands a text to the core. *sent_at_ms_r is taken before the call. The core itself
  * sends about one message per second: space measurements by more. */
 CM_MUSTUSE int chat_send(const struct chat_end *from, const char *text,
@@ -75,6 +80,15 @@ CM_MUSTUSE int chat_wait_text(struct chat_client *client, unsigned account,
 CM_MUSTUSE int chat_deliver(const struct chat_end *from, const struct chat_end *to,
                             const char *text, int64_t timeout_ms, int64_t *ms_r,
                             struct cm_err *err);
+
+/* Hands a file to the core, as it is seen where that runs. */
+CM_MUSTUSE int chat_send_file(const struct chat_end *from, const char *path,
+                              struct cm_err *err);
+/* Waits for an incoming message with a file of that name; path_r: where the core keeps
+ * it. Returns as chat_wait_text. */
+CM_MUSTUSE int chat_wait_file(struct chat_client *client, unsigned account,
+                              const char *name, int64_t timeout_ms, char path_r[512],
+                              struct cm_err *err);
 
 /* How often this text has arrived up to now. */
 size_t chat_count(struct chat_client *client, unsigned account, const char *text);

@@ -1,10 +1,8 @@
 #include "rpc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +12,10 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "jsonrpc/jsonrpc.h"
 
 #define WRITE_TIMEOUT_MS 10000
 #define CLOSE_TIMEOUT_MS 2000
-
-extern char **environ;
 
 struct rpc {
     pid_t pid;
@@ -73,15 +70,7 @@ static int write_all(struct rpc *rpc, const char *data, size_t n, struct cm_err 
 static int64_t send_request(struct rpc *rpc, const char *method, json_t *params,
                             struct cm_err *err)
 {
-    json_t *request =
-        json_pack("{s:s, s:I, s:s, s:o}", "jsonrpc", "2.0", "id",
-                  (json_int_t)(rpc->last_id + 1), "method", method, "params", params);
-    cm_assert(request != NULL);
-    char *text = json_dumps(request, JSON_COMPACT);
-    json_decref(request);
-    cm_assert(text != NULL);
-    char *line = cm_asprintf("%s\n", text);
-    free(text);
+    char *line = jsonrpc_request(rpc->last_id + 1, method, params);
     int rc = write_all(rpc, line, strlen(line), err);
     free(line);
     return rc != 0 ? -1 : ++rpc->last_id;
@@ -187,16 +176,11 @@ static void take_answer(struct rpc *rpc, json_t *answer)
 
 static void take_lines(struct rpc *rpc)
 {
-    char *end;
+    json_t *answer;
     size_t used = 0;
-    while ((end = memchr(rpc->in.data + used, '\n', rpc->in.len - used)) != NULL) {
-        size_t n = (size_t)(end - rpc->in.data) - used;
-        json_t *answer = json_loadb(rpc->in.data + used, n, 0, NULL);
-        if (answer != NULL) {
-            take_answer(rpc, answer);
-            json_decref(answer);
-        }
-        used += n + 1;
+    while ((answer = jsonrpc_next(&rpc->in, &used)) != NULL) {
+        take_answer(rpc, answer);
+        json_decref(answer);
     }
     cm_buf_consume(&rpc->in, used);
 }
@@ -230,81 +214,19 @@ static int turn(struct rpc *rpc, int64_t until_ms, struct cm_err *err)
 
 /* --- the child --- */
 
-static int make_pipe(int fds[2], int ours, struct cm_err *err)
-{
-    if (pipe2(fds, O_CLOEXEC) != 0) {
-        return cm_err_set(err, CM_ERR_WORLD, "pipe: %s", strerror(errno));
-    }
-    fcntl(fds[ours], F_SETFL, O_NONBLOCK);
-    return 0;
-}
-
-static int spawn(struct rpc *rpc, const char *const *argv, int child_in, int child_out,
-                 struct cm_err *err)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    sigset_t defaults;
-    sigemptyset(&none);
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, child_in, 0);
-    posix_spawn_file_actions_adddup2(&actions, child_out, 1);
-    if (rpc->log != NULL) {
-        posix_spawn_file_actions_adddup2(&actions, fileno(rpc->log), 2);
-    } else {
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    }
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                        POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &defaults);
-    union {
-        const char *const *in;
-        char *const *out;
-    } args = {.in = argv};
-    int rc = posix_spawnp(&rpc->pid, argv[0], &actions, &attr, args.out, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    if (rc != 0) {
-        rpc->pid = -1;
-        return cm_err_set(err, CM_ERR_WORLD, "%s: %s", argv[0], strerror(rc));
-    }
-    return 0;
-}
-
 struct rpc *rpc_open(const char *const *argv, const char *log_path, struct cm_err *err)
 {
     struct rpc *rpc = cm_calloc(1, sizeof *rpc);
-    int in[2] = {-1, -1};
-    int out[2] = {-1, -1};
-    rpc->pid = rpc->to = rpc->from = -1;
+    struct jsonrpc_child child = {.pid = -1, .to = -1, .from = -1};
     rpc->events = cm_calloc(RPC_EVENTS_MAX, sizeof *rpc->events);
     cm_buf_init(&rpc->in, RPC_LINE_MAX);
     rpc->log = log_path != NULL ? fopen(log_path, "ae") : NULL;
-    int rc = make_pipe(in, 1, err);
-    rpc->to = in[1];
-    if (rc == 0) {
-        rc = make_pipe(out, 0, err);
-        rpc->from = out[0];
-    }
-    if (rc == 0) {
-        /* A core that dies must be an error of the next call, not the end of the test.
-         */
-        signal(SIGPIPE, SIG_IGN);
-        rc = spawn(rpc, argv, in[0], out[1], err);
-    }
+    int rc = jsonrpc_spawn(argv, rpc->log != NULL ? fileno(rpc->log) : -1, &child, err);
+    rpc->pid = child.pid;
+    rpc->to = child.to;
+    rpc->from = child.from;
     if (rc == 0) {
         rc = ask_for_events(rpc, err);
-    }
-    if (in[0] >= 0) {
-        close(in[0]);
-    }
-    if (out[1] >= 0) {
-        close(out[1]);
     }
     if (rc != 0) {
         rpc_close(&rpc);
@@ -358,11 +280,8 @@ void rpc_close(struct rpc **rpc)
 static int result_of(struct rpc *rpc, const char *method, json_t **result_r,
                      struct cm_err *err)
 {
-    json_t *error = json_object_get(rpc->answer, "error");
-    if (error != NULL) {
-        const char *message = json_string_value(json_object_get(error, "message"));
-        return cm_err_set(err, CM_ERR_REFUSE, "%s: %s", method,
-                          message != NULL ? message : "an error without a message");
+    if (jsonrpc_error(rpc->answer, method, err) != 0) {
+        return -1;
     }
     if (result_r != NULL) {
         *result_r = json_incref(json_object_get(rpc->answer, "result"));

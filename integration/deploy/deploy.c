@@ -103,7 +103,9 @@ static int write_store_section(struct lab *lab, const struct deploy_relay *relay
     bool own = relay->addresses != NULL;
     /* The nodes share this machine's load average, which says nothing about the store.
      */
-    char *text = cm_asprintf("sed -i -e '/^\\[store\\]/a ssh = %s%s%s'"
+    char *text = cm_asprintf("sed -i -e '/^\\[store\\]/a ssh = %s%s%s"
+                             "\\nnotification_url = https://" DEPLOY_NOTIFIER_HOST
+                             ":" DEPLOY_NOTIFIER_PORT "/notify'"
                              " -e '/^\\[params\\]/a max_load_1m = 1000'"
                              /* Scenarios send faster than people do. */
                              " -e '/^\\[params\\]/a max_user_send_per_minute ="

@@ -26,6 +26,11 @@ struct deploy_relay {
 /* Ended by domain == NULL. The first is the cluster. */
 extern const struct deploy_relay deploy_relays[];
 
+/* Both relays push to https://HOST:PORT/notify in node client, where nobody listens
+ * until a scenario does. */
+#define DEPLOY_NOTIFIER_HOST "203.0.113.101"
+#define DEPLOY_NOTIFIER_PORT "8443"
+
 /* Deploys what is not deployed yet and publishes both zones. The output of chatops goes
  * to stdout as it comes. */
 CM_MUSTUSE int deploy_all(struct lab *lab, struct cm_err *err);

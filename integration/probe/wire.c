@@ -1,11 +1,9 @@
 #include "wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +16,8 @@
 
 #include "common/mem.h"
 
+#include "netns.h"
+
 struct wire {
     int fd;
     SSL_CTX *ctx;
@@ -26,33 +26,6 @@ struct wire {
     char data[WIRE_LINE];
     size_t len;
 };
-
-/* A socket keeps the namespace it was made in, so the thread is away only for a moment.
- */
-static int socket_in(const char *netns, int family, struct cm_err *err)
-{
-    if (netns == NULL) {
-        return socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    }
-    int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    int away = open(netns, O_RDONLY | O_CLOEXEC);
-    int fd = -1;
-    if (home < 0 || away < 0 || setns(away, CLONE_NEWNET) != 0) {
-        cm_err_set(err, CM_ERR_RETRY, "namespace %s: %s", netns, strerror(errno));
-    } else {
-        fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        int saved = errno;
-        cm_assert(setns(home, CLONE_NEWNET) == 0);
-        errno = saved;
-    }
-    if (away >= 0) {
-        close(away);
-    }
-    if (home >= 0) {
-        close(home);
-    }
-    return fd;
-}
 
 static void set_timeouts(int fd, int64_t timeout_ms)
 {
@@ -75,21 +48,18 @@ static int connect_to(struct wire *wire, const struct wire_to *to, struct cm_err
     if (rc != 0) {
         return cm_err_set(err, CM_ERR_REFUSE, "%s: %s", to->host, gai_strerror(rc));
     }
-    err->text[0] = '\0';
-    wire->fd = socket_in(to->netns, ai->ai_family, err);
+    wire->fd = netns_socket(to->netns, ai->ai_family, SOCK_STREAM, err);
     if (wire->fd >= 0) {
         set_timeouts(wire->fd, to->timeout_ms);
         rc = connect(wire->fd, ai->ai_addr, ai->ai_addrlen);
-    }
-    if (wire->fd < 0 || rc != 0) {
-        int why = errno == EINPROGRESS ? ETIMEDOUT : errno;
-        freeaddrinfo(ai);
-        return err->text[0] != '\0' ? -1
-                                    : cm_err_set(err, CM_ERR_RETRY, "%s port %d: %s",
-                                                 to->host, to->port, strerror(why));
+        if (rc != 0) {
+            int why = errno == EINPROGRESS ? ETIMEDOUT : errno;
+            cm_err_set(err, CM_ERR_RETRY, "%s port %d: %s", to->host, to->port,
+                       strerror(why));
+        }
     }
     freeaddrinfo(ai);
-    return 0;
+    return wire->fd < 0 ? -1 : rc;
 }
 
 static void note_local(struct wire *wire)

@@ -114,6 +114,27 @@ int door_login(const struct stage *stage, const struct door *door, const char *u
                                                   err);
 }
 
+struct imap *door_imap(const struct stage *stage, const struct door *door,
+                       const struct scene_account *account, int64_t timeout_ms,
+                       struct cm_err *err)
+{
+    struct wire_to to = door_wire(stage, door, timeout_ms);
+    enum imap_verdict verdict;
+    char text[256];
+    struct imap *imap = imap_open(&to, err);
+    if (imap == NULL) {
+        return NULL;
+    }
+    int rc = imap_login(imap, account->addr, account->password, &verdict, text, err);
+    if (rc == 0 && verdict != IMAP_IN) {
+        rc = cm_err_set(err, CM_ERR_RETRY, "login: %s", text);
+    }
+    if (rc != 0) {
+        imap_close(&imap);
+    }
+    return imap;
+}
+
 int door_must_let_in(const struct stage *stage, const struct door *door,
                      const struct scene_account *account, struct cm_err *err)
 {

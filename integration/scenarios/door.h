@@ -40,6 +40,10 @@ struct wire_to door_wire(const struct stage *stage, const struct door *door,
 CM_MUSTUSE int door_login(const struct stage *stage, const struct door *door,
                           const char *user, const char *password, int64_t timeout_ms,
                           enum imap_verdict *verdict_r, char *text, struct cm_err *err);
+/* A session that is logged in, for the caller to close; NULL when it was not let in. */
+struct imap *door_imap(const struct stage *stage, const struct door *door,
+                       const struct scene_account *account, int64_t timeout_ms,
+                       struct cm_err *err);
 /* Logs in and takes anything but IN as an error that names the door. */
 CM_MUSTUSE int door_must_let_in(const struct stage *stage, const struct door *door,
                                 const struct scene_account *account,

@@ -11,9 +11,9 @@
 #include "common/clock.h"
 #include "door.h"
 #include "ledger.h"
+#include "mailbox.h"
 #include "stream.h"
 
-#define STEP_MS 15000
 #define TRIM_MS 20000
 #define BOX     "/home/vmail/mail/" SCENE_DOMAIN "/"
 #define SQL     "runuser -u postgres -- psql -X -A -t -q -d chatmail -c "
@@ -33,59 +33,11 @@ static int run_unit(struct stage *stage, struct cm_err *err)
                     " systemctl start chatmail-expire.service");
 }
 
-/* IMAP */
-
-struct numbers {
-    long messages, kib;
-};
-
-static void read_numbers(const char *line, void *ctx)
-{
-    struct numbers *numbers = ctx;
-    const char *at = strstr(line, "MESSAGES ");
-    if (at != NULL) {
-        numbers->messages = strtol(at + 9, NULL, 10);
-    }
-    at = strstr(line, "(STORAGE ");
-    if (at != NULL) {
-        numbers->kib = strtol(at + 9, NULL, 10);
-    }
-}
-
-static int look(struct stage *stage, const struct scene_account *account,
-                struct numbers *numbers_r, struct cm_err *err)
-{
-    struct door door = door_at("edge1", AF_INET, 993, true);
-    struct wire_to to = door_wire(stage, &door, STEP_MS);
-    enum imap_verdict verdict;
-    char text[256];
-    struct numbers numbers = {.messages = -1, .kib = -1};
-    struct imap *imap = imap_open(&to, err);
-    if (imap == NULL) {
-        return -1;
-    }
-    int rc = imap_login(imap, account->addr, account->password, &verdict, text, err);
-    if (rc == 0 && verdict != IMAP_IN) {
-        rc = cm_err_set(err, CM_ERR_REFUSE, "login: %s", text);
-    }
-    if (rc == 0) {
-        rc = imap_command(imap, "STATUS INBOX (MESSAGES)", read_numbers, &numbers, err);
-    }
-    if (rc == 0) {
-        rc = imap_command(imap, "GETQUOTAROOT INBOX", read_numbers, &numbers, err);
-    }
-    imap_close(&imap);
-    if (rc == 0) {
-        *numbers_r = numbers;
-    }
-    return rc;
-}
-
 static int must_have(struct stage *stage, const struct scene_account *account,
                      long messages, const char *when, struct cm_err *err)
 {
-    struct numbers numbers;
-    if (look(stage, account, &numbers, err) != 0) {
+    struct mailbox_numbers numbers;
+    if (mailbox_look(stage, account, &numbers, err) != 0) {
         return cm_err_prefix(err, "%s", when);
     }
     if (numbers.messages != messages) {
@@ -173,10 +125,11 @@ static int full_mailbox(struct stage *stage, const struct scene_account *account
 {
     struct door edge = door_at("edge2", AF_INET, 465, false);
     struct stream_lane lane = {.doors = {edge, edge}, .from = *account};
-    struct numbers numbers;
+    struct mailbox_numbers numbers;
     struct scene_mark mark;
     snprintf(lane.to, sizeof(lane.to), "%s", account->addr);
-    if (fill(stage, account, err) != 0 || look(stage, account, &numbers, err) != 0) {
+    if (fill(stage, account, err) != 0 ||
+        mailbox_look(stage, account, &numbers, err) != 0) {
         return -1;
     }
     if (numbers.kib < WARNING_KIB - 8 || numbers.kib >= WARNING_KIB) {
@@ -197,7 +150,7 @@ static int full_mailbox(struct stage *stage, const struct scene_account *account
     long want = before - 3 + MAILS;
     do {
         stage_sleep_ms(500);
-        if (look(stage, account, &numbers, err) != 0) {
+        if (mailbox_look(stage, account, &numbers, err) != 0) {
             return -1;
         }
     } while ((numbers.messages != want || numbers.kib > TARGET_KIB) &&

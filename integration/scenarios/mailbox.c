@@ -1,5 +1,8 @@
 #include "mailbox.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "common/clock.h"
 
 #define LOOK_MS      15000
@@ -65,4 +68,48 @@ int mailbox_even(const struct stage *stage, const struct door *door,
         return cm_err_prefix(err, "second look");
     }
     return ledger_judge(ledger, err) == LEDGER_EVEN ? 0 : -1;
+}
+
+static void read_numbers(const char *line, void *ctx)
+{
+    struct mailbox_numbers *numbers = ctx;
+    const char *at = strstr(line, "MESSAGES ");
+    if (at != NULL) {
+        numbers->messages = strtol(at + 9, NULL, 10);
+    }
+    at = strstr(line, "(STORAGE ");
+    if (at != NULL) {
+        char *end;
+        numbers->kib = strtol(at + 9, &end, 10);
+        numbers->limit_kib = strtol(end, NULL, 10);
+    }
+}
+
+int mailbox_look(const struct stage *stage, const struct scene_account *account,
+                 struct mailbox_numbers *numbers_r, struct cm_err *err)
+{
+    struct door door = door_at("edge1", AF_INET, 993, true);
+    struct wire_to to = door_wire(stage, &door, LOOK_MS);
+    enum imap_verdict verdict;
+    char text[256];
+    struct mailbox_numbers numbers = {.messages = -1, .kib = -1, .limit_kib = -1};
+    struct imap *imap = imap_open(&to, err);
+    if (imap == NULL) {
+        return -1;
+    }
+    int rc = imap_login(imap, account->addr, account->password, &verdict, text, err);
+    if (rc == 0 && verdict != IMAP_IN) {
+        rc = cm_err_set(err, CM_ERR_REFUSE, "login: %s", text);
+    }
+    if (rc == 0) {
+        rc = imap_command(imap, "STATUS INBOX (MESSAGES)", read_numbers, &numbers, err);
+    }
+    if (rc == 0) {
+        rc = imap_command(imap, "GETQUOTAROOT INBOX", read_numbers, &numbers, err);
+    }
+    imap_close(&imap);
+    if (rc == 0) {
+        *numbers_r = numbers;
+    }
+    return rc;
 }

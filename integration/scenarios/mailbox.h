@@ -1,4 +1,4 @@
-/* mailbox: holds a ledger against what is really in an INBOX. */
+/* mailbox: holds a ledger against what is really in an INBOX; how full it is. */
 #ifndef SCENARIOS_MAILBOX_H
 #define SCENARIOS_MAILBOX_H
 
@@ -16,5 +16,14 @@
 CM_MUSTUSE int mailbox_even(const struct stage *stage, const struct door *door,
                             const struct scene_account *account, struct ledger *ledger,
                             int64_t limit_ms, struct cm_err *err);
+
+struct mailbox_numbers {
+    long messages;       /* in the INBOX */
+    long kib, limit_kib; /* GETQUOTAROOT's STORAGE */
+};
+/* By IMAP at edge1, as the user sees it. */
+CM_MUSTUSE int mailbox_look(const struct stage *stage,
+                            const struct scene_account *account,
+                            struct mailbox_numbers *numbers_r, struct cm_err *err);
 
 #endif

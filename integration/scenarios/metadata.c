@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "door.h"
+#include "tokens.h"
 #include "unit.h"
 
 #define STEP_MS  15000
@@ -19,66 +20,6 @@
 #define SERVER   "/shared/vendor/deltachat/"
 #define TOKEN    "/private/devicetoken"
 #define SQL      "runuser -u postgres -- psql -X -A -t -q -d chatmail -c "
-
-static struct imap *log_in(struct stage *stage, const struct scene_account *account,
-                           struct cm_err *err)
-{
-    struct door door = door_at("edge1", AF_INET, 993, true);
-    struct wire_to to = door_wire(stage, &door, STEP_MS);
-    enum imap_verdict verdict;
-    char text[256];
-    struct imap *imap = imap_open(&to, err);
-    if (imap == NULL) {
-        return NULL;
-    }
-    int rc = imap_login(imap, account->addr, account->password, &verdict, text, err);
-    if (rc == 0 && verdict != IMAP_IN) {
-        rc = cm_err_set(err, CM_ERR_RETRY, "login: %s", text);
-    }
-    if (rc != 0) {
-        imap_close(&imap);
-    }
-    return imap;
-}
-
-static void collect(const char *line, void *ctx)
-{
-    cm_buf_str(ctx, line);
-    cm_buf_str(ctx, "\n");
-}
-
-/* The untagged lines must hold `want`. */
-static int must_hold(struct imap *imap, const char *command, const char *want,
-                     struct cm_err *err)
-{
-    struct cm_buf got;
-    cm_buf_init(&got, 65536);
-    int rc = imap_command(imap, command, collect, &got, err);
-    if (rc == 0 && strstr(got.data, want) == NULL) {
-        rc = cm_err_set(err, CM_ERR_REFUSE, "%.80s: '%.200s', not '%.200s'", command,
-                        got.data, want);
-    }
-    cm_buf_clear(&got);
-    return rc;
-}
-
-/* Dovecot answers a value as a literal. */
-static int tokens_are(struct imap *imap, const char *value, struct cm_err *err)
-{
-    char *want = cm_asprintf("(" TOKEN " {%zu}\n%s)", strlen(value), value);
-    int rc = must_hold(imap, "GETMETADATA \"INBOX\" " TOKEN, want, err);
-    free(want);
-    return rc;
-}
-
-static int set_token(struct imap *imap, const char *value, struct cm_err *err)
-{
-    char *command = cm_asprintf("SETMETADATA \"INBOX\" (" TOKEN " {%zu+}\r\n%s)",
-                                strlen(value), value);
-    int rc = imap_command(imap, command, NULL, NULL, err);
-    free(command);
-    return rc;
-}
 
 static int must_fail(struct imap *imap, const char *command, struct cm_err *err)
 {
@@ -101,9 +42,9 @@ static int set_get_unset(struct imap *imap, struct cm_err *err)
     }
     bytes[31] = 127;
     bytes[32] = 'x';
-    if (tokens_are(imap, "", err) != 0 || set_token(imap, "1111", err) != 0 ||
-        tokens_are(imap, "1111", err) != 0 || set_token(imap, "2222", err) != 0 ||
-        tokens_are(imap, "1111 2222", err) != 0 || set_token(imap, "1111", err) != 0 ||
+    if (tokens_are(imap, "", err) != 0 || tokens_add(imap, "1111", err) != 0 ||
+        tokens_are(imap, "1111", err) != 0 || tokens_add(imap, "2222", err) != 0 ||
+        tokens_are(imap, "1111 2222", err) != 0 || tokens_add(imap, "1111", err) != 0 ||
         tokens_are(imap, "1111 2222", err) != 0) {
         return cm_err_prefix(err, "append");
     }
@@ -115,7 +56,7 @@ static int set_get_unset(struct imap *imap, struct cm_err *err)
         return cm_err_prefix(err, "all or nothing");
     }
     if (imap_command(imap, DROP, NULL, NULL, err) != 0 ||
-        tokens_are(imap, "", err) != 0 || set_token(imap, bytes, err) != 0 ||
+        tokens_are(imap, "", err) != 0 || tokens_add(imap, bytes, err) != 0 ||
         tokens_are(imap, bytes, err) != 0 ||
         imap_command(imap, DROP, NULL, NULL, err) != 0 ||
         tokens_are(imap, "", err) != 0) {
@@ -126,8 +67,8 @@ static int set_get_unset(struct imap *imap, struct cm_err *err)
 
 static int server_entries(struct imap *imap, struct cm_err *err)
 {
-    if (must_hold(imap, "GETMETADATA \"\" (" SERVER "maxsmtprecipients)",
-                  "(" SERVER "maxsmtprecipients {4}\n1000)", err) != 0 ||
+    if (tokens_hold(imap, "GETMETADATA \"\" (" SERVER "maxsmtprecipients)",
+                    "(" SERVER "maxsmtprecipients {4}\n1000)", err) != 0 ||
         imap_command(imap,
                      "GETMETADATA \"\" (/shared/comment /shared/admin " SERVER
                      "irohrelay " SERVER "turn " SERVER "appversions)",
@@ -186,7 +127,7 @@ static int through_blows(struct stage *stage, struct imap *imap, struct cm_err *
             strcat(all, " ");
         }
         strcat(all, token); /* 7 bytes each, of 256 */
-        if (set_token(imap, token, err) != 0 || strike(stage, &blows[i], err) != 0 ||
+        if (tokens_add(imap, token, err) != 0 || strike(stage, &blows[i], err) != 0 ||
             until_tokens_are(imap, all, blows[i].down, err) != 0) {
             return cm_err_prefix(err, "%s", blows[i].what);
         }
@@ -226,7 +167,7 @@ static int day_comes(struct stage *stage, const struct scene_account *account,
                  account->addr, before) != 0) {
         return -1;
     }
-    struct imap *imap = log_in(stage, account, err);
+    struct imap *imap = tokens_log_in(stage, account, err);
     if (imap == NULL) {
         return -1;
     }
@@ -246,7 +187,7 @@ int scenario_metadata(struct stage *stage, struct cm_err *err)
     if (account_make(stage, &account, SCENE_DOMAIN, err) != 0) {
         return -1;
     }
-    struct imap *imap = log_in(stage, &account, err);
+    struct imap *imap = tokens_log_in(stage, &account, err);
     if (imap == NULL) {
         return -1;
     }

@@ -17,10 +17,12 @@ static const struct {
               "chatmail-filter-in.service chatmail-filter-in.socket "
               "chatmail-lastlogin.service chatmail-lastlogin.socket "
               "chatmail-metadata.service chatmail-metadata.socket "
+              "chatmail-push.service chatmail-push.socket "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
               "nginx.service opendkim.service postgresql@15-main.service "
-              "redis-server.service"},
+              "redis-server.service chatmail-turn@1.service "
+              "chatmail-turn@2.service"},
     {"edge1", "chatmail-gateway.service chatmail-tunnel@wg0.service"},
     {"edge2", "chatmail-gateway.service chatmail-tunnel@wg0.service"},
 };

@@ -1,14 +1,16 @@
 /* idle-sweep: mail to clients in IDLE, at every delay, in a private Dovecot.
  *
  *   idle-sweep --root DIR [--plugin FILE] [--rounds N] [--from MS] [--to MS]
- *              [--step MS] [--hibernate S] [--p95 MS] [--lost] [--keep]
+ *              [--step MS] [--hibernate S] [--p95 MS] [--spread MS] [--stay] [--lost]
+ *              [--keep]
  *
- * One client per delay, from --from (0) to --to (1500), --step (50) apart, at most
- * SWEEP_LANES_MAX; each gets a mail that long after its last activity, --rounds times
- * over. DIR is what store/dovecot/testing/unpack filled, or / for the machine's own
- * Dovecot. Prints a line per delay. Exit 0 when every mail was announced and p95 is at
- * most --p95 (30 ms); with --lost, when some was not: what stock Dovecot does. --keep
- * leaves its directory, with the log. */
+ * One client per delay, begun --spread (20) ms apart, from --from (0) to --to (1500),
+ * --step (50) apart, at most SWEEP_LANES_MAX; each gets a mail that long after its last
+ * activity, --rounds times over; with --stay IDLE is not ended in between, and the
+ * delay is the gap between mails. DIR is what store/dovecot/testing/unpack filled, or /
+ * for the machine's own Dovecot. Prints a line per delay. Exit 0 when every mail was
+ * announced and p95 is at most --p95 (30 ms); with --lost, when some was not: what
+ * stock Dovecot does. --keep leaves its directory, with the log. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +24,8 @@
 
 struct options {
     struct dovecot_want want;
-    long rounds, to_ms, step_ms, from_ms, p95_ms;
-    bool lost, keep;
+    long rounds, to_ms, step_ms, from_ms, p95_ms, spread_ms;
+    bool lost, keep, stay;
 };
 
 static bool take_number(const char *text, long min, long max, long *out)
@@ -59,6 +61,8 @@ static bool take_pair(struct options *o, const char *name, const char *value)
         return take_number(value, 0, 60000, &o->to_ms);
     if (strcmp(name, "--step") == 0)
         return take_number(value, 1, 60000, &o->step_ms);
+    if (strcmp(name, "--spread") == 0)
+        return take_number(value, 0, 60000, &o->spread_ms);
     return strcmp(name, "--p95") == 0 && take_number(value, 1, 60000, &o->p95_ms);
 }
 
@@ -69,6 +73,8 @@ static bool take_options(int argc, char **argv, struct options *o)
             o->lost = true;
         else if (strcmp(argv[i], "--keep") == 0)
             o->keep = true;
+        else if (strcmp(argv[i], "--stay") == 0)
+            o->stay = true;
         else if (i + 1 == argc || !take_pair(o, argv[i], argv[i + 1]))
             return false;
         else
@@ -116,7 +122,8 @@ static int play(const struct options *o, struct dovecot *dovecot, struct cm_err 
         snprintf(l->user, sizeof(l->user), "user%zu", i);
         snprintf(l->password, sizeof(l->password), DOVECOT_PASSWORD);
         l->delay_ms = o->from_ms + (long)i * o->step_ms;
-        l->start_ms = (int64_t)(i * 37 % count) * 20;
+        l->stay = o->stay;
+        l->start_ms = (int64_t)(i * 37 % count) * o->spread_ms;
     }
     int rc = sweep_run(&sweep, err);
     struct sweep_figures f = sweep_figures(&sweep, NULL);
@@ -137,6 +144,7 @@ int main(int argc, char **argv)
     struct options o = {.rounds = 1,
                         .to_ms = 1500,
                         .step_ms = 50,
+                        .spread_ms = 20,
                         .p95_ms = 30,
                         .want = {.plugin_name = "chatmail_idle", .hibernate_s = 1}};
     struct dovecot dovecot;
@@ -145,7 +153,7 @@ int main(int argc, char **argv)
     if (!take_options(argc, argv, &o)) {
         fprintf(stderr, "usage: idle-sweep --root DIR [--plugin FILE] [--rounds N]"
                         " [--from MS] [--to MS] [--step MS] [--hibernate S] [--p95 MS]"
-                        " [--lost] [--keep]\n");
+                        " [--spread MS] [--stay] [--lost] [--keep]\n");
         return 2;
     }
     int rc = dovecot_start(&dovecot, &o.want, &err);

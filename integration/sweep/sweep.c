@@ -14,6 +14,7 @@ struct runner {
     struct sweep_lane *lane;
     struct wire *wire;
     unsigned tag;
+    bool idling;
     pthread_t thread;
 };
 
@@ -100,8 +101,9 @@ static int one_round(struct runner *r, struct cm_err *err)
 
     if (r->wire == NULL && come_in(r, err) != 0)
         return -1;
-    if (ask(r, "IDLE", "+ ", err) != 0)
+    if (!r->idling && ask(r, "IDLE", "+ ", err) != 0)
         return cm_err_prefix(err, "IDLE");
+    r->idling = lane->stay;
     sleep_ms(lane->delay_ms);
     if (r->sweep->deliver(lane, lane->done, r->sweep->ctx, err) != 0)
         return cm_err_prefix(err, "delivery to %s", lane->user);
@@ -112,8 +114,11 @@ static int one_round(struct runner *r, struct cm_err *err)
     lane->took_ms[lane->done++] = rc == 1 ? at_ms - sent_ms : SWEEP_LOST;
     if (rc == 0) {
         wire_close(&r->wire);
+        r->idling = false;
         return 0;
     }
+    if (r->idling)
+        return 0;
     snprintf(tagged, sizeof(tagged), "s%u OK", r->tag);
     if (wire_write(r->wire, "DONE\r\n", err) != 0)
         return -1;

@@ -1,8 +1,9 @@
 /* sweep: does every mail reach a client in IDLE, however long the client has been
  * silent? (user-voice.md 27)
  *
- * A lane is one client with one delay. Each round it ends IDLE and starts it again, a
- * mail is delivered `delay_ms` after that last activity, and the lane waits for EXISTS.
+ * A lane is one client with one delay. Each round it ends IDLE and starts it again
+ * (unless it stays), a mail is delivered `delay_ms` after that last activity, and the
+ * lane waits for EXISTS.
  * Lanes run at the same time, each in a thread; nothing is shared but the callback. */
 #ifndef SWEEP_SWEEP_H
 #define SWEEP_SWEEP_H
@@ -24,6 +25,7 @@ struct sweep_lane {
     char user[96];
     char password[64];
     int64_t delay_ms;
+    bool stay;        /* IDLE is not ended between rounds */
     int64_t start_ms; /* waits this long first, so that deliveries do not coincide */
     /* from here on filled by sweep_run */
     size_t done;

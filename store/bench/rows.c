@@ -9,8 +9,8 @@ struct row *rows_add(struct rows *rows, const char *name, double value,
 {
     cm_assert(rows->count < ROWS_MAX);
     struct row *row = &rows->items[rows->count++];
-    *row = (struct row){
-        .name = name, .value = value, .unit = unit, .compared_with = "", .ok = true};
+    *row = (struct row){.value = value, .unit = unit, .compared_with = "", .ok = true};
+    snprintf(row->name, sizeof(row->name), "%s", name);
     return row;
 }
 

@@ -8,10 +8,10 @@
 #define ROWS_MAX 64
 
 struct row {
-    const char *name; /* static, as all texts here */
+    char name[28];
     double value;
-    const char *unit;
-    const char *compared_with; /* "" for nothing */
+    const char *unit;          /* static */
+    const char *compared_with; /* static; "" for nothing */
     double ratio;              /* 0: none */
     char goal[48];             /* "" when the row only tells */
     bool ok;

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-#define THREADS 4
+#define THREADS 32
 
 struct bell {
     const char *socket_path;

@@ -9,7 +9,8 @@
  * a file (bell.h).
  *
  * It trusts whoever may open the socket (its mode is set by systemd) to name the user
- * truly, chatmail.ini, the app versions file, and the TURN server's control socket.
+ * truly, chatmail.ini, the app versions file, and another TURN server's control socket.
+ * It knows the secret of our own TURN server and makes credentials from it.
  * Tokens are opaque bytes, never logged.
  *
  * PostgreSQL away: token lookups and changes fail at once (IMAP: NO), the rest works.
@@ -28,9 +29,11 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/metrics.h"
+#include "common/mem.h"
 #include "common/options.h"
 #include "common/service.h"
 
+#include "credential.h"
 #include "meta.h"
 
 #define PROGRAM "chatmail-metadata"
@@ -46,6 +49,8 @@ struct metadata {
     const char *config_path;
     const char *conninfo;
     const char *versions_path;
+    const char *secret_path;
+    char *turn_secret;
     const char *bell_path;
     const char *bell_dir;
     struct cm_conf conf;
@@ -60,6 +65,18 @@ struct metadata {
 };
 
 /* Settings */
+
+/* Without a good secret there is no entry turn; all else is served. */
+static void load_secret(struct metadata *md)
+{
+    struct cm_err err;
+    cm_wipe_str(&md->turn_secret);
+    if (md->conf.store.turn && md->secret_path[0] != '\0' &&
+        credential_secret(md->secret_path, &md->turn_secret, &err) < 0) {
+        cm_log_err(CM_LOG_ERROR, "turn_secret_failed", &err);
+    }
+    md->env.turn_secret = md->turn_secret;
+}
 
 static int load_conf(struct metadata *md, struct cm_err *err)
 {
@@ -78,7 +95,12 @@ static int load_conf(struct metadata *md, struct cm_err *err)
 static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     (void)svc;
-    return load_conf(ctx, err);
+    struct metadata *md = ctx;
+    if (load_conf(md, err) != 0) {
+        return -1;
+    }
+    load_secret(md);
+    return 0;
 }
 
 /* Start and stop */
@@ -97,6 +119,7 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
                           .turns = turns_new(md->loop),
                           .versions = versions_new(md->versions_path),
                           .bell = bell_new(md->loop, md->bell_path, md->bell_dir)};
+    load_secret(md);
     md->dict = cm_dict_new(md->loop, &meta_handler, &md->env);
     cm_service_status(svc, "serving %s", md->conf.domain);
     return 0;
@@ -134,6 +157,7 @@ static void on_stop(struct cm_service *svc, void *ctx)
     bell_free(&md->env.bell);
     turns_free(&md->env.turns);
     versions_free(&md->env.versions);
+    cm_wipe_str(&md->turn_secret);
     if (md->configured) {
         cm_conf_clear(&md->conf);
     }
@@ -190,12 +214,15 @@ int main(int argc, char **argv)
         .config_path = "/etc/chatmail/chatmail.ini",
         .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_metadata",
         .versions_path = "/usr/share/portico/app-versions.json",
+        .secret_path = "",
         .bell_path = CM_DOORBELL_SOCKET,
         .bell_dir = CM_DOORBELL_DIR};
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &md.config_path, 0},
         {"db", "CONNINFO", "PostgreSQL", &md.conninfo, 0},
         {"app-versions", "FILE", "served as appversions", &md.versions_path, 0},
+        {"turn-secret", "FILE", "secret shared with the TURN server", &md.secret_path,
+         0},
         {"bell", "PATH", "doorbell of chatmail-push", &md.bell_path,
          CM_OPTION_PATH_MAX},
         {"bell-dir", "DIR", "where push finds what it was not told", &md.bell_dir, 0},

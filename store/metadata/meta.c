@@ -3,12 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 
+#include "credential.h"
 #include "key.h"
 
-#define TURN_PORT      "3478"
 #define MAX_RECIPIENTS "1000"
 
 /* What cm_dict_req_data() points to while an answer waits for something. */
@@ -72,6 +73,15 @@ static void look_up_tokens(struct meta_env *env, struct cm_dict_req *req,
     token_list(env->tokens, user, on_tokens, task_new(env, req, user));
 }
 
+/* The line holds a password. */
+static void reply_turn(const struct meta_env *env, struct cm_dict_req *req,
+                       const char *line)
+{
+    char *value = cm_asprintf("%s:%d:%s", env->conf->domain, CM_TURN_PORT, line);
+    reply_text(req, value);
+    cm_wipe_str(&value);
+}
+
 static void on_turn(const char *line, const struct cm_err *err, void *ctx)
 {
     struct task *task = ctx;
@@ -82,26 +92,50 @@ static void on_turn(const char *line, const struct cm_err *err, void *ctx)
     if (task->req != NULL && line == NULL) {
         cm_dict_reply_none(task->req);
     } else if (task->req != NULL) {
-        char *value = cm_asprintf("%s:" TURN_PORT ":%s", task->env->conf->domain, line);
-        reply_text(task->req, value);
-        cm_wipe_str(&value);
+        reply_turn(task->env, task->req, line);
     }
     free(task);
 }
 
+static void own_turn(struct meta_env *env, struct cm_dict_req *req)
+{
+    if (env->turn_secret == NULL) {
+        cm_dict_reply_none(req);
+        return;
+    }
+    char line[CREDENTIAL_MAX];
+    credential_line(env->turn_secret, cm_now_wall_ms() / 1000, line);
+    reply_turn(env, req, line);
+    cm_wipe(line, sizeof(line));
+}
+
+/* Another server is asked where its socket is set; without that socket we go by our
+ * own. */
 static void look_up_turn(struct meta_env *env, struct cm_dict_req *req,
                          const char *user)
 {
-    struct cm_err err;
-    struct task *task = task_new(env, req, user);
-    if (turn_ask(env->turns, env->conf->turn_socket_path, on_turn, task, &err) == 0) {
+    const char *other = env->conf->turn_socket_path;
+    if (!env->conf->store.turn) {
+        cm_dict_reply_none(req);
         return;
     }
-    if (err.kind != CM_ERR_WORLD) { /* a relay without TURN is no trouble */
-        cm_log_err(CM_LOG_ERROR, "turn_failed", &err);
+    if (strcmp(other, CM_TURN_SOCKET) == 0) {
+        own_turn(env, req);
+        return;
     }
-    cm_dict_reply_none(req);
+    struct cm_err err;
+    struct task *task = task_new(env, req, user);
+    if (turn_ask(env->turns, other, on_turn, task, &err) == 0) {
+        return;
+    }
+    cm_dict_req_set_data(req, NULL);
     free(task);
+    if (err.kind == CM_ERR_WORLD) {
+        own_turn(env, req);
+    } else {
+        cm_log_err(CM_LOG_ERROR, "turn_failed", &err);
+        cm_dict_reply_none(req);
+    }
 }
 
 static void look_up_versions(struct meta_env *env, struct cm_dict_req *req)

@@ -31,6 +31,7 @@ struct meta_env {
     struct meta_counts counts;
     struct token_store *tokens;
     struct turns *turns;
+    const char *turn_secret; /* of our own TURN server; NULL: there is none */
     struct versions *versions;
     struct bell *bell;
 };

@@ -20,6 +20,7 @@
 #include "pgfixture/pgfixture.h"
 
 #include "change.h"
+#include "credential.h"
 
 #define HELLO  "H3\t2\t0\t\tmetadata\n"
 #define SERVER "vendor/vendor.dovecot/pvt/server/vendor/deltachat/"
@@ -27,7 +28,7 @@
 
 static struct pgfixture *fx;
 static char dir[64], dict_path[96], log_path[96], ini_path[96], turn_path[96],
-    bell_path[96], bell_dir[96], versions_path[96];
+    bell_path[96], bell_dir[96], versions_path[96], secret_path[96];
 static int listener;
 static pid_t daemon_pid;
 static char reply[BIG];
@@ -75,16 +76,21 @@ static const char *set_token(const char *user, const char *token)
     return ask(text);
 }
 
-static void start_daemon(void)
+static pid_t spawn(int at)
 {
     char db[256];
     snprintf(db, sizeof(db), "%s",
              pgfixture_conninfo(fx, "chatmail", "chatmail_metadata"));
     const char *argv[] = {
-        METADATA_PROGRAM, "--config", ini_path,     "--db",   db,
-        "--bell",         bell_path,  "--bell-dir", bell_dir, "--app-versions",
-        versions_path,    NULL};
-    daemon_pid = daemonkit_start(argv, listener, "dict", log_path);
+        METADATA_PROGRAM, "--config",      ini_path,     "--db",   db,
+        "--bell",         bell_path,       "--bell-dir", bell_dir, "--app-versions",
+        versions_path,    "--turn-secret", secret_path,  NULL};
+    return daemonkit_start(argv, at, "dict", log_path);
+}
+
+static void start_daemon(void)
+{
+    daemon_pid = spawn(listener);
     for (int i = 0; i < 200 && tokens_of("nobody")[0] != 'O'; i++) {
         usleep(20000);
     }
@@ -443,6 +449,40 @@ static void test_turn(void **state) /* 17, 25 */
     unlink(turn_path);
 }
 
+static void reload(const char *ini)
+{
+    write_ini(ini);
+    kill(daemon_pid, SIGHUP);
+    usleep(200000);
+}
+
+/* Our own server: the secret is enough. */
+static void test_own_turn(void **state)
+{
+    (void)state;
+    struct cm_err err;
+    const char *key = "Lshared/0/" SERVER "turn\tu@x\n";
+    assert_int_equal(cm_file_replace(secret_path, "s3cret\n", 7, 0600, &err), 0);
+    reload("");
+    int64_t first = cm_now_wall_ms() / 1000, last = 0;
+    ask(key); /* the socket that is set is not there */
+    last = cm_now_wall_ms() / 1000;
+    bool found = false;
+    for (int64_t now = first; now <= last; now++) {
+        char line[CREDENTIAL_MAX], want[128];
+        credential_line("s3cret", now, line);
+        snprintf(want, sizeof(want), "Ochat.example.org:3478:%s\n", line);
+        found = found || strcmp(reply, want) == 0;
+    }
+    assert_true(found);
+    reload("[store]\nturn = no\n");
+    assert_string_equal(ask(key), "N\n");
+    unlink(secret_path);
+    reload("");
+    assert_string_equal(ask(key), "N\n");
+    assert_false(daemonkit_log_has(log_path, "s3cret"));
+}
+
 /* Trouble */
 
 static void test_postgresql_away(void **state)
@@ -505,6 +545,30 @@ static void test_sigterm_answers_what_is_under_way(void **state)
                         "100");
 }
 
+static void test_two_instances(void **state) /* 1 */
+{
+    (void)state;
+    char own_path[sizeof(dict_path)], other_path[sizeof(dict_path) + 8];
+    snprintf(own_path, sizeof(own_path), "%s", dict_path);
+    snprintf(other_path, sizeof(other_path), "%s2", dict_path);
+    int other = daemonkit_listen(other_path);
+    pid_t pid = spawn(other);
+    close(other);
+    assert_string_equal(set_token("both@x", "one"), "O1\n");
+    snprintf(dict_path, sizeof(dict_path), "%.90s", other_path);
+    assert_string_equal(tokens_of("both@x"), "Oone\n");
+    assert_string_equal(tokens_of("both@y"), "O\n");
+    assert_string_equal(set_token("both@x", "two"), "O1\n");
+    snprintf(dict_path, sizeof(dict_path), "%s", own_path);
+    assert_string_equal(tokens_of("both@x"), "Oone two\n");
+    assert_string_equal(ask("B1\tboth@x\nU1\tpriv/guid00/devicetoken\nC1\n"), "O1\n");
+    snprintf(dict_path, sizeof(dict_path), "%.90s", other_path);
+    assert_string_equal(tokens_of("both@x"), "O\n");
+    snprintf(dict_path, sizeof(dict_path), "%s", own_path);
+    assert_int_equal(daemonkit_stop(pid, SIGTERM), 0);
+    unlink(other_path);
+}
+
 static void test_grants(void **state)
 {
     (void)state;
@@ -539,6 +603,7 @@ static int group_setup(void **state)
     snprintf(turn_path, sizeof(turn_path), "%s/turn", dir);
     snprintf(bell_path, sizeof(bell_path), "%s/bell", dir);
     snprintf(bell_dir, sizeof(bell_dir), "%s/spool", dir);
+    snprintf(secret_path, sizeof(secret_path), "%s/turn.secret", dir);
     snprintf(versions_path, sizeof(versions_path), "%s/app-versions.json", dir);
     listener = daemonkit_listen(dict_path);
     write_ini("");
@@ -588,9 +653,11 @@ int main(void)
         cmocka_unit_test_setup(test_silent_push_delays_nobody, need_postgres),
         cmocka_unit_test_setup(test_server_keys, need_postgres),
         cmocka_unit_test_setup(test_turn, need_postgres),
+        cmocka_unit_test_setup(test_own_turn, need_postgres),
         cmocka_unit_test_setup(test_postgresql_away, need_postgres),
         cmocka_unit_test_setup(test_killed, need_postgres),
         cmocka_unit_test_setup(test_sigterm_answers_what_is_under_way, need_postgres),
+        cmocka_unit_test_setup(test_two_instances, need_postgres),
         cmocka_unit_test_setup(test_grants, need_postgres),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
