@@ -60,29 +60,29 @@ static void *look_up(void *arg)
     return NULL;
 }
 
-/* 500 ms of grace where nothing waits: the machine may be busy. */
+/* The upper bounds leave 1.5 s and more of grace: the machine may be busy. */
 static struct run runs[] = {
-    {DS_ANSWER, 0, 5000, 1, 0, 500, .name = "answer.example"},
-    {DS_ANSWER, 3000, 20000, 1, 2900, 4000, .name = "late3.example"},
-    {DS_ANSWER, 8000, 20000, 1, 7900, 9000, .name = "late8.example"},
-    {DS_NXDOMAIN, 0, 5000, 0, 0, 500, .name = "nxdomain.example"},
-    {DS_NODATA, 0, 5000, 0, 0, 500, .name = "nodata.example"},
-    {DS_SERVFAIL, 0, 5000, -1, 1900, 3000, .name = "servfail.example"},
-    {DS_SERVFAIL_ONCE, 0, 5000, 1, 1900, 3000, .name = "once.example"},
-    {DS_REFUSED, 0, 5000, -1, 1900, 3000, .name = "refused.example"},
-    {DS_SILENT, 0, 3000, -1, 2900, 4000, .name = "silent.example"},
-    {DS_DROP_TWO, 0, 20000, 1, 5900, 7000, .name = "drop.example"},
-    {DS_TRUNCATED, 0, 5000, 1, 0, 500, .name = "truncated.example"},
-    {DS_TRUNCATED_CLOSED, 0, 5000, -1, 1900, 3000, .name = "closed.example"},
-    {DS_TRUNCATED_HANGING, 0, 3000, -1, 2900, 4000, .name = "hanging.example"},
-    {DS_WRONG_ID, 0, 5000, 1, 0, 500, .name = "id.example"},
-    {DS_WRONG_QUESTION, 0, 5000, 1, 0, 500, .name = "question.example"},
-    {DS_WRONG_ONLY, 0, 3000, -1, 2900, 4000, .name = "forged.example"},
-    {DS_CNAME, 0, 5000, 1, 0, 500, .name = "cname.example"},
-    {DS_CNAME_LOOP, 0, 5000, 0, 0, 500, .name = "loop.example.net"},
-    {DS_NO_EDNS, 0, 5000, 1, 0, 500, .name = "noedns.example"},
-    {DS_REFERRAL, 0, 5000, -1, 1900, 3000, .name = "referral.example"},
-    {DS_GARBAGE, 0, 3000, -1, 2900, 4000, .name = "garbage.example"},
+    {DS_ANSWER, 0, 5000, 1, 0, 1500, .name = "answer.example"},
+    {DS_ANSWER, 3000, 20000, 1, 2900, 5500, .name = "late3.example"},
+    {DS_ANSWER, 8000, 20000, 1, 7900, 10500, .name = "late8.example"},
+    {DS_NXDOMAIN, 0, 5000, 0, 0, 1500, .name = "nxdomain.example"},
+    {DS_NODATA, 0, 5000, 0, 0, 1500, .name = "nodata.example"},
+    {DS_SERVFAIL, 0, 5000, -1, 1900, 4500, .name = "servfail.example"},
+    {DS_SERVFAIL_ONCE, 0, 5000, 1, 1900, 4500, .name = "once.example"},
+    {DS_REFUSED, 0, 5000, -1, 1900, 4500, .name = "refused.example"},
+    {DS_SILENT, 0, 3000, -1, 2900, 5500, .name = "silent.example"},
+    {DS_DROP_TWO, 0, 20000, 1, 5900, 8500, .name = "drop.example"},
+    {DS_TRUNCATED, 0, 5000, 1, 0, 1500, .name = "truncated.example"},
+    {DS_TRUNCATED_CLOSED, 0, 5000, -1, 1900, 4500, .name = "closed.example"},
+    {DS_TRUNCATED_HANGING, 0, 3000, -1, 2900, 5500, .name = "hanging.example"},
+    {DS_WRONG_ID, 0, 5000, 1, 0, 1500, .name = "id.example"},
+    {DS_WRONG_QUESTION, 0, 5000, 1, 0, 1500, .name = "question.example"},
+    {DS_WRONG_ONLY, 0, 3000, -1, 2900, 5500, .name = "forged.example"},
+    {DS_CNAME, 0, 5000, 1, 0, 1500, .name = "cname.example"},
+    {DS_CNAME_LOOP, 0, 5000, 0, 0, 1500, .name = "loop.example.net"},
+    {DS_NO_EDNS, 0, 5000, 1, 0, 1500, .name = "noedns.example"},
+    {DS_REFERRAL, 0, 5000, -1, 1900, 4500, .name = "referral.example"},
+    {DS_GARBAGE, 0, 3000, -1, 2900, 5500, .name = "garbage.example"},
 };
 #define RUNS (sizeof(runs) / sizeof(runs[0]))
 
@@ -175,20 +175,20 @@ static void test_several_servers(void **state)
     snprintf(list, sizeof(list), "%s %s %s", ds_list(bad), ds_list(third),
              ds_list(good));
     assert_int_equal(ask(list, "two.example", 5000, &a, &took), 1);
-    assert_true(took < 500);
+    assert_true(took < 1500);
     dkim_answer_clear(&a);
 
     wrong.mood = DS_SILENT;
     ds_set(bad, &wrong);
     assert_int_equal(ask(list, "two.example", 9000, &a, &took), 1);
-    assert_in_range(took, 1900, 2900);
+    assert_in_range(took, 1900, 4500);
     dkim_answer_clear(&a);
 
     ok.late_ms = 2500; /* the slow one is listened to while others are asked */
     ds_set(good, &ok);
     snprintf(list, sizeof(list), "%s %s", ds_list(good), ds_list(bad));
     assert_int_equal(ask(list, "two.example", 9000, &a, &took), 1);
-    assert_in_range(took, 2400, 3400);
+    assert_in_range(took, 2400, 4500);
     dkim_answer_clear(&a);
 
     char gone[32];
@@ -198,10 +198,10 @@ static void test_several_servers(void **state)
     ds_set(good, &ok);
     snprintf(list, sizeof(list), "%s %s", gone, ds_list(good));
     assert_int_equal(ask(list, "two.example", 9000, &a, &took), 1);
-    assert_true(took < 500);
+    assert_true(took < 1500);
     dkim_answer_clear(&a);
     assert_int_equal(ask(gone, "two.example", 9000, &a, &took), -1); /* port closed */
-    assert_in_range(took, 1900, 2900);
+    assert_in_range(took, 1900, 4500);
     ds_stop(&third);
 }
 
