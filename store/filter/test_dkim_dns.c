@@ -14,8 +14,10 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
-#include "dkim_dns.h"
+#include "dkim.h"
+#include "testing/checker.h"
 #include "testing/dns_server.h"
+#include "testing/signer.h"
 
 static int start(void **state)
 {
@@ -265,12 +267,56 @@ static void test_server_lists(void **state)
     assert_int_equal(s.address[0].ss_family, AF_INET);
 }
 
+/* What a message gets for each of them; a key of 4096 bits fits into no small packet.
+ */
+static void test_whole(void **state)
+{
+    struct ds_server *s = *state;
+    static const struct {
+        enum ds_mood mood;
+        int64_t late_ms;
+        enum dkim_verdict want;
+    } cases[] = {
+        {DS_ANSWER, 0, DKIM_PASS},    {DS_ANSWER, 3000, DKIM_PASS},
+        {DS_TRUNCATED, 0, DKIM_PASS}, {DS_NXDOMAIN, 0, DKIM_FAIL},
+        {DS_NODATA, 0, DKIM_FAIL},    {DS_SERVFAIL, 0, DKIM_RETRY},
+        {DS_SILENT, 0, DKIM_RETRY},   {DS_TRUNCATED_CLOSED, 0, DKIM_RETRY},
+    };
+    static const char message[] = "From: a@example.org\r\n\r\nHello\r\n";
+    struct sg_key *key = sg_key_rsa(4096);
+    char *record = sg_key_record(key);
+    struct sg_how how = {
+        .key = key, .domain = "example.org", .selector = "s", .body_length = -1};
+    struct sg_text t = sg_sign(&how, message, sizeof(message) - 1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ds_row row = {.name = "s._domainkey.example.org",
+                             .mood = cases[i].mood,
+                             .txt = {record},
+                             .ttl = 60,
+                             .late_ms = cases[i].late_ms};
+        struct dkim_keys_options o = {.servers = ds_list(s), .deadline_ms = 4000};
+        struct cm_err err;
+        const char *reason;
+        struct dkim_keys *keys = dkim_keys_new(&o, &err);
+        ds_set(s, &row);
+        enum dkim_verdict v = ck_verify(t.data, t.len, "example.org", keys, 0, &reason);
+        if (v != cases[i].want) {
+            fail_msg("case %zu: %d, %s", i, v, reason);
+        }
+        dkim_keys_free(&keys);
+    }
+    free(t.data);
+    free(record);
+    sg_key_free(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moods),           cmocka_unit_test(test_records),
-        cmocka_unit_test(test_several_servers), cmocka_unit_test(test_hard_to_forge),
-        cmocka_unit_test(test_names),           cmocka_unit_test(test_server_lists),
+        cmocka_unit_test(test_moods),         cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_records),       cmocka_unit_test(test_several_servers),
+        cmocka_unit_test(test_hard_to_forge), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_server_lists),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
