@@ -68,6 +68,8 @@ void dkim_header(struct dkim *d, const char *name, size_t name_len, const char *
     dkim_headers_add(&d->headers, name, name_len, value, value_len);
 }
 
+/* All that a signature needs of the header is taken here, so that the header need not
+ * stay while the body runs through. */
 static void consider(struct dkim *d, unsigned field, const char *from_domain)
 {
     const struct dkim_field *f = &d->headers.field[field];
@@ -151,6 +153,7 @@ static int ask(struct dkim *d, const struct candidate *c, struct dkim_keys *keys
             return found;
         }
         enum dkim_flaw flaw = try_keys(c, set);
+        /* The set stays usable while it is held: other threads may just be using it. */
         if (flaw != DKIM_FLAW_NONE) {
             dkim_keys_drop(keys, set);
         }
@@ -158,7 +161,7 @@ static int ask(struct dkim *d, const struct candidate *c, struct dkim_keys *keys
         if (flaw == DKIM_FLAW_NONE) {
             return 1;
         }
-        if (!cached) {
+        if (!cached) { /* DNS said so a moment ago; asking again would change nothing */
             note_flaw(d, flaw);
             return 0;
         }

@@ -11,7 +11,8 @@ add_library(dkimtesting STATIC testing/checker.c testing/dns_server.c testing/si
 target_include_directories(dkimtesting PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(dkimtesting PUBLIC dkim common PRIVATE PkgConfig::libcrypto)
 
-portico_test(test_dkim SOURCES test_dkim.c LINK dkimtesting)
+portico_test(test_dkim SOURCES test_dkim.c testing/usual.c LINK dkimtesting)
+portico_test(test_dkim_rules SOURCES test_dkim_rules.c testing/usual.c LINK dkimtesting)
 foreach(test IN ITEMS canon dns key keys)
   portico_test(test_dkim_${test} SOURCES test_dkim_${test}.c LINK dkimtesting)
 endforeach()
@@ -28,3 +29,6 @@ endif()
 foreach(fuzz IN ITEMS key reply signature)
   portico_fuzz(fuzz_dkim_${fuzz} SOURCES fuzz_dkim_${fuzz}.c LINK dkim common)
 endforeach()
+
+add_executable(dkim-bench bench_dkim.c)
+target_link_libraries(dkim-bench PRIVATE dkimtesting PkgConfig::libcrypto)

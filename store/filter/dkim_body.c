@@ -36,7 +36,8 @@ static int64_t min(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* How many bytes until the next hash is due. */
+/* One running hash serves all: where a length ends, a copy of it is finished.
+ * How many bytes until the next is due. */
 static int64_t next_stop(const struct pass *p)
 {
     int64_t stop = p->needed;
@@ -111,7 +112,7 @@ void dkim_body_add(struct dkim_body *b, const void *data, size_t len)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct pass *p = &b->pass[i];
-        if (p->wanted && p->done < p->needed) {
+        if (p->wanted && p->done < p->needed) { /* behind the last l= nothing counts */
             dkim_canon_body(&p->canon, data, len);
         }
     }

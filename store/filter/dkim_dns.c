@@ -76,6 +76,8 @@ static void send_question(struct lookup *l, unsigned i)
         cm_assert(getrandom(&p->id, sizeof(p->id), 0) == sizeof(p->id));
         p->fd = open_socket(l, i, SOCK_DGRAM);
     }
+    /* A question sent again keeps its id and port, so that a late answer to the first
+     * still counts. */
     size_t n = dkim_query_make(query, p->id, l->name, !p->plain);
     p->waiting = true;
     if (p->fd < 0 || send(p->fd, query, n, MSG_NOSIGNAL) != (ssize_t)n) {

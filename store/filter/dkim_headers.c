@@ -44,6 +44,7 @@ void dkim_headers_add(struct dkim_headers *h, const char *name, size_t name_len,
                       const char *value, size_t value_len)
 {
     size_t at = h->text.len;
+    /* Once one field is missing no hash can be right, so none is made at all. */
     if (h->overflow || h->count == DKIM_FIELDS_MAX || name_len > DKIM_HEADERS_MAX ||
         value_len > DKIM_HEADERS_MAX - name_len ||
         name_len + value_len > DKIM_HEADERS_MAX - at) {
@@ -60,6 +61,7 @@ void dkim_headers_add(struct dkim_headers *h, const char *name, size_t name_len,
         .name = {NULL, name_len}, .value = {NULL, value_len}, .at = at};
 }
 
+/* Only now: the text moves while it grows. */
 void dkim_headers_seal(struct dkim_headers *h)
 {
     for (unsigned i = 0; i < h->count; i++) {
@@ -153,7 +155,7 @@ void dkim_headers_hash(const struct dkim_headers *headers, bool relaxed,
     struct dkim_span name;
     struct cm_buf work;
     cm_buf_init(&work, 2 * DKIM_HEADERS_MAX + 16); /* LF may become CRLF */
-    taken[own] = true;
+    taken[own] = true; /* h= may name DKIM-Signature, but never means this one */
     while (dkim_list_next(&h, &name)) {
         int i = pick(headers, name, taken);
         if (i >= 0) {

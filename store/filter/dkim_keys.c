@@ -80,6 +80,8 @@ static void refresh_servers(struct dkim_keys *k)
 
 /* ---- sets ---- */
 
+/* Keys are read once per lookup and not once per signature: building an RSA key takes
+ * OpenSSL longer than using it. Called without the lock. */
 static struct held *held_new(const struct dkim_answer *answer)
 {
     struct held *h = cm_calloc(1, sizeof(*h));
@@ -134,6 +136,7 @@ static void cache_remove(struct dkim_keys *k, struct entry *e)
     *e = k->entry[--k->count];
 }
 
+/* A walk through all, but only when the cache is full and DNS was just waited for. */
 static struct entry *longest_unused(struct dkim_keys *k)
 {
     struct entry *oldest = &k->entry[0];
@@ -150,7 +153,7 @@ static void cache_add(struct dkim_keys *k, const char *name, struct held *held,
 {
     int64_t now = cm_now_mono_ms();
     struct entry *e = cache_find(k, name);
-    if (e != NULL) {
+    if (e != NULL) { /* asked for anew although it was there: the new one counts */
         cache_remove(k, e);
     }
     if (ttl_s <= 0) {
@@ -252,11 +255,12 @@ static int fly(struct dkim_keys *k, const char *name, struct held **held,
     flight_unlink(k, &f);
     f.held = found;
     f.landed = true;
-    if (found != NULL) {
+    if (found != NULL) { /* absence and trouble are never kept */
         cache_add(k, name, found, answer.ttl_s);
     }
     k->counts.trouble += f.result < 0;
     pthread_cond_broadcast(&k->landed);
+    /* The others still read f, which is on this stack. */
     while (f.waiting > 0) {
         pthread_cond_wait(&k->landed, &k->lock);
     }

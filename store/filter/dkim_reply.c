@@ -64,7 +64,7 @@ static bool same_question(ns_msg *msg, const char *name)
 static void add_record(struct dkim_answer *out, const ns_rr *rr)
 {
     const unsigned char *p = ns_rr_rdata(*rr), *end = p + ns_rr_rdlen(*rr);
-    char *text = cm_malloc(ns_rr_rdlen(*rr));
+    char *text = cm_malloc(ns_rr_rdlen(*rr)); /* the count bytes are spare */
     size_t len = 0;
     while (p < end) {
         size_t n = *p++;

@@ -65,6 +65,7 @@ static enum dkim_flaw read_h(struct reading *r, const struct dkim_tag *t)
     return r->sig->from > 0 ? DKIM_FLAW_NONE : DKIM_FLAW_FROM;
 }
 
+/* The span is needed as it stands: b= is left out of what is signed, blanks and all. */
 static enum dkim_flaw read_b(struct reading *r, const struct dkim_tag *t)
 {
     r->sig->b_raw = t->raw;
@@ -83,7 +84,8 @@ static enum dkim_flaw read_bh(struct reading *r, const struct dkim_tag *t)
                : DKIM_FLAW_SYNTAX;
 }
 
-/* Letters, digits, '-' and '_' in labels of 1 to 63. */
+/* RFC 6376 3.1 knows no others; and it keeps the lookup free of escapes.
+ * Letters, digits, '-' and '_' in labels of 1 to 63. */
 static bool good_domain(struct dkim_span s)
 {
     size_t label = 0;
@@ -161,6 +163,7 @@ static enum dkim_flaw read_identity(struct reading *r, const struct dkim_tag *t)
     if (!unquote(t->value, text, sizeof(text), &len)) {
         return DKIM_FLAW_SYNTAX;
     }
+    /* The last: a quoted local part may have its own. */
     const char *at = memrchr(text, '@', len);
     if (at == NULL) {
         return DKIM_FLAW_SYNTAX;
@@ -233,7 +236,7 @@ enum dkim_flaw dkim_sig_read(struct dkim_sig *sig, const char *value, size_t len
 {
     struct dkim_tags tags;
     struct reading r = {.sig = sig, .signed_at = -1, .now_ms = now_ms};
-    if (!dkim_tags_parse(&tags, value, len)) {
+    if (!dkim_tags_parse(&tags, value, len)) { /* nobody can tell whose it is */
         return DKIM_FLAW_FOREIGN;
     }
     const struct dkim_tag *d = dkim_tags_find(&tags, "d");

@@ -159,13 +159,15 @@ bool dkim_number(struct dkim_span s, int64_t *out)
         }
         if (__builtin_mul_overflow(n, (int64_t)10, &n) ||
             __builtin_add_overflow(n, (int64_t)(s.p[i] - '0'), &n)) {
-            n = INT64_MAX;
+            n = INT64_MAX; /* RFC 6376 3.5: may be taken for infinite */
         }
     }
     *out = n;
     return s.len > 0;
 }
 
+/* Not OpenSSL's decoder: signatures are folded anywhere, and records lose their
+ * padding. */
 static int sextet(char c)
 {
     if (c >= 'A' && c <= 'Z') {

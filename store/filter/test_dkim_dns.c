@@ -14,8 +14,10 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
-#include "dkim_dns.h"
+#include "dkim.h"
+#include "testing/checker.h"
 #include "testing/dns_server.h"
+#include "testing/signer.h"
 
 static int start(void **state)
 {
@@ -60,29 +62,29 @@ static void *look_up(void *arg)
     return NULL;
 }
 
-/* 500 ms of grace where nothing waits: the machine may be busy. */
+/* The upper bounds leave 1.5 s and more of grace: the machine may be busy. */
 static struct run runs[] = {
-    {DS_ANSWER, 0, 5000, 1, 0, 500, .name = "answer.example"},
-    {DS_ANSWER, 3000, 20000, 1, 2900, 4000, .name = "late3.example"},
-    {DS_ANSWER, 8000, 20000, 1, 7900, 9000, .name = "late8.example"},
-    {DS_NXDOMAIN, 0, 5000, 0, 0, 500, .name = "nxdomain.example"},
-    {DS_NODATA, 0, 5000, 0, 0, 500, .name = "nodata.example"},
-    {DS_SERVFAIL, 0, 5000, -1, 1900, 3000, .name = "servfail.example"},
-    {DS_SERVFAIL_ONCE, 0, 5000, 1, 1900, 3000, .name = "once.example"},
-    {DS_REFUSED, 0, 5000, -1, 1900, 3000, .name = "refused.example"},
-    {DS_SILENT, 0, 3000, -1, 2900, 4000, .name = "silent.example"},
-    {DS_DROP_TWO, 0, 20000, 1, 5900, 7000, .name = "drop.example"},
-    {DS_TRUNCATED, 0, 5000, 1, 0, 500, .name = "truncated.example"},
-    {DS_TRUNCATED_CLOSED, 0, 5000, -1, 1900, 3000, .name = "closed.example"},
-    {DS_TRUNCATED_HANGING, 0, 3000, -1, 2900, 4000, .name = "hanging.example"},
-    {DS_WRONG_ID, 0, 5000, 1, 0, 500, .name = "id.example"},
-    {DS_WRONG_QUESTION, 0, 5000, 1, 0, 500, .name = "question.example"},
-    {DS_WRONG_ONLY, 0, 3000, -1, 2900, 4000, .name = "forged.example"},
-    {DS_CNAME, 0, 5000, 1, 0, 500, .name = "cname.example"},
-    {DS_CNAME_LOOP, 0, 5000, 0, 0, 500, .name = "loop.example.net"},
-    {DS_NO_EDNS, 0, 5000, 1, 0, 500, .name = "noedns.example"},
-    {DS_REFERRAL, 0, 5000, -1, 1900, 3000, .name = "referral.example"},
-    {DS_GARBAGE, 0, 3000, -1, 2900, 4000, .name = "garbage.example"},
+    {DS_ANSWER, 0, 5000, 1, 0, 1500, .name = "answer.example"},
+    {DS_ANSWER, 3000, 20000, 1, 2900, 5500, .name = "late3.example"},
+    {DS_ANSWER, 8000, 20000, 1, 7900, 10500, .name = "late8.example"},
+    {DS_NXDOMAIN, 0, 5000, 0, 0, 1500, .name = "nxdomain.example"},
+    {DS_NODATA, 0, 5000, 0, 0, 1500, .name = "nodata.example"},
+    {DS_SERVFAIL, 0, 5000, -1, 1900, 4500, .name = "servfail.example"},
+    {DS_SERVFAIL_ONCE, 0, 5000, 1, 1900, 4500, .name = "once.example"},
+    {DS_REFUSED, 0, 5000, -1, 1900, 4500, .name = "refused.example"},
+    {DS_SILENT, 0, 3000, -1, 2900, 5500, .name = "silent.example"},
+    {DS_DROP_TWO, 0, 20000, 1, 5900, 8500, .name = "drop.example"},
+    {DS_TRUNCATED, 0, 5000, 1, 0, 1500, .name = "truncated.example"},
+    {DS_TRUNCATED_CLOSED, 0, 5000, -1, 1900, 4500, .name = "closed.example"},
+    {DS_TRUNCATED_HANGING, 0, 3000, -1, 2900, 5500, .name = "hanging.example"},
+    {DS_WRONG_ID, 0, 5000, 1, 0, 1500, .name = "id.example"},
+    {DS_WRONG_QUESTION, 0, 5000, 1, 0, 1500, .name = "question.example"},
+    {DS_WRONG_ONLY, 0, 3000, -1, 2900, 5500, .name = "forged.example"},
+    {DS_CNAME, 0, 5000, 1, 0, 1500, .name = "cname.example"},
+    {DS_CNAME_LOOP, 0, 5000, 0, 0, 1500, .name = "loop.example.net"},
+    {DS_NO_EDNS, 0, 5000, 1, 0, 1500, .name = "noedns.example"},
+    {DS_REFERRAL, 0, 5000, -1, 1900, 4500, .name = "referral.example"},
+    {DS_GARBAGE, 0, 3000, -1, 2900, 5500, .name = "garbage.example"},
 };
 #define RUNS (sizeof(runs) / sizeof(runs[0]))
 
@@ -175,20 +177,20 @@ static void test_several_servers(void **state)
     snprintf(list, sizeof(list), "%s %s %s", ds_list(bad), ds_list(third),
              ds_list(good));
     assert_int_equal(ask(list, "two.example", 5000, &a, &took), 1);
-    assert_true(took < 500);
+    assert_true(took < 1500);
     dkim_answer_clear(&a);
 
     wrong.mood = DS_SILENT;
     ds_set(bad, &wrong);
     assert_int_equal(ask(list, "two.example", 9000, &a, &took), 1);
-    assert_in_range(took, 1900, 2900);
+    assert_in_range(took, 1900, 4500);
     dkim_answer_clear(&a);
 
     ok.late_ms = 2500; /* the slow one is listened to while others are asked */
     ds_set(good, &ok);
     snprintf(list, sizeof(list), "%s %s", ds_list(good), ds_list(bad));
     assert_int_equal(ask(list, "two.example", 9000, &a, &took), 1);
-    assert_in_range(took, 2400, 3400);
+    assert_in_range(took, 2400, 4500);
     dkim_answer_clear(&a);
 
     char gone[32];
@@ -198,10 +200,10 @@ static void test_several_servers(void **state)
     ds_set(good, &ok);
     snprintf(list, sizeof(list), "%s %s", gone, ds_list(good));
     assert_int_equal(ask(list, "two.example", 9000, &a, &took), 1);
-    assert_true(took < 500);
+    assert_true(took < 1500);
     dkim_answer_clear(&a);
     assert_int_equal(ask(gone, "two.example", 9000, &a, &took), -1); /* port closed */
-    assert_in_range(took, 1900, 2900);
+    assert_in_range(took, 1900, 4500);
     ds_stop(&third);
 }
 
@@ -265,12 +267,56 @@ static void test_server_lists(void **state)
     assert_int_equal(s.address[0].ss_family, AF_INET);
 }
 
+/* What a message gets for each of them; a key of 4096 bits fits into no small packet.
+ */
+static void test_whole(void **state)
+{
+    struct ds_server *s = *state;
+    static const struct {
+        enum ds_mood mood;
+        int64_t late_ms;
+        enum dkim_verdict want;
+    } cases[] = {
+        {DS_ANSWER, 0, DKIM_PASS},    {DS_ANSWER, 3000, DKIM_PASS},
+        {DS_TRUNCATED, 0, DKIM_PASS}, {DS_NXDOMAIN, 0, DKIM_FAIL},
+        {DS_NODATA, 0, DKIM_FAIL},    {DS_SERVFAIL, 0, DKIM_RETRY},
+        {DS_SILENT, 0, DKIM_RETRY},   {DS_TRUNCATED_CLOSED, 0, DKIM_RETRY},
+    };
+    static const char message[] = "From: a@example.org\r\n\r\nHello\r\n";
+    struct sg_key *key = sg_key_rsa(4096);
+    char *record = sg_key_record(key);
+    struct sg_how how = {
+        .key = key, .domain = "example.org", .selector = "s", .body_length = -1};
+    struct sg_text t = sg_sign(&how, message, sizeof(message) - 1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ds_row row = {.name = "s._domainkey.example.org",
+                             .mood = cases[i].mood,
+                             .txt = {record},
+                             .ttl = 60,
+                             .late_ms = cases[i].late_ms};
+        struct dkim_keys_options o = {.servers = ds_list(s), .deadline_ms = 4000};
+        struct cm_err err;
+        const char *reason;
+        struct dkim_keys *keys = dkim_keys_new(&o, &err);
+        ds_set(s, &row);
+        enum dkim_verdict v = ck_verify(t.data, t.len, "example.org", keys, 0, &reason);
+        if (v != cases[i].want) {
+            fail_msg("case %zu: %d, %s", i, v, reason);
+        }
+        dkim_keys_free(&keys);
+    }
+    free(t.data);
+    free(record);
+    sg_key_free(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moods),           cmocka_unit_test(test_records),
-        cmocka_unit_test(test_several_servers), cmocka_unit_test(test_hard_to_forge),
-        cmocka_unit_test(test_names),           cmocka_unit_test(test_server_lists),
+        cmocka_unit_test(test_moods),         cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_records),       cmocka_unit_test(test_several_servers),
+        cmocka_unit_test(test_hard_to_forge), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_server_lists),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

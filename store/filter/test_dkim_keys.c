@@ -225,8 +225,8 @@ static void together(int result)
         assert_int_equal(get(keys, "quick", false, &cached), 1); /* not held up */
         dkim_keys_count(keys, &counts);
     } while (counts.shared < 23);
-    assert_int_equal(g.inside, 1);
     pthread_mutex_lock(&g.lock);
+    assert_int_equal(g.inside, 1);
     g.open = true;
     pthread_cond_broadcast(&g.moved);
     pthread_mutex_unlock(&g.lock);

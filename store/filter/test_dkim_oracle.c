@@ -44,7 +44,7 @@ struct world {
 struct sample {
     struct sg_text text;
     char *record;
-    bool sha1, ed25519;
+    bool sha1, ed25519, record_changed;
 };
 
 struct message {
@@ -149,16 +149,19 @@ static char *random_tags(struct world *w)
                        PICK(w, "", "", "", "xy=1; "));
 }
 
+#define SPARSE "", "", "", "", "", "", "", "", "", "", "", "", "", "", "", ""
+
 static char *random_record(struct world *w, const struct sg_key *key, bool is_ed)
 {
     char *p = sg_key_p(key);
     char *record = cm_asprintf(
-        "%s%s%s%s%sp=%s", PICK(w, "v=DKIM1; ", "v=DKIM1;", "v=DKIM1; ", ""),
-        is_ed ? "k=ed25519; " : PICK(w, "k=rsa; ", "k=rsa;", ""),
+        "%s%s%s%s%sp=%s%s", PICK(w, "v=DKIM1; ", "v=DKIM1;", "v=DKIM1; ", ""),
+        is_ed ? (roll(w, 20) == 0 ? "" : "k=ed25519; ")
+              : PICK(w, "k=rsa; ", "k=rsa;", ""),
         PICK(w, "", "", "", "s=email; ", "s=*; ", "s=web:email; ", "s=web; "),
         PICK(w, "", "", "", "t=s; ", "t=y; ", "t=y:s; "),
         PICK(w, "", "", "", "", "h=sha256; ", "h=sha1:sha256; ", "h=sha1; "),
-        roll(w, 20) == 0 ? "" : p);
+        roll(w, 20) == 0 ? "" : p, PICK(w, SPARSE, SPARSE, "; n=1; n=2", "; v=DKIM1"));
     free(p);
     return record;
 }
@@ -248,6 +251,7 @@ static void change_record(struct world *w, struct sample *s)
                              s->record + at + roll(w, 2));
     free(s->record);
     s->record = text;
+    s->record_changed = true;
 }
 
 /* ---- judging ---- */
@@ -271,7 +275,7 @@ static size_t field_length(const char *p)
         e += 2;
     }
     size_t name = strcspn(p, ": \t\r\n");
-    name += strspn(p + name, " \t");
+    name += strspn(p + name, " ");
     return e != NULL && name > 0 && p[name] == ':' && memchr(p, ';', name) == NULL
                ? (size_t)(e - p)
                : 0;
@@ -279,7 +283,7 @@ static size_t field_length(const char *p)
 
 /* False when it is no message that an SMTP server would hand to a filter: libopendkim
  * and we need not agree on bare CR and LF, a body without line end, 8-bit headers, and
- * names with a semicolon, which h= cannot name. */
+ * names with a semicolon, which h= cannot name, or a tab behind. */
 static bool split(const struct sg_text *t, struct message *m)
 {
     const char *p = t->data, *end = t->data + t->len;
@@ -360,7 +364,7 @@ static bool stray_base64(const char *p, size_t len)
         }
     }
     for (size_t i = 0; i + 1 < len && p[i] != ';'; i++) { /* padding in the middle */
-        if (p[i] == '=' && isalnum((unsigned char)p[i + 1])) {
+        if (p[i] == '=' && strchr("; \t\r\n=", p[i + 1]) == NULL) {
             return true;
         }
     }
@@ -387,10 +391,37 @@ static bool is_stray_in_key(const struct opinion *o)
            stray_base64(p + 2, strlen(p + 2));
 }
 
-/* We take all blanks out of a record first, and pass over what is no tag. */
+/* We take all blanks out of a record first, pass over what is no tag, and do not look
+ * at the parameters in front of an RSA key. */
 static bool is_damaged_record(const struct opinion *o)
 {
-    return o->us && strcmp(o->why, "key DNS reply corrupt") == 0;
+    return o->us && o->s->record_changed;
+}
+
+/* RFC 6376 3.2: the whole list is invalid then. */
+static bool is_tag_twice(const struct opinion *o)
+{
+    char seen[256] = {0};
+    const char *p = o->s->record;
+    bool twice = false;
+    for (; p != NULL; p = strchr(p, ';')) {
+        p += strspn(p, "; ");
+        twice |= p[0] != 0 && p[1] == '=' && seen[(unsigned char)p[0]]++ > 0;
+    }
+    return !o->us && strcmp(o->reason, "key record not usable") == 0 && twice;
+}
+
+static bool is_late_version(const struct opinion *o)
+{
+    return !o->us && strcmp(o->reason, "key record not usable") == 0 &&
+           strstr(o->s->record, "v=DKIM1") > o->s->record;
+}
+
+/* It takes a= for what k= should have said. */
+static bool is_other_type(const struct opinion *o)
+{
+    return !o->us && strcmp(o->reason, "key record not usable") == 0 && o->s->ed25519 &&
+           strstr(o->s->record, "k=ed25519") == NULL;
 }
 
 static struct {
@@ -403,6 +434,9 @@ static struct {
     {"bytes foreign to base64 in a signature", is_stray_in_signature, 0},
     {"bytes foreign to base64 in a key", is_stray_in_key, 0},
     {"records damaged beside the key", is_damaged_record, 0},
+    {"a tag twice in a record", is_tag_twice, 0},
+    {"v= must come first in a record", is_late_version, 0},
+    {"k= must fit a=", is_other_type, 0},
 };
 #define DIFFERENCES (sizeof(differences) / sizeof(differences[0]))
 

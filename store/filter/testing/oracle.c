@@ -18,10 +18,23 @@
     X(close)                                                                           \
     X(options)                                                                         \
     X(set_key_lookup)                                                                  \
-    X(verify) X(sign) X(header) X(eoh) X(body) X(eom) X(getsiglist) X(getsighdr_d)     \
-        X(sig_getflags) X(sig_getbh) X(sig_getdomain) X(sig_geterror)                  \
-            X(sig_geterrorstr) X(getresultstr) X(free) X(set_user_context)             \
-                X(get_user_context)
+    X(set_user_context)                                                                \
+    X(get_user_context)                                                                \
+    X(verify)                                                                          \
+    X(sign)                                                                            \
+    X(header)                                                                          \
+    X(eoh)                                                                             \
+    X(body)                                                                            \
+    X(eom)                                                                             \
+    X(getsiglist)                                                                      \
+    X(getsighdr_d)                                                                     \
+    X(sig_getflags)                                                                    \
+    X(sig_getbh)                                                                       \
+    X(sig_getdomain)                                                                   \
+    X(sig_geterror)                                                                    \
+    X(sig_geterrorstr)                                                                 \
+    X(getresultstr)                                                                    \
+    X(free)
 
 struct or_lib {
     void *handle;
