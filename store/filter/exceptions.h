@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "ctype.h"
+#include "content_type.h"
 #include "header.h"
 
 /* A securejoin request, by its header: "vc-request" or "vg-request", exactly, once; and

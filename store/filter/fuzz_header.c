@@ -4,7 +4,7 @@
 
 #include "common/err.h"
 
-#include "ctype.h"
+#include "content_type.h"
 #include "header.h"
 
 static uint64_t digest; /* of all fields, in order */

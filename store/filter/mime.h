@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "ctype.h"
+#include "content_type.h"
 #include "header.h"
 
 #define MIME_PART_HEADER_MAX 1024 /* bytes */

@@ -11,7 +11,7 @@
 
 #include "common/buf.h"
 
-#include "ctype.h"
+#include "content_type.h"
 
 /* "name=value;" for each field, then "END", "BAD" or "MORE". */
 static void read_all(const char *text, size_t chunk, struct cm_buf *out)

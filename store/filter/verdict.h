@@ -15,7 +15,7 @@
 
 #include "address.h"
 #include "armour.h"
-#include "ctype.h"
+#include "content_type.h"
 #include "decode.h"
 #include "header.h"
 #include "mime.h"

@@ -1,4 +1,4 @@
-#include "ctype.h"
+#include "content_type.h"
 
 #include <string.h>
 #include <strings.h>

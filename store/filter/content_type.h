@@ -1,6 +1,6 @@
-/* ctype: a Content-Type value (RFC 2045, 5.1), as far as the filter needs it. */
-#ifndef FILTER_CTYPE_H
-#define FILTER_CTYPE_H
+/* content_type: a Content-Type value (RFC 2045, 5.1), as far as the filter needs it. */
+#ifndef FILTER_CONTENT_TYPE_H
+#define FILTER_CONTENT_TYPE_H
 
 #include <stdbool.h>
 
