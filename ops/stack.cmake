@@ -16,6 +16,10 @@ install(FILES
   systemd/chatmail-echo.service
   systemd/chatmail-expire.service
   systemd/chatmail-expire.timer
+  systemd/chatmail-filter-in.service
+  systemd/chatmail-filter-in.socket
+  systemd/chatmail-filter-out.service
+  systemd/chatmail-filter-out.socket
   systemd/chatmail-fsreport.service
   systemd/chatmail-fsreport.timer
   systemd/chatmail-lastlogin.service

@@ -195,10 +195,41 @@ static void test_port_25_is_never_signed(void **state)
     assert_non_null(port25);
     assert_non_null(next);
     char *service = cm_strndup(port25, (size_t)(next - port25));
-    assert_null(strstr(service, "milter"));
+    assert_null(strstr(service, "opendkim"));
+    assert_null(strstr(service, "milter_macro"));
     assert_null(strstr(service, "sasl"));
     free(service);
     op_files_clear(&files);
+}
+
+static unsigned count(const char *text, const char *what)
+{
+    unsigned n = 0;
+    while ((text = strstr(text, what)) != NULL) {
+        text += strlen(what);
+        n++;
+    }
+    return n;
+}
+
+/* No smtpd is without its milter, and nobody signs before the filter has judged. */
+static void test_no_mail_goes_past_the_filter(void **state)
+{
+    static const char *const inis[] = {TWO_GATEWAYS,
+                                       "[params]\nmail_domain = 198.51.100.7\n"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct op_files files = store_files(inis[i], &ordinary);
+        const char *master = content(&files, "/etc/postfix/master.cf");
+        assert_int_equal(count(master, " smtpd\n"), 5);
+        assert_int_equal(count(master, "smtpd_milters=unix:private/filter-in\n"), 2);
+        assert_int_equal(count(master, "smtpd_milters=unix:private/filter-out"), 3);
+        assert_int_equal(count(master, "cleanup_service_name=submitted\n"), 3);
+        assert_int_equal(count(master, "unix:opendkim"),
+                         count(master, "filter-out,unix:opendkim/opendkim.sock\n"));
+        op_files_clear(&files);
+    }
 }
 
 static void test_no_ipv6_means_no_ipv6_sockets(void **state)
@@ -436,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_golden_gateway),
         cmocka_unit_test(test_gateway_needs_keys),
         cmocka_unit_test(test_port_25_is_never_signed),
+        cmocka_unit_test(test_no_mail_goes_past_the_filter),
         cmocka_unit_test(test_no_ipv6_means_no_ipv6_sockets),
         cmocka_unit_test(test_container_sets_only_net),
         cmocka_unit_test(test_own_pages_are_left_alone),

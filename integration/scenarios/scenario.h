@@ -30,6 +30,8 @@ int scenario_storm_over(struct stage *stage, struct cm_err *err);
 int scenario_push(struct stage *stage, struct cm_err *err);
 int scenario_push_back(struct stage *stage, struct cm_err *err);
 int scenario_expire(struct stage *stage, struct cm_err *err);
+int scenario_filter(struct stage *stage, struct cm_err *err);
+int scenario_filter_back(struct stage *stage, struct cm_err *err);
 int scenario_auth_unable(struct stage *stage, struct cm_err *err);
 int scenario_auth_able(struct stage *stage, struct cm_err *err);
 int scenario_postgres_away(struct stage *stage, struct cm_err *err);

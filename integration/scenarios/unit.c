@@ -13,6 +13,8 @@ static const struct {
     const char *units;
 } rosters[] = {
     {"store", "chatmail-auth.service chatmail-auth.socket chatmail-auth-sasl.socket "
+              "chatmail-filter-out.service chatmail-filter-out.socket "
+              "chatmail-filter-in.service chatmail-filter-in.socket "
               "chatmail-lastlogin.service chatmail-lastlogin.socket "
               "chatmail-metadata.service chatmail-metadata.socket "
               "chatmail-push.service chatmail-push.socket "
