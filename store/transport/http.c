@@ -328,7 +328,6 @@ static void set_connection(struct http_request *r, const struct http_options *o)
     curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, o->fresh ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, r->why);
     curl_easy_setopt(e, CURLOPT_PRIVATE, r);
-    curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L); /* one connection, many messages */
 }
 
 struct http_request *http_start(struct http *http, const struct http_options *o,
