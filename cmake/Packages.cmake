@@ -39,6 +39,7 @@ include(CPack)
 install(FILES ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
               ops/man/chatmail-expire.8
               ops/man/chatmail-lastlogin.8 ops/man/chatmail-metadata.8
+              ops/man/chatmail-transport.8
         DESTINATION share/man/man8 COMPONENT store)
 install(FILES ops/man/chatmail-gateway.8 DESTINATION share/man/man8 COMPONENT gateway)
 

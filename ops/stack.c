@@ -44,6 +44,8 @@ const struct op_unit op_store_units[] = {
     {"chatmail-lastlogin.service", NULL, false},
     {"chatmail-metadata.socket", NULL, false},
     {"chatmail-metadata.service", NULL, false},
+    {"chatmail-transport.socket", NULL, false},
+    {"chatmail-transport.service", NULL, false},
     {CLUSTER, NULL, false},
     {DOVECOT, "ulimit -n $(ulimit -H -n); doveconf -n >/dev/null", false},
     {OPENDKIM, "opendkim -n -x /etc/opendkim.conf", false},
@@ -245,6 +247,8 @@ static void postfix_vars(struct vars *vars, const struct cm_conf *conf,
 {
     int64_t per_client = conf->max_smtp_connections / 5;
 
+    vars_flag(vars, "chatmail_transport",
+              conf->store.transport == CM_TRANSPORT_CHATMAIL);
     vars_text(vars, "myhostname", conf->myhostname);
     vars_text(vars, "inet_protocols", use_ipv6(conf, facts) ? "all" : "ipv4");
     vars_int(vars, "smtpd_maxproc", conf->max_smtp_connections);

@@ -22,6 +22,8 @@ install(FILES
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
+  systemd/chatmail-transport.service
+  systemd/chatmail-transport.socket
   DESTINATION lib/systemd/system COMPONENT store)
 install(FILES systemd/chatmail-gateway.service
   DESTINATION lib/systemd/system COMPONENT gateway)

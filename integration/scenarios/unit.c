@@ -15,6 +15,7 @@ static const struct {
     {"store", "chatmail-auth.service chatmail-auth.socket chatmail-auth-sasl.socket "
               "chatmail-lastlogin.service chatmail-lastlogin.socket "
               "chatmail-metadata.service chatmail-metadata.socket "
+              "chatmail-transport.service chatmail-transport.socket "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
               "nginx.service opendkim.service postgresql@15-main.service "

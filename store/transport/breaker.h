@@ -18,11 +18,11 @@
 
 /* Zero initialised: closed, nothing known. Times are monotonic milliseconds. */
 struct breaker {
-    unsigned bad;          /* in a row */
-    bool open;             /* until until_ms, half open from then on */
-    bool probing;          /* half open, and the one attempt is under way */
+    unsigned bad; /* in a row */
+    bool open;    /* until until_ms, half open from then on */
+    bool probing; /* half open, and the one attempt is under way */
     int64_t until_ms;
-    int64_t proven_ms;     /* last good attempt; 0: none */
+    int64_t proven_ms; /* last good attempt; 0: none */
 };
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };

@@ -31,7 +31,7 @@ struct delivery {
     int64_t begun_ms;
     struct egress egress;
     int failed_egress; /* number of the gateway that was tried in vain; -1: none */
-    bool begun; /* with the first host */
+    bool begun;        /* with the first host */
     bool connected;
     size_t host;
     enum path path;
@@ -276,22 +276,22 @@ static void try_https(struct delivery *d)
         headers[n] = lines[n];
     }
     uint64_t size = spool_size(d->job.message);
-    struct http_options o = {
-        .host = h->name,
-        .port = d->env->https_port,
-        .path = "/mxdeliv",
-        .addresses = h->addresses,
-        .address_count = h->address_count,
-        .source = &d->egress.source,
-        .verify = verified(d),
-        .fresh = d->failed_egress >= 0,
-        .headers = headers,
-        .body = give_body,
-        .body_len = size,
-        .response_max = BODY_KEEP,
-        .connect_ms = DELIVERY_HTTPS_TRY_MS,
-        .total_ms =
-            DELIVERY_HTTPS_MS + (int64_t)(size / DELIVERY_HTTPS_BYTES_S) * 1000};
+    struct http_options o = {.host = h->name,
+                             .port = d->env->https_port,
+                             .path = "/mxdeliv",
+                             .addresses = h->addresses,
+                             .address_count = h->address_count,
+                             .source = &d->egress.source,
+                             .verify = verified(d),
+                             .fresh = d->failed_egress >= 0,
+                             .headers = headers,
+                             .body = give_body,
+                             .body_len = size,
+                             .response_max = BODY_KEEP,
+                             .connect_ms = DELIVERY_HTTPS_TRY_MS,
+                             .total_ms =
+                                 DELIVERY_HTTPS_MS +
+                                 (int64_t)(size / DELIVERY_HTTPS_BYTES_S) * 1000};
     d->http = http_start(d->env->http, &o, on_http, d);
     free(lines);
     free(headers);
@@ -339,8 +339,7 @@ static void out_of_hosts(struct delivery *d)
     }
     d->path = PATH_NONE;
     finish_all(d, d->connected ? DELIVERY_REACHED : DELIVERY_UNREACHED,
-               "421 Failed to connect to any mail server; last attempt to %s",
-               d->last);
+               "421 Failed to connect to any mail server; last attempt to %s", d->last);
 }
 
 static void next_host(struct delivery *d)

@@ -17,7 +17,7 @@
 #define DELIVERY_MARK_MS       (30 * 60 * 1000)
 #define DELIVERY_LIMIT_MS      600000
 #define DELIVERY_HOSTS_MS      90000
-#define DELIVERY_HTTPS_TRY_MS  6000  /* to be connected; then SMTP has its turn */
+#define DELIVERY_HTTPS_TRY_MS  6000 /* to be connected; then SMTP has its turn */
 #define DELIVERY_HTTPS_MS      60000 /* for the exchange, and longer for a big message: */
 #define DELIVERY_HTTPS_BYTES_S 65536
 

@@ -47,7 +47,7 @@ struct env {
     struct egress_watch *egress;
     struct lru *dest_marks; /* struct dest_mark */
     struct lru *host_marks; /* struct host_mark */
-    char ehlo[256]; /* our name, unless a gateway has its own */
+    char ehlo[256];         /* our name, unless a gateway has its own */
     const char *spool_dir;
     uint64_t message_max; /* bytes */
     uint16_t https_port, smtp_port;

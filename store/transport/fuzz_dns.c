@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     uint16_t id = (uint16_t)(data[1] << 8 | data[2]); /* as the answer will say */
-    int rc = dns_packet_answer(data + 1, size - 1, "example.org", types[data[0] % 4], id,
-                               &found);
+    int rc = dns_packet_answer(data + 1, size - 1, "example.org", types[data[0] % 4],
+                               id, &found);
     if (rc == 1) {
         cm_assert(found.count <= DNS_RECORDS_MAX);
         cm_assert((found.status == DNS_FOUND) == (found.count > 0));

@@ -23,13 +23,13 @@ struct http_request;
 struct http_options {
     const char *host; /* a name, or an address */
     uint16_t port;
-    const char *path; /* "/mxdeliv" */
+    const char *path;                     /* "/mxdeliv" */
     const struct peer_address *addresses; /* one at least that fits source */
     size_t address_count;
     const struct peer_source *source; /* copied */
     bool verify;                      /* the certificate */
     bool fresh;                       /* not over a connection that is there already */
-    const char *const *headers;       /* "Name: value" lines, ended by NULL; may be NULL */
+    const char *const *headers; /* "Name: value" lines, ended by NULL; may be NULL */
     /* A body makes it a POST. Called with ever growing offsets, or from 0 again;
      * returns the bytes given, 0 at the end, -1 to give up. */
     int64_t (*body)(uint64_t offset, char *out, size_t size, void *ctx);
@@ -39,9 +39,9 @@ struct http_options {
 };
 
 struct http_result {
-    int status;           /* 0: no answer, err says why */
-    bool connected;       /* with status 0: TLS was up before it failed */
-    const char *body;     /* NUL-terminated, at most response_max bytes */
+    int status;       /* 0: no answer, err says why */
+    bool connected;   /* with status 0: TLS was up before it failed */
+    const char *body; /* NUL-terminated, at most response_max bytes */
     size_t body_len;
 };
 

@@ -7,9 +7,9 @@ static const struct {
     const char *word;
     enum lmtp_verb verb;
 } verbs[] = {
-    {"LHLO", LMTP_LHLO},     {"EHLO", LMTP_LHLO},       {"HELO", LMTP_HELO},
-    {"DATA", LMTP_DATA},     {"MAIL FROM:", LMTP_MAIL}, {"RCPT TO:", LMTP_RCPT},
-    {"RSET", LMTP_RSET},     {"NOOP", LMTP_NOOP},       {"VRFY", LMTP_VRFY},
+    {"LHLO", LMTP_LHLO}, {"EHLO", LMTP_LHLO},       {"HELO", LMTP_HELO},
+    {"DATA", LMTP_DATA}, {"MAIL FROM:", LMTP_MAIL}, {"RCPT TO:", LMTP_RCPT},
+    {"RSET", LMTP_RSET}, {"NOOP", LMTP_NOOP},       {"VRFY", LMTP_VRFY},
     {"QUIT", LMTP_QUIT},
 };
 

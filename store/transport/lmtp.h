@@ -33,8 +33,8 @@ struct lmtp_command {
 /* line: without CRLF. */
 void lmtp_command_parse(const char *line, size_t len, struct lmtp_command *out);
 
-/* Finds the end of message data. Zero initialise for each message. What may be the final
- * dot line is held back until the next byte says so. */
+/* Finds the end of message data. Zero initialise for each message. What may be the
+ * final dot line is held back until the next byte says so. */
 struct lmtp_data {
     enum { LMTP_AT_START, LMTP_AT_TEXT, LMTP_AT_CR, LMTP_AT_DOT, LMTP_AT_DOT_CR } at;
     bool bare; /* an LF without CR was seen: never pass this message on */

@@ -7,7 +7,7 @@
 #include "common/mem.h"
 
 struct entry {
-    struct entry *chain;        /* of its bucket */
+    struct entry *chain; /* of its bucket */
     struct entry *newer, *older;
     char *key;
     max_align_t value[];

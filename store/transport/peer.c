@@ -93,10 +93,9 @@ struct net4 {
 
 static bool public4(uint32_t ip)
 {
-    static const struct net4 nets[] = {{0x00000000, 8},  {0x0a000000, 8},
-                                       {0x7f000000, 8},  {0xa9fe0000, 16},
-                                       {0xac100000, 12}, {0xc0a80000, 16},
-                                       {0xe0000000, 3}};
+    static const struct net4 nets[] = {
+        {0x00000000, 8},  {0x0a000000, 8},  {0x7f000000, 8}, {0xa9fe0000, 16},
+        {0xac100000, 12}, {0xc0a80000, 16}, {0xe0000000, 3}};
     for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++) {
         if (ip >> (32 - nets[i].bits) == nets[i].net >> (32 - nets[i].bits)) {
             return false;

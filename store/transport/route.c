@@ -132,7 +132,8 @@ static void on_host(const struct hosts_answer *answer, void *ctx)
     struct route_lookup *l = h->route;
     struct route_host *host = &l->route.hosts[h->index];
     h->lookup = NULL;
-    memcpy(host->addresses, answer->addresses, answer->count * sizeof(host->addresses[0]));
+    memcpy(host->addresses, answer->addresses,
+           answer->count * sizeof(host->addresses[0]));
     host->address_count = answer->count;
     l->trouble = l->trouble || answer->trouble;
     if (answer->count > 0 && answer->ttl_s < l->ttl_s) {
@@ -159,8 +160,7 @@ static void use_mx(struct route_lookup *l, const struct dns_answer *answer)
         snprintf(list[i].host, sizeof(list[i].host), "%.255s", answer->records[i].text);
     }
     if (mx_is_null(list, answer->count)) {
-        say(l, true,
-            "556 5.1.10 Permanent failure: Recipient address has null MX");
+        say(l, true, "556 5.1.10 Permanent failure: Recipient address has null MX");
         return;
     }
     l->ttl_s = answer->ttl_s;

@@ -237,9 +237,9 @@ static void on_unknown(struct session *s, const struct lmtp_command *c)
 }
 
 static void (*const commands[])(struct session *, const struct lmtp_command *) = {
-    [LMTP_LHLO] = on_hello, [LMTP_HELO] = on_hello,        [LMTP_MAIL] = on_mail,
-    [LMTP_RCPT] = on_rcpt,  [LMTP_DATA] = on_data_command, [LMTP_RSET] = on_rset,
-    [LMTP_NOOP] = on_noop,  [LMTP_VRFY] = on_vrfy,         [LMTP_QUIT] = on_quit,
+    [LMTP_LHLO] = on_hello,     [LMTP_HELO] = on_hello,        [LMTP_MAIL] = on_mail,
+    [LMTP_RCPT] = on_rcpt,      [LMTP_DATA] = on_data_command, [LMTP_RSET] = on_rset,
+    [LMTP_NOOP] = on_noop,      [LMTP_VRFY] = on_vrfy,         [LMTP_QUIT] = on_quit,
     [LMTP_UNKNOWN] = on_unknown};
 
 /* What came in */
@@ -276,8 +276,7 @@ static void pass_on(const char *data, size_t len, void *ctx)
 static void take_data(struct session *s)
 {
     size_t used;
-    bool end =
-        lmtp_data_feed(&s->data, s->in.data, s->in.len, &used, pass_on, s);
+    bool end = lmtp_data_feed(&s->data, s->in.data, s->in.len, &used, pass_on, s);
     cm_buf_consume(&s->in, used);
     if (end) {
         s->talk = TALK_WAITING;

@@ -21,7 +21,7 @@
 struct sessions;
 
 struct sessions *sessions_new(struct env *env, struct dests *dests);
-void sessions_free(struct sessions **sessions); /* cuts what is left */
+void sessions_free(struct sessions **sessions);         /* cuts what is left */
 void sessions_adopt(struct sessions *sessions, int fd); /* owns fd */
 bool sessions_full(const struct sessions *sessions);
 size_t sessions_count(const struct sessions *sessions);

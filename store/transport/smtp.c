@@ -9,7 +9,7 @@
 #include "dial.h"
 #include "reply.h"
 
-#define PIECE     (32u << 10) /* of the message, given to the connection at a time */
+#define PIECE (32u << 10) /* of the message, given to the connection at a time */
 
 enum state {
     CONNECTING,
@@ -327,9 +327,9 @@ static bool got_early(struct smtp *s, const struct reply *reply)
 }
 
 static bool (*const replies_in[])(struct smtp *, const struct reply *) = {
-    [CONNECTING] = got_early, [GREETING] = got_greeting,   [EHLO] = got_ehlo,
-    [STARTTLS] = got_starttls, [SHAKING] = got_early,      [EHLO_AGAIN] = got_ehlo,
-    [ENVELOPE] = got_envelope, [BODY] = got_early,         [FINAL] = got_final,
+    [CONNECTING] = got_early,  [GREETING] = got_greeting, [EHLO] = got_ehlo,
+    [STARTTLS] = got_starttls, [SHAKING] = got_early,     [EHLO_AGAIN] = got_ehlo,
+    [ENVELOPE] = got_envelope, [BODY] = got_early,        [FINAL] = got_final,
     [EMPTY] = got_empty};
 
 static bool on_reply(struct smtp *s, const struct reply *reply)

@@ -1,8 +1,8 @@
 /* sts: MTA-STS records and policies (RFC 8461), which say by which hosts a domain's
  * mail must go. Pure.
  *
- * Limits: STS_TEXT_MAX bytes of policy, STS_MXS_MAX patterns; a policy over either is no
- * policy. */
+ * Limits: STS_TEXT_MAX bytes of policy, STS_MXS_MAX patterns; a policy over either is
+ * no policy. */
 #ifndef TRANSPORT_STS_H
 #define TRANSPORT_STS_H
 

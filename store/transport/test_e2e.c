@@ -177,9 +177,8 @@ static void domain(const char *name, int n)
 static const char *from_peer(const char *text, int n)
 {
     static char line[512];
-    snprintf(line, sizeof(line),
-             "%s (forwarded from peer%d.example[127.0.0.%d:%d])", text, n, n,
-             world_smtp_port());
+    snprintf(line, sizeof(line), "%s (forwarded from peer%d.example[127.0.0.%d:%d])",
+             text, n, n, world_smtp_port());
     return line;
 }
 
@@ -268,8 +267,9 @@ static void test_partial(void **state)
 {
     (void)state;
     domain("part.example", 14);
-    world_peer(14, &(struct world_mood){
-                       .smtp = true, .refused = "bad", .rcpt = "550 5.1.1 no bad here"});
+    world_peer(14, &(struct world_mood){.smtp = true,
+                                        .refused = "bad",
+                                        .rcpt = "550 5.1.1 no bad here"});
     for (int way = 0; way < 2; way++) {
         int fd = dial();
         begin(fd, "me@here.example",
@@ -368,9 +368,8 @@ static void test_mx(void **state)
 {
     (void)state;
     world_record("null.example", "MX", "0 .");
-    assert_string_equal(
-        deliver("a@null.example"),
-        "556 5.1.10 Permanent failure: Recipient address has null MX");
+    assert_string_equal(deliver("a@null.example"),
+                        "556 5.1.10 Permanent failure: Recipient address has null MX");
     assert_string_equal(deliver("a@nowhere.example"),
                         "512 Domain nowhere.example does not exist");
     /* No MX: the domain itself. */
@@ -412,15 +411,17 @@ static void test_exceptions(void **state)
 {
     (void)state;
     domain("_odd.example", 34);
-    world_peer(34, &(struct world_mood){
-                       .https_status = 200, .name = "other.example", .untrusted = true});
+    world_peer(34, &(struct world_mood){.https_status = 200,
+                                        .name = "other.example",
+                                        .untrusted = true});
     assert_string_equal(deliver("a@_odd.example"), "250 OK (HTTPS)");
     world_peer(34, &(struct world_mood){
                        .smtp = true, .name = "other.example", .untrusted = true});
     assert_string_equal(deliver("a@_odd.example"), "250 OK (SMTP)");
     domain("strict.example", 35);
-    world_peer(35, &(struct world_mood){
-                       .https_status = 200, .name = "other.example", .untrusted = true});
+    world_peer(35, &(struct world_mood){.https_status = 200,
+                                        .name = "other.example",
+                                        .untrusted = true});
     assert_memory_equal(deliver("a@strict.example"), "421 Failed to connect", 21);
     domain("nauta.cu", 36);
     world_peer(36, &(struct world_mood){.smtp = true, .no_starttls = true});
@@ -428,8 +429,9 @@ static void test_exceptions(void **state)
     world_peer(37, &(struct world_mood){
                        .smtp = true, .name = "other.example", .untrusted = true});
     assert_string_equal(deliver("a@[127.0.0.37]"), "250 OK (SMTP)");
-    world_peer(37, &(struct world_mood){
-                       .https_status = 200, .name = "other.example", .untrusted = true});
+    world_peer(37, &(struct world_mood){.https_status = 200,
+                                        .name = "other.example",
+                                        .untrusted = true});
     assert_memory_equal(deliver("a@[127.0.0.37]"), "421 ", 4); /* marked SMTP only */
     assert_string_equal(deliver("a@[127.0.0.37]"), "250 OK (HTTPS)");
 }
@@ -504,7 +506,8 @@ static void test_check_2(void **state)
     world_record("localhost", "A", "127.0.0.1");
     world_peer(1, &(struct world_mood){.smtp = true, .name = "localhost"});
     int fd = dial();
-    begin(fd, "me@x.example", "a1@localhost a2@localhost b1@[127.0.0.1] b2@[127.0.0.1]");
+    begin(fd, "me@x.example",
+          "a1@localhost a2@localhost b1@[127.0.0.1] b2@[127.0.0.1]");
     finish(fd, MESSAGE, strlen(MESSAGE));
     for (int i = 0; i < 4; i++) {
         assert_string_equal(hear(fd), "250 OK (SMTP)");
@@ -653,7 +656,8 @@ static void test_lmtp(void **state)
     assert_string_equal(ask(fd, "WHAT"), "500 Command not recognized");
     assert_string_equal(ask(fd, "MAIL FROM:nothing"),
                         "500 Invalid address in MAIL FROM");
-    assert_string_equal(ask(fd, "RCPT TO:<a@b.example>"), "503 5.5.1 Need MAIL command");
+    assert_string_equal(ask(fd, "RCPT TO:<a@b.example>"),
+                        "503 5.5.1 Need MAIL command");
     assert_string_equal(ask(fd, "MAIL FROM:<>"), "250 OK");
     assert_memory_equal(ask(fd, "RCPT TO:<a b@c.example>"), "501 5.1.3", 9);
     assert_string_equal(ask(fd, "RCPT TO:<invalid>"),

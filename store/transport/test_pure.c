@@ -1,5 +1,5 @@
-/* Addresses, peers, replies, LMTP, MX order, breakers, MTA-STS, the egress file. Numbers
- * in comments are sections of relay-spec.md. */
+/* Addresses, peers, replies, LMTP, MX order, breakers, MTA-STS, the egress file.
+ * Numbers in comments are sections of relay-spec.md. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -46,14 +46,13 @@ static void test_extract(void **state) /* 6.7 */
         {"<@a.example,@b.example:c@d.example>", "c@d.example"},
         {"<\"a>b\"@c.example>", "\"a>b\"@c.example"},
     };
-    static const char *const bad[] = {"",          " ",           "<a@b",
-                                      "<a b@c.d>", "<a\r@c.d>",   "<a@b.c\x7f>",
-                                      "<\"a@b>"};
+    static const char *const bad[] = {"",          " ",           "<a@b",   "<a b@c.d>",
+                                      "<a\r@c.d>", "<a@b.c\x7f>", "<\"a@b>"};
     char out[ADDRESS_MAX];
     struct cm_err err;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        assert_int_equal(
-            address_extract(cases[i][0], strlen(cases[i][0]), out, &err), 0);
+        assert_int_equal(address_extract(cases[i][0], strlen(cases[i][0]), out, &err),
+                         0);
         assert_string_equal(out, cases[i][1]);
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -128,13 +127,24 @@ static void test_peer(void **state) /* 6.7, peer formatting */
 static void test_public(void **state)
 {
     (void)state;
-    static const char *const others[] = {
-        "192.0.2.1", "198.51.100.9", "8.8.8.8", "172.32.0.1", "100.64.0.1",
-        "2001:db8::1", "2a01::1", "::ffff:8.8.8.8"};
-    static const char *const ours[] = {
-        "127.0.0.1", "10.77.1.2", "192.168.1.1", "172.16.0.1", "172.31.255.255",
-        "169.254.1.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::",
-        "fe80::1", "fd77:1::2", "ff02::1", "::ffff:10.0.0.1"};
+    static const char *const others[] = {"192.0.2.1",  "198.51.100.9",  "8.8.8.8",
+                                         "172.32.0.1", "100.64.0.1",    "2001:db8::1",
+                                         "2a01::1",    "::ffff:8.8.8.8"};
+    static const char *const ours[] = {"127.0.0.1",
+                                       "10.77.1.2",
+                                       "192.168.1.1",
+                                       "172.16.0.1",
+                                       "172.31.255.255",
+                                       "169.254.1.1",
+                                       "0.0.0.0",
+                                       "224.0.0.1",
+                                       "255.255.255.255",
+                                       "::1",
+                                       "::",
+                                       "fe80::1",
+                                       "fd77:1::2",
+                                       "ff02::1",
+                                       "::ffff:10.0.0.1"};
     struct peer_address a;
     for (size_t i = 0; i < COUNT(others); i++) {
         assert_true(peer_address_parse(others[i], &a) && peer_is_public(&a));
@@ -172,9 +182,8 @@ static void test_reply(void **state)
     static struct reply_reader r;
     char flat[REPLY_FLAT_MAX];
     for (size_t piece = 1; piece < 80; piece++) {
-        assert_int_equal(feed(&r, "220 hello\r\n250-a\r\n250-STARTTLS\r\n250 SIZE 1\r\n",
-                              piece),
-                         2);
+        assert_int_equal(
+            feed(&r, "220 hello\r\n250-a\r\n250-STARTTLS\r\n250 SIZE 1\r\n", piece), 2);
         assert_int_equal(r.reply.code, 250);
         assert_string_equal(r.reply.text, "a\nSTARTTLS\nSIZE 1");
         assert_true(reply_offers(&r.reply, "starttls"));
@@ -191,9 +200,9 @@ static void test_reply(void **state)
     assert_int_equal(feed(&r, "354\r\n", 1), 1);
     reply_flat(&r.reply, flat);
     assert_string_equal(flat, "354");
-    static const char *const bad[] = {"\r\n", "25\r\n", "150 x\r\n", "650 x\r\n",
-                                      "250x\r\n", "HTTP/1.1 400\r\n",
-                                      "250-a\r\n251 b\r\n"};
+    static const char *const bad[] = {
+        "\r\n",     "25\r\n",           "150 x\r\n",         "650 x\r\n",
+        "250x\r\n", "HTTP/1.1 400\r\n", "250-a\r\n251 b\r\n"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(feed(&r, bad[i], 3), -1);
     }
@@ -405,15 +414,14 @@ static void test_sts_record(void **state)
     assert_true(sts_record_parse("v=STSv1; id=20160831085700Z;", id));
     assert_string_equal(id, "20160831085700Z");
     assert_true(sts_record_parse("v=STSv1;x=y; id = abc", id));
-    static const char *const bad[] = {
-        "",
-        "v=spf1 -all",
-        "v=STSv1;",
-        "v=STSv1; id=;",
-        "v=STSv1; id=a b;",
-        "v=STSv2; id=1;",
-        "id=1; v=STSv1;",
-        "v=STSv1; id=123456789012345678901234567890123;"};
+    static const char *const bad[] = {"",
+                                      "v=spf1 -all",
+                                      "v=STSv1;",
+                                      "v=STSv1; id=;",
+                                      "v=STSv1; id=a b;",
+                                      "v=STSv2; id=1;",
+                                      "id=1; v=STSv1;",
+                                      "v=STSv1; id=123456789012345678901234567890123;"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(sts_record_parse(bad[i], id));
     }
@@ -424,22 +432,26 @@ static void test_sts_policy(void **state)
     (void)state;
     static struct sts_policy p;
     struct cm_err err;
-    static const char good[] = "version: STSv1\r\nmode: enforce\r\nmx: Mail.Example.com\r\n"
-                               "mx: *.example.net\r\nfuture: thing\r\nmax_age: 604800\r\n"
-                               "max_age: 1\r\n";
+    static const char good[] =
+        "version: STSv1\r\nmode: enforce\r\nmx: Mail.Example.com\r\n"
+        "mx: *.example.net\r\nfuture: thing\r\nmax_age: 604800\r\n"
+        "max_age: 1\r\n";
     assert_int_equal(sts_policy_parse(good, strlen(good), &p, &err), 0);
     assert_int_equal(p.mode, STS_ENFORCE);
     assert_int_equal(p.max_age_s, 604800);
     assert_int_equal(p.mx_count, 2);
     assert_string_equal(p.mx[0], "mail.example.com");
     static const char *const bad[] = {
-        "", "version: STSv1\nmode: enforce\nmax_age: 1\n",
-        "version: STSv2\nmode: none\nmax_age: 1\n", "mode: none\nmax_age: 1\n",
+        "",
+        "version: STSv1\nmode: enforce\nmax_age: 1\n",
+        "version: STSv2\nmode: none\nmax_age: 1\n",
+        "mode: none\nmax_age: 1\n",
         "version: STSv1\nmode: maybe\nmx: a.b\nmax_age: 1\n",
         "version: STSv1\nmode: none\nmax_age: -1\n",
         "version: STSv1\nmode: none\nmax_age: 12345678901\n",
         "version: STSv1\nmode: enforce\nmx: a b\nmax_age: 1\n",
-        "version: STSv1\nmode: enforce\nmx: *\nmax_age: 1\n", "<html>"};
+        "version: STSv1\nmode: enforce\nmx: *\nmax_age: 1\n",
+        "<html>"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(sts_policy_parse(bad[i], strlen(bad[i]), &p, &err), -1);
     }
@@ -467,7 +479,8 @@ static void test_egress_file(void **state)
     (void)state;
     static struct egress_list list;
     struct cm_err err;
-    static const char text[] = "1 10.77.1.2 fd77:1::2 e1.example.org\n2 10.77.2.2 - -\n";
+    static const char text[] =
+        "1 10.77.1.2 fd77:1::2 e1.example.org\n2 10.77.2.2 - -\n";
     assert_int_equal(egress_parse(text, strlen(text), &list, &err), 0);
     assert_int_equal(list.count, 2);
     assert_int_equal(list.items[0].number, 1);
@@ -477,8 +490,11 @@ static void test_egress_file(void **state)
     assert_string_equal(list.items[1].ehlo, "");
     assert_int_equal(egress_find(&list, 2), 1);
     assert_int_equal(egress_find(&list, 7), 0);
-    static const char *const bad[] = {"x\n", "1 10.77.1.2 -\n", "33 10.77.1.2 - -\n",
-                                      "1 10.77.1 - -\n", "1 10.77.1.2 - a..b\n",
+    static const char *const bad[] = {"x\n",
+                                      "1 10.77.1.2 -\n",
+                                      "33 10.77.1.2 - -\n",
+                                      "1 10.77.1 - -\n",
+                                      "1 10.77.1.2 - a..b\n",
                                       "1 10.77.1.2 - - more\n"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(egress_parse(bad[i], strlen(bad[i]), &list, &err), -1);
@@ -569,15 +585,15 @@ static void test_dns_packet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_extract),      cmocka_unit_test(test_domain),
-        cmocka_unit_test(test_peer),         cmocka_unit_test(test_public),
-        cmocka_unit_test(test_reply),        cmocka_unit_test(test_reply_limits),
-        cmocka_unit_test(test_commands),     cmocka_unit_test(test_data),
-        cmocka_unit_test(test_mx),           cmocka_unit_test(test_breaker),
-        cmocka_unit_test(test_lru),          cmocka_unit_test(test_sts_record),
-        cmocka_unit_test(test_sts_policy),   cmocka_unit_test(test_sts_pattern),
-        cmocka_unit_test(test_egress_file),  cmocka_unit_test(test_egress_required),
-        cmocka_unit_test(test_spool),        cmocka_unit_test(test_dns_packet),
+        cmocka_unit_test(test_extract),     cmocka_unit_test(test_domain),
+        cmocka_unit_test(test_peer),        cmocka_unit_test(test_public),
+        cmocka_unit_test(test_reply),       cmocka_unit_test(test_reply_limits),
+        cmocka_unit_test(test_commands),    cmocka_unit_test(test_data),
+        cmocka_unit_test(test_mx),          cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_lru),         cmocka_unit_test(test_sts_record),
+        cmocka_unit_test(test_sts_policy),  cmocka_unit_test(test_sts_pattern),
+        cmocka_unit_test(test_egress_file), cmocka_unit_test(test_egress_required),
+        cmocka_unit_test(test_spool),       cmocka_unit_test(test_dns_packet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,8 +119,7 @@ static void group_add(struct transaction *t, const struct domain *domain,
     g->transaction = t;
     g->domain = *domain;
     g->parcel = parcel;
-    t->groups =
-        cm_realloc_array(t->groups, t->group_count + 1, sizeof(struct group *));
+    t->groups = cm_realloc_array(t->groups, t->group_count + 1, sizeof(struct group *));
     t->groups[t->group_count++] = g;
 }
 

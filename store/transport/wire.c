@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,7 +327,9 @@ void wire_secure(struct wire *w, struct wire_tls *tls, const char *host, bool ve
     cm_assert(w->ssl != NULL && SSL_set_fd(w->ssl, w->fd) == 1);
     SSL_set_connect_state(w->ssl);
     if (!numeric) {
-        SSL_set_tlsext_host_name(w->ssl, host);
+        /* The macro for this drops const; OpenSSL copies the name. */
+        SSL_ctrl(w->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)host);
     }
     if (verify) {
         X509_VERIFY_PARAM *param = SSL_get0_param(w->ssl);

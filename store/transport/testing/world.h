@@ -1,6 +1,6 @@
-/* world: the Internet that chatmail-transport sees in tests, all on loopback: a resolver
- * with made-up zones, and mail servers with moods, each on an address of its own
- * (127.0.0.N) and the same two ports.
+/* world: the Internet that chatmail-transport sees in tests, all on loopback: a
+ * resolver with made-up zones, and mail servers with moods, each on an address of its
+ * own (127.0.0.N) and the same two ports.
  *
  * Servers are threads of the test program. Anything unexpected ends it with a text.
  * Moods may be changed between two messages. */

@@ -87,7 +87,8 @@ static void fill(ldns_pkt *answer, const char *name, ldns_rr_type type)
 }
 
 /* Length of the answer in out, 0: none is given. */
-static size_t respond(const uint8_t *in, size_t len, bool tcp, uint8_t *out, size_t size)
+static size_t respond(const uint8_t *in, size_t len, bool tcp, uint8_t *out,
+                      size_t size)
 {
     ldns_pkt *q = NULL;
     if (ldns_wire2pkt(&q, in, len) != LDNS_STATUS_OK) {
@@ -132,8 +133,7 @@ static void *serve_udp(void *arg)
     struct sockaddr_in from;
     for (;;) {
         socklen_t len = sizeof(from);
-        ssize_t n =
-            recvfrom(udp_fd, in, sizeof(in), 0, (struct sockaddr *)&from, &len);
+        ssize_t n = recvfrom(udp_fd, in, sizeof(in), 0, (struct sockaddr *)&from, &len);
         if (n <= 1) {
             return NULL; /* world_dns_stop() sends one byte */
         }

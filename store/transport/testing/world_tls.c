@@ -32,8 +32,7 @@ static X509 *make(EVP_PKEY *key, const char *name, X509 *issuer, EVP_PKEY *issue
     X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
                                (const unsigned char *)name, -1, -1, 0);
-    X509_set_issuer_name(cert,
-                         X509_get_subject_name(issuer != NULL ? issuer : cert));
+    X509_set_issuer_name(cert, X509_get_subject_name(issuer != NULL ? issuer : cert));
     X509_set_pubkey(cert, key);
     if (issuer == NULL) {
         add_ext(cert, cert, NID_basic_constraints, "critical,CA:TRUE");
@@ -60,8 +59,8 @@ SSL_CTX *world_tls_server(const char *name, bool untrusted)
     EVP_PKEY *key = EVP_EC_gen("P-256");
     EVP_PKEY *other_key = untrusted ? EVP_EC_gen("P-256") : NULL;
     X509 *other = untrusted ? make(other_key, "Nobody", NULL, other_key) : NULL;
-    X509 *cert = make(key, name, untrusted ? other : ca_cert,
-                      untrusted ? other_key : ca_key);
+    X509 *cert =
+        make(key, name, untrusted ? other : ca_cert, untrusted ? other_key : ca_key);
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     world_must(SSL_CTX_use_certificate(ctx, cert) == 1 &&
                    SSL_CTX_use_PrivateKey(ctx, key) == 1,
