@@ -48,6 +48,8 @@ int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
 int scenario_idle_sweep(struct stage *stage, struct cm_err *err);
 int scenario_sandbox(struct stage *stage, struct cm_err *err);
+int scenario_transport(struct stage *stage, struct cm_err *err);
+int scenario_transport_open(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
 
 #endif
