@@ -44,7 +44,7 @@ const struct scenario scenarios[] = {
     {"auth_unable", "chatmail-auth frozen or without settings: put off, nothing logged",
      scenario_auth_unable, scenario_auth_able, 180},
     {"egress_failover", "a gateway cut: mail leaves by the other, once, home unseen",
-     scenario_egress_failover, NULL, 420},
+     scenario_egress_failover, scenario_transport_open, 420},
     {"transport",
      "mail to another relay and back: HTTPS, SMTP when 443 is blocked, each once",
      scenario_transport, scenario_transport_open, 300},

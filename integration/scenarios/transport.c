@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster.h"
 #include "door.h"
 #include "mailbox.h"
+#include "relay443.h"
 #include "stream.h"
 
 #define BATCH      5
@@ -26,58 +26,6 @@ struct way {
     struct ledger ledger;
     struct scene_mark mark;
 };
-
-#define TABLE "inet portico_test443"
-
-int scenario_transport_open(struct stage *stage, struct cm_err *err)
-{
-    if (scene_sh(&stage->scene, "relay2", 0, NULL, err,
-                 "nft delete table " TABLE " 2>/dev/null || true") != 0) {
-        return -1;
-    }
-    /* What was learned while it was blocked goes with the process. */
-    static const char *const nodes[] = {"store", "relay2"};
-    for (size_t i = 0; i < 2; i++) {
-        if (scene_sh(&stage->scene, nodes[i], 0, NULL, err,
-                     "systemctl restart chatmail-transport") != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* Counts what comes from the home line; with `blocked`, no 443 in or out. */
-static int watch_line(struct stage *stage, bool blocked, struct cm_err *err)
-{
-    return scene_sh(
-        &stage->scene, "relay2", 0, NULL, err,
-        "nft delete table " TABLE " 2>/dev/null; nft -f - <<'E'\n"
-        "table " TABLE " {\n"
-        "  counter home { }\n"
-        "  chain arrive { type filter hook input priority -10; policy accept;\n"
-        "    ip saddr " SCENE_HOME_PUBLIC " tcp dport { 25, 443 } counter name home\n"
-        "    %s\n"
-        "  }\n"
-        "  chain leave { type filter hook output priority -10; policy accept;\n"
-        "    %s\n"
-        "  }\n"
-        "}\nE",
-        blocked ? "tcp dport 443 drop" : "", blocked ? "tcp dport 443 drop" : "");
-}
-
-static int home_unseen(struct stage *stage, struct cm_err *err)
-{
-    char *text = NULL;
-    if (scene_sh(&stage->scene, "relay2", 0, &text, err,
-                 "nft list counter " TABLE " home") != 0) {
-        return -1;
-    }
-    bool unseen = strstr(text, "packets 0 ") != NULL;
-    free(text);
-    return unseen
-               ? 0
-               : cm_err_set(err, CM_ERR_REFUSE, "relay2 saw the home line's address");
-}
 
 /* The sum of ok= in the deliveries of that path since the mark. */
 static int delivered(struct stage *stage, const struct way *way, const char *path,
@@ -144,7 +92,8 @@ static int leg(struct stage *stage, struct way ways[2], const char *path,
 {
     if (send_way(stage, &ways[0], err) != 0 || send_way(stage, &ways[1], err) != 0 ||
         judge_way(stage, &ways[0], path, err) != 0 ||
-        judge_way(stage, &ways[1], path, err) != 0 || home_unseen(stage, err) != 0) {
+        judge_way(stage, &ways[1], path, err) != 0 ||
+        relay443_home_unseen(stage, err) != 0) {
         return cm_err_prefix(err, "by %s", path);
     }
     stage_note(stage, "%d there and %d back by %s", BATCH, BATCH, path);
@@ -178,12 +127,14 @@ static int make_ways(struct stage *stage, struct way ways[2], struct cm_err *err
 
 static int play(struct stage *stage, struct way ways[2], struct cm_err *err)
 {
-    if (scenario_transport_open(stage, err) != 0 || make_ways(stage, ways, err) != 0 ||
-        watch_line(stage, false, err) != 0 || leg(stage, ways, "https", err) != 0 ||
-        watch_line(stage, true, err) != 0 || leg(stage, ways, "smtp", err) != 0) {
+    if (relay443_back(stage, err) != 0 || make_ways(stage, ways, err) != 0 ||
+        relay443_set(stage, RELAY443_OPEN, err) != 0 ||
+        leg(stage, ways, "https", err) != 0 ||
+        relay443_set(stage, RELAY443_SILENT, err) != 0 ||
+        leg(stage, ways, "smtp", err) != 0) {
         return -1;
     }
-    return scenario_transport_open(stage, err);
+    return relay443_back(stage, err);
 }
 
 int scenario_transport(struct stage *stage, struct cm_err *err)
@@ -195,4 +146,9 @@ int scenario_transport(struct stage *stage, struct cm_err *err)
     ledger_clear(&ways[0].ledger);
     ledger_clear(&ways[1].ledger);
     return rc;
+}
+
+int scenario_transport_open(struct stage *stage, struct cm_err *err)
+{
+    return relay443_back(stage, err);
 }
