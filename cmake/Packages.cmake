@@ -40,8 +40,10 @@ install(FILES ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
               ops/man/chatmail-expire.8
               ops/man/chatmail-lastlogin.8 ops/man/chatmail-metadata.8
               ops/man/chatmail-transport.8
+              ops/man/chatmail-web.8
         DESTINATION share/man/man8 COMPONENT store)
-install(FILES ops/man/chatmail-gateway.8 DESTINATION share/man/man8 COMPONENT gateway)
+install(FILES ops/man/chatmail-gateway.8 ops/man/chatmail-proxy.8
+        DESTINATION share/man/man8 COMPONENT gateway)
 
 install(DIRECTORY ${CMAKE_BINARY_DIR}/packages/ DESTINATION share/portico/packages
         COMPONENT chatops FILES_MATCHING

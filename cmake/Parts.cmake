@@ -4,7 +4,7 @@
 
 find_package(PkgConfig REQUIRED)
 foreach(lib libevent libevent_pthreads libpq nanomsg jansson libsystemd libcrypto ldns cmocka libcrypt
-        hiredis libcurl libnghttp2 libssl)
+        hiredis libcurl libnghttp2 libssl libcmark-gfm libqrencode)
   pkg_check_modules(${lib} REQUIRED IMPORTED_TARGET ${lib})
 endforeach()
 find_package(Threads REQUIRED)

@@ -395,7 +395,9 @@ static int check_egress(struct reader *r, struct cm_err *err)
 static int check_turn_ports(struct reader *r, struct cm_err *err)
 {
     const struct cm_conf_store *store = &r->conf.store;
-    if (store->turn_port_max >= store->turn_port_min &&
+    bool has_server =
+        store->turn_port_min <= CM_TURN_PORT && store->turn_port_max >= CM_TURN_PORT;
+    if (store->turn_port_max >= store->turn_port_min && !has_server &&
         store->turn_port_max - store->turn_port_min < TURN_PORTS_MAX) {
         return 0;
     }
@@ -406,10 +408,29 @@ static int check_turn_ports(struct reader *r, struct cm_err *err)
     cm_assert(item != NULL);
     cm_err_set(err, CM_ERR_WORLD,
                "turn_port_min %lld to turn_port_max %lld is no range; allowed: 1 to %d "
-               "ports",
+               "ports%s",
                (long long)store->turn_port_min, (long long)store->turn_port_max,
-               TURN_PORTS_MAX);
+               TURN_PORTS_MAX, has_server ? " without 3478" : "");
     return blame(r, item, err);
+}
+
+/* The gateways forward these ports: a tunnel there would be cut off. */
+static int check_turn_tunnels(struct reader *r, struct cm_err *err)
+{
+    const struct cm_conf_store *store = &r->conf.store;
+    for (size_t i = 0; i < r->conf.gateway_count && store->turn; i++) {
+        const struct cm_conf_gateway *gw = &r->conf.gateways[i];
+        if (gw->wg_port != CM_TURN_PORT && (gw->wg_port < store->turn_port_min ||
+                                            gw->wg_port > store->turn_port_max)) {
+            continue;
+        }
+        return cm_err_set(
+            err, CM_ERR_WORLD,
+            "%s: [gateway %s] wg_port = %lld is a port of calls; allowed: "
+            "any but %d and turn_port_min to turn_port_max",
+            r->name, gw->name, (long long)gw->wg_port, CM_TURN_PORT);
+    }
+    return 0;
 }
 
 /* ---- what follows from the values ---- */
@@ -509,7 +530,8 @@ static int read_conf(struct reader *r, struct cm_err *err)
         }
     }
     if (check_params(r, err) != 0 || check_gateways(r, err) != 0 ||
-        check_egress(r, err) != 0 || check_turn_ports(r, err) != 0) {
+        check_egress(r, err) != 0 || check_turn_ports(r, err) != 0 ||
+        check_turn_tunnels(r, err) != 0) {
         return -1;
     }
     derive(r);

@@ -16,6 +16,7 @@
 #include "common/err.h"
 
 enum cm_tls_mode { CM_TLS_ACME, CM_TLS_SELF, CM_TLS_EXTERNAL };
+enum cm_plane { CM_PLANE_AUTO, CM_PLANE_KERNEL, CM_PLANE_PROXY };
 enum cm_egress { CM_EGRESS_DIRECT, CM_EGRESS_GATEWAYS, CM_EGRESS_ALL };
 enum cm_registrations {
     CM_REGISTRATIONS_OPEN,
@@ -28,6 +29,9 @@ enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 #define CM_GATEWAYS_MAX  32 /* gateway numbers are 1..32 */
 #define CM_ADDRESSES_MAX 8  /* public addresses of one gateway */
 
+#define CM_TURN_PORT   3478                             /* UDP, what clients are told */
+#define CM_TURN_SOCKET "/run/chatmail-turn/turn.socket" /* turn_socket_path unset */
+
 struct cm_conf_gateway {
     char *name;     /* [gateway NAME]: a-z 0-9 -, at most 32 */
     char *ssh;      /* ssh = root@198.51.100.11, as given to ssh(1) */
@@ -36,9 +40,10 @@ struct cm_conf_gateway {
                       * required; in inet_ntop(3) spelling with one blank between */
     char *endpoint;  /* endpoint: where the store dials; default: first address */
     int64_t wg_port; /* wg_port = 51820 */
-    enum cm_mode mode; /* mode = active | drain | hold | off */
-    bool egress;       /* egress = yes: the store's mail may leave here */
-    unsigned line;     /* of the section header, for messages */
+    enum cm_mode mode;        /* mode = active | drain | hold | off */
+    bool egress;              /* egress = yes: the store's mail may leave here */
+    enum cm_plane data_plane; /* data_plane = auto | kernel | proxy */
+    unsigned line;            /* of the section header, for messages */
 };
 
 struct cm_conf_store {
@@ -157,6 +162,7 @@ bool cm_value_is_ipv6(const char *text);
 
 const char *cm_mode_name(enum cm_mode mode);
 const char *cm_egress_name(enum cm_egress egress);
+const char *cm_plane_name(enum cm_plane plane);
 const char *cm_registrations_name(enum cm_registrations registrations);
 CM_MUSTUSE int cm_mode_parse(const char *text, enum cm_mode *out, struct cm_err *err);
 

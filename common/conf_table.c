@@ -70,7 +70,8 @@ const struct cm_setting cm_settings[] = {
      "URL of another iroh relay. Unset: this one offers its own. Empty: none.",
      CM_INI_COMMENT},
     {"params", "turn_socket_path", &cm_type_path, P(turn_socket_path),
-     "/run/chatmail-turn/turn.socket", 0, 0, "Where TURN credentials come from.",
+     CM_TURN_SOCKET, 0, 0,
+     "Another socket than this one: where another TURN server gives credentials.",
      CM_INI_COMMENT},
     {"params", "mtail_address", &cm_type_host_null, P(mtail_address), NULL, 0, 0,
      "Address on which counters are offered to a monitoring system. Unset: off.",
@@ -174,6 +175,10 @@ const struct cm_setting cm_settings[] = {
      CM_INI_COMMENT},
     {"gateway", "egress", &cm_type_yesno, G(egress), "yes", 0, 0,
      "Whether the store's mail may leave here.", CM_INI_COMMENT},
+    {"gateway", "data_plane", &cm_type_plane, G(data_plane), "auto", 0, 0,
+     "What moves the bytes: kernel, by address translation; proxy, which ends TCP on the "
+     "gateway; auto, what docs/data-planes.md found better.",
+     CM_INI_COMMENT},
 
     {NULL, NULL, NULL, 0, NULL, 0, 0, NULL, CM_INI_HIDDEN},
 };

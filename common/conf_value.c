@@ -413,6 +413,11 @@ static const char *const transport_names[] = {
     [CM_TRANSPORT_CHATMAIL] = "chatmail",
     [CM_TRANSPORT_POSTFIX] = "postfix",
 };
+static const char *const plane_names[] = {
+    [CM_PLANE_AUTO] = "auto",
+    [CM_PLANE_KERNEL] = "kernel",
+    [CM_PLANE_PROXY] = "proxy",
+};
 static const char *const egress_names[] = {
     [CM_EGRESS_DIRECT] = "direct",
     [CM_EGRESS_GATEWAYS] = "gateways",
@@ -436,6 +441,12 @@ const char *cm_mode_name(enum cm_mode mode)
 {
     cm_assert((size_t)mode < COUNT(mode_names));
     return mode_names[mode];
+}
+
+const char *cm_plane_name(enum cm_plane plane)
+{
+    cm_assert((size_t)plane < COUNT(plane_names));
+    return plane_names[plane];
 }
 
 const char *cm_egress_name(enum cm_egress egress)
@@ -507,6 +518,17 @@ static int parse_url(const struct cm_setting *setting, const char *text, void *f
     return keep_text(field, text);
 }
 
+static int parse_plane(const struct cm_setting *setting, const char *text, void *field,
+                       struct cm_err *err)
+{
+    int i = find_word(plane_names, COUNT(plane_names), text);
+    if (i < 0) {
+        return refuse(err, "not a data plane", setting->type->allowed);
+    }
+    *(enum cm_plane *)field = (enum cm_plane)i;
+    return 0;
+}
+
 static int parse_egress(const struct cm_setting *setting, const char *text, void *field,
                         struct cm_err *err)
 {
@@ -555,5 +577,7 @@ const struct cm_value_type cm_type_transport = {parse_transport, "chatmail or po
                                                 false, false};
 const struct cm_value_type cm_type_registrations = {
     parse_registrations, "open, closed or invite", false, false};
+const struct cm_value_type cm_type_plane = {parse_plane, "auto, kernel or proxy", false,
+                                            false};
 const struct cm_value_type cm_type_egress = {parse_egress, "direct, gateways or all",
                                              false, false};

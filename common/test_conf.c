@@ -756,6 +756,17 @@ static void test_store_settings(void **state)
     assert_fails(MINIMAL "[store]\nturn_port_max = 49159\n",
                  "chatmail.ini:4: [store] turn_port_max = \"49159\": turn_port_min "
                  "49160 to turn_port_max 49159 is no range; allowed: 1 to 2000 ports");
+    assert_fails(MINIMAL "[store]\nturn_port_min = 3000\nturn_port_max = 4000\n",
+                 "chatmail.ini:5: [store] turn_port_max = \"4000\": turn_port_min "
+                 "3000 to turn_port_max 4000 is no range; allowed: 1 to 2000 ports "
+                 "without 3478");
+    assert_fails(MINIMAL "[gateway a]\nnumber = 1\naddresses = 198.51.100.11\n"
+                         "wg_port = 49200\n",
+                 "chatmail.ini: [gateway a] wg_port = 49200 is a port of calls; "
+                 "allowed: any but 3478 and turn_port_min to turn_port_max");
+    conf = must_parse(MINIMAL "[store]\nturn = no\n[gateway a]\nnumber = 1\n"
+                              "addresses = 198.51.100.11\nwg_port = 3478\n");
+    cm_conf_clear(&conf);
     assert_fails(MINIMAL "[store]\nregistrations = maybe\n",
                  "chatmail.ini:4: [store] registrations = \"maybe\": not a rule for "
                  "new accounts; allowed: open, closed or invite");

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "plane.h"
 #include "proxy/apply.h"
 #include "report.h"
 
@@ -103,6 +104,9 @@ static int bring_up(struct job *job)
     if (job->has_document) {
         const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
         cm_assert(gw != NULL);
+        if (gw_plane_follow(&job->state, gw, &job->out.changed, &job->err) != 0) {
+            return -1;
+        }
         return px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
                                 &job->out, &job->err);
     }

@@ -31,6 +31,7 @@
 #include "common/mem.h"
 #include "common/run.h"
 #include "common/sign.h"
+#include "netkit/netkit.h"
 #include "proxy/apply.h"
 #include "proxy/report.h"
 #include "proxy/wgkey.h"
@@ -49,72 +50,6 @@ static char *at(const char *name)
     static char path[256];
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     return path;
-}
-
-/* Runs in that host's namespace; dies with us. */
-static pid_t child_in(int which)
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        char path[64];
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        snprintf(path, sizeof(path), "/proc/%d/ns/net", host[which]);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) {
-            _exit(99);
-        }
-        close(fd);
-    }
-    return pid;
-}
-
-static pid_t host_new(void)
-{
-    int ready[2];
-    char byte;
-    assert_int_equal(pipe(ready), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (unshare(CLONE_NEWNET) != 0 || write(ready[1], "x", 1) != 1) {
-            _exit(99);
-        }
-        for (;;) {
-            pause();
-        }
-    }
-    close(ready[1]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    return pid;
-}
-
-static int sh(int which, const char *fmt, ...) CM_PRINTF(2, 3);
-static int sh(int which, const char *fmt, ...)
-{
-    char command[2048];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(command, sizeof(command), fmt, ap);
-    va_end(ap);
-    pid_t pid = which < 0 ? fork() : child_in(which);
-    if (pid == 0) {
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(98);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-}
-
-static void stop_child(pid_t *pid, int signal)
-{
-    if (*pid > 0) {
-        kill(*pid, signal);
-        waitpid(*pid, NULL, 0);
-        *pid = 0;
-    }
 }
 
 /* ---- the stand-in for chatmail-cluster, and a server that says who came ---- */
@@ -194,7 +129,7 @@ static void serve(int which)
 
 static pid_t serve_in(int which)
 {
-    pid_t pid = child_in(which);
+    pid_t pid = netkit_fork(host[which]);
     if (pid == 0) {
         serve(which);
         _exit(0);
@@ -207,7 +142,7 @@ static int dial(int which, const char *address, int port, char said[64], int *ke
 {
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    pid_t pid = child_in(which);
+    pid_t pid = netkit_fork(host[which]);
     if (pid == 0) {
         struct sockaddr_in6 to6 = {.sin6_family = AF_INET6,
                                    .sin6_port = htons((uint16_t)port)};
@@ -301,7 +236,7 @@ static void wait_report(int64_t epoch, struct px_report *report)
 
 static void start_daemon(void)
 {
-    daemon_pid = child_in(GATEWAY);
+    daemon_pid = netkit_fork(host[GATEWAY]);
     if (daemon_pid == 0) {
         int log = open(at("log"), O_WRONLY | O_CREAT | O_APPEND, 0600);
         char config[256], key[256];
@@ -314,43 +249,25 @@ static void start_daemon(void)
     }
 }
 
-static void make_tunnel(int which, const char *name, pid_t *pid)
-{
-    if (sh(which, "ip link add %s type wireguard 2>/dev/null", name) == 0) {
-        return;
-    }
-    *pid = child_in(which);
-    if (*pid == 0) {
-        execlp("wireguard-go", "wireguard-go", "-f", name, (char *)NULL);
-        _exit(94);
-    }
-    for (int i = 0; i < 100 && sh(which, "ip link show %s >/dev/null 2>&1", name) != 0;
-         i++) {
-        usleep(50000);
-    }
-}
-
 static void wire(void)
 {
-    assert_int_equal(
-        sh(-1,
-           "ip link add ptc0 netns %d type veth peer name pub0 netns %d && "
-           "ip link add pth0 netns %d type veth peer name home0 netns %d",
-           host[CLIENT], host[GATEWAY], host[GATEWAY], host[STORE]),
-        0);
-    assert_int_equal(sh(CLIENT, "ip link set lo up; ip link set ptc0 up; "
-                                "ip addr add 198.51.100.40/24 dev ptc0; "
-                                "ip -6 addr add 2001:db8:1::40/64 dev ptc0 nodad"),
+    netkit_wire(host[CLIENT], "ptc0", host[GATEWAY], "pub0");
+    netkit_wire(host[GATEWAY], "pth0", host[STORE], "home0");
+    assert_int_equal(netkit_sh(host[CLIENT],
+                               "ip link set lo up; ip link set ptc0 up; "
+                               "ip addr add 198.51.100.40/24 dev ptc0; "
+                               "ip -6 addr add 2001:db8:1::40/64 dev ptc0 nodad"),
                      0);
-    assert_int_equal(sh(GATEWAY, "ip link set lo up; ip link set pub0 up; "
-                                 "ip link set pth0 up; "
-                                 "ip addr add 198.51.100.11/24 dev pub0; "
-                                 "ip -6 addr add 2001:db8:1::11/64 dev pub0 nodad; "
-                                 "ip addr add 10.9.0.1/24 dev pth0"),
+    assert_int_equal(netkit_sh(host[GATEWAY],
+                               "ip link set lo up; ip link set pub0 up; "
+                               "ip link set pth0 up; "
+                               "ip addr add 198.51.100.11/24 dev pub0; "
+                               "ip -6 addr add 2001:db8:1::11/64 dev pub0 nodad; "
+                               "ip addr add 10.9.0.1/24 dev pth0"),
                      0);
-    assert_int_equal(sh(STORE, "ip link set lo up; ip link set home0 up; "
-                               "ip addr add 10.9.0.2/24 dev home0; "
-                               "ip route add default via 10.9.0.1"),
+    assert_int_equal(netkit_sh(host[STORE], "ip link set lo up; ip link set home0 up; "
+                                            "ip addr add 10.9.0.2/24 dev home0; "
+                                            "ip route add default via 10.9.0.1"),
                      0);
 }
 
@@ -374,7 +291,7 @@ static void write_config(void)
 
 static void apply_store(void)
 {
-    pid_t pid = child_in(STORE);
+    pid_t pid = netkit_fork(host[STORE]);
     if (pid == 0) {
         struct px_seen seen = {0};
         struct px_outcome out = {0};
@@ -398,15 +315,10 @@ static void apply_store(void)
 static int set_up(void **unused)
 {
     (void)unused;
-    /* wireguard-go's control sockets are files: keep ours to ourselves. */
-    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mkdtemp(dir) == NULL) {
+    if (netkit_begin() != 0 || mkdtemp(dir) == NULL) {
         fprintf(stderr, "needs root and namespaces\n");
         exit(77);
     }
-    mkdir("/run/wireguard", 0700);
-    assert_int_equal(mount("tmpfs", "/run/wireguard", "tmpfs", 0, NULL), 0);
     state = (struct px_state){
         .domain = "a.example",
         .bus_port = 4710,
@@ -422,12 +334,12 @@ static int set_up(void **unused)
                       .endpoint = "10.9.0.1",
                       .wg_port = 51820}}};
     for (int i = 0; i < HOSTS; i++) {
-        host[i] = host_new();
+        host[i] = netkit_host();
     }
     wire();
     write_config();
-    make_tunnel(GATEWAY, "wg0", &tunnel[0]);
-    make_tunnel(STORE, "wg1", &tunnel[1]);
+    netkit_tunnel(host[GATEWAY], "wg0", &tunnel[0]);
+    netkit_tunnel(host[STORE], "wg1", &tunnel[1]);
     publish(5, CM_MODE_ACTIVE);
     apply_store();
     stand_in = serve_in(STORE);
@@ -442,15 +354,15 @@ static int tear_down(void **unused)
     kill(daemon_pid, SIGTERM);
     waitpid(daemon_pid, &status, 0);
     if (status != 0) {
-        sh(-1, "cat %s >&2", at("log"));
+        netkit_sh(0, "cat %s >&2", at("log"));
     }
-    stop_child(&stand_in, SIGKILL);
-    stop_child(&tunnel[0], SIGKILL);
-    stop_child(&tunnel[1], SIGKILL);
+    netkit_stop(&stand_in, SIGKILL);
+    netkit_stop(&tunnel[0], SIGKILL);
+    netkit_stop(&tunnel[1], SIGKILL);
     for (int i = 0; i < HOSTS; i++) {
-        stop_child(&host[i], SIGKILL);
+        netkit_stop(&host[i], SIGKILL);
     }
-    return sh(-1, "rm -rf %s", dir) != 0 || status != 0;
+    return netkit_sh(0, "rm -rf %s", dir) != 0 || status != 0;
 }
 
 /* ---- what must hold ---- */
@@ -470,7 +382,8 @@ static void forwards_with_the_true_address(void **unused)
     assert_string_equal(said, "2001:db8:1::40");
     /* A port that is not ours, and inner addresses from outside. */
     assert_int_equal(dial(CLIENT, "198.51.100.11", 5432, said, NULL), ECONNREFUSED);
-    assert_int_equal(sh(CLIENT, "ip route add 10.77.1.0/30 via 198.51.100.11"), 0);
+    assert_int_equal(
+        netkit_sh(host[CLIENT], "ip route add 10.77.1.0/30 via 198.51.100.11"), 0);
     assert_int_not_equal(dial(CLIENT, "10.77.1.2", 993, said, NULL), 0);
     assert_int_not_equal(dial(CLIENT, "10.77.1.1", 22, said, NULL), 0);
 }
@@ -485,7 +398,7 @@ static void mail_leaves_by_the_gateway(void **unused)
     assert_string_equal(said, "198.51.100.11");
     assert_int_equal(dial(STORE, "2001:db8:1::40", 25, said, NULL), 0);
     assert_string_equal(said, "2001:db8:1::11");
-    stop_child(&foreign, SIGKILL);
+    netkit_stop(&foreign, SIGKILL);
 }
 
 static void stolen_gateway_reaches_nothing_else(void **unused)
@@ -495,15 +408,17 @@ static void stolen_gateway_reaches_nothing_else(void **unused)
     /* From the gateway itself: neither mail with a private source nor the database. */
     assert_int_not_equal(dial(GATEWAY, "10.77.1.2", 993, said, NULL), 0);
     assert_int_not_equal(dial(GATEWAY, "10.77.1.2", 5432, said, NULL), 0);
-    assert_int_equal(sh(GATEWAY, "ip addr add 198.51.100.99/32 dev wg0; "
-                                 "ip route add 10.77.1.2/32 dev wg0 src 198.51.100.99"),
+    assert_int_equal(netkit_sh(host[GATEWAY],
+                               "ip addr add 198.51.100.99/32 dev wg0; "
+                               "ip route add 10.77.1.2/32 dev wg0 src 198.51.100.99"),
                      0);
     /* Control: a claimed public address reaches a mail port... */
     assert_int_equal(dial(GATEWAY, "10.77.1.2", 993, said, NULL), 0);
     /* ...and nothing else. */
     assert_int_not_equal(dial(GATEWAY, "10.77.1.2", 5432, said, NULL), 0);
-    sh(GATEWAY,
-       "ip route del 10.77.1.2/32 dev wg0; ip addr del 198.51.100.99/32 dev wg0");
+    netkit_sh(
+        host[GATEWAY],
+        "ip route del 10.77.1.2/32 dev wg0; ip addr del 198.51.100.99/32 dev wg0");
 }
 
 static void refuses_what_is_not_right(void **unused)
@@ -513,12 +428,14 @@ static void refuses_what_is_not_right(void **unused)
     char said[64];
     struct cm_err err;
     publish(4, CM_MODE_OFF);
-    for (int i = 0; i < 80 && sh(-1, "grep -q 'epoch 4 is older' %s", at("log")) != 0;
-         i++) {
+    for (int i = 0;
+         i < 80 && netkit_sh(0, "grep -q 'epoch 4 is older' %s", at("log")) != 0; i++) {
         usleep(100000);
     }
-    assert_int_equal(
-        sh(-1, "grep -q 'event=document_refused.*epoch 4 is older' %s", at("log")), 0);
+    assert_int_equal(netkit_sh(0,
+                               "grep -q 'event=document_refused.*epoch 4 is older' %s",
+                               at("log")),
+                     0);
     publish(9, CM_MODE_OFF);
     char *text = NULL;
     size_t len;
@@ -527,8 +444,8 @@ static void refuses_what_is_not_right(void **unused)
     assert_int_equal(cm_file_replace(at("envelope"), text, len, 0600, &err), 0);
     free(text);
     usleep(6000000);
-    assert_int_equal(sh(-1, "test $(grep -c event=document_refused %s) = 2", at("log")),
-                     0);
+    assert_int_equal(
+        netkit_sh(0, "test $(grep -c event=document_refused %s) = 2", at("log")), 0);
     wait_report(5, &report);
     assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
 }
@@ -571,24 +488,26 @@ static void killed_and_back(void **unused)
     publish(20, CM_MODE_ACTIVE);
     wait_report(20, &report);
     assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, &keep), 0);
-    stop_child(&daemon_pid, SIGKILL);
+    netkit_stop(&daemon_pid, SIGKILL);
     /* The kernel goes on without us. */
     assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
     publish(19, CM_MODE_OFF);
     unlink(at("report"));
     start_daemon();
-    for (int i = 0; i < 80 && sh(-1, "grep -q 'epoch 19 is older' %s", at("log")) != 0;
+    for (int i = 0;
+         i < 80 && netkit_sh(0, "grep -q 'epoch 19 is older' %s", at("log")) != 0;
          i++) {
         usleep(100000);
     }
-    assert_int_equal(sh(-1, "grep -q 'epoch 19 is older' %s", at("log")), 0);
+    assert_int_equal(netkit_sh(0, "grep -q 'epoch 19 is older' %s", at("log")), 0);
     assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
     publish(20, CM_MODE_ACTIVE);
     wait_report(20, &report);
     assert_true(still_alive(keep));
     /* Nothing was loaded anew: the flows are still counted from before. */
-    assert_int_equal(sh(GATEWAY, "nft list counter inet chatmail flows_993 | "
-                                 "grep -q 'packets [2-9]'"),
+    assert_int_equal(netkit_sh(host[GATEWAY],
+                               "nft list counter inet chatmail flows_993 | "
+                               "grep -q 'packets [2-9]'"),
                      0);
 }
 
@@ -596,7 +515,7 @@ static void store_dies_and_comes_back(void **unused)
 {
     (void)unused;
     struct px_report report;
-    stop_child(&stand_in, SIGKILL);
+    netkit_stop(&stand_in, SIGKILL);
     usleep(2000000);
     publish(30, CM_MODE_ACTIVE);
     unlink(at("report"));

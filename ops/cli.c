@@ -34,8 +34,18 @@ const struct op_option op_options[] = {
      "its public addresses (default: those on its interfaces)"},
     {"--number", NULL, "N", offsetof(struct op_cli, number), false,
      "its tunnel number (default: the lowest never used)"},
+    {"--uses", NULL, "N", offsetof(struct op_cli, uses), false,
+     "accounts that may be made with one token (default: 1)"},
+    {"--days", NULL, "D", offsetof(struct op_cli, days), false,
+     "how long a token is good (default: 7)"},
+    {"--count", NULL, "K", offsetof(struct op_cli, count), false,
+     "how many tokens to make (default: 1)"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
      "write the zone to FILE (\"-\": standard output) and check nothing"},
+    {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
+     "where to put the pages (default: .chatops/www beside chatmail.ini)"},
+    {"--once", NULL, NULL, offsetof(struct op_cli, once), false,
+     "build, and do not watch for changes"},
     {NULL, NULL, NULL, 0, false, NULL},
 };
 
@@ -55,6 +65,23 @@ const struct op_verb op_verbs[] = {
      "Compare the published DNS records with those the cluster needs. Exit 1 when a "
      "required one is missing or wrong.",
      op_dns},
+    {"webdev", "", "--out --once",
+     "Build the web pages on this machine and again whenever a source changes.",
+     op_webdev},
+    {"registrations open", "", "", "Let everyone have a new account; at once.",
+     op_registrations_open},
+    {"registrations closed", "", "",
+     "Let nobody have a new account; at once. Who has one goes on as before.",
+     op_registrations_closed},
+    {"registrations invite", "", "--uses --days --count",
+     "Let those with an invite token have a new account; at once. With one of the "
+     "options: make invite tokens, and print them; they are shown only now.",
+     op_registrations_invite},
+    {"registrations revoke", "TOKEN|ID", "",
+     "Take an invite token back. Accounts that were made with it stay.",
+     op_registrations_revoke},
+    {"registrations", "", "", "Show who gets a new account, and the invite tokens.",
+     op_registrations},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -190,7 +217,7 @@ static int unknown_verb(const char *word, struct cm_err *err)
 {
     struct cm_buf b;
 
-    cm_buf_init(&b, 800);
+    cm_buf_init(&b, 1600);
     for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
         cm_buf_fmt(&b, "%s%s", v == op_verbs ? "" : ", ", v->name);
     }
@@ -244,6 +271,23 @@ static int take_option(struct op_cli *cli, const struct op_verb *verb, char **ar
     return 0;
 }
 
+/* "registrations sometimes": the first word is a verb, and begins others. */
+static bool is_wrong_second(const struct op_verb *verb, int words, int count,
+                            char **argv)
+{
+    size_t n = strlen(verb->name);
+
+    if (words > 1 || count < 2 || argv[1][0] == '-' || verb->args[0] != '\0') {
+        return false;
+    }
+    for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
+        if (strncmp(v->name, verb->name, n) == 0 && v->name[n] == ' ') {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Options may stand before the verb; those with a value must not be taken for it. */
 static int find_verb(int argc, char **argv, int *at_r, int *words_r,
                      const struct op_verb **verb_r, struct cm_err *err)
@@ -260,6 +304,9 @@ static int find_verb(int argc, char **argv, int *at_r, int *words_r,
         *at_r = i;
         for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
             *words_r = match_verb(v, argc - i, argv + i);
+            if (*words_r > 0 && is_wrong_second(v, *words_r, argc - i, argv + i)) {
+                return unknown_verb(argv[i + 1], err);
+            }
             if (*words_r > 0) {
                 *verb_r = v;
                 return 0;

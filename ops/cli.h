@@ -25,11 +25,16 @@ struct op_cli {
     bool force;
     bool dry_run;
     bool yes;
-    const char *zonefile; /* NULL unless given; so below */
+    bool once;
+    const char *out; /* NULL unless given; so below */
+    const char *zonefile;
     const char *ssh;
     const char *addresses;
     const char *number;
     const char *packages;
+    const char *uses;
+    const char *days;
+    const char *count;
     const char *args[2]; /* what the verb takes beside options */
     size_t arg_count;
 };
@@ -70,5 +75,11 @@ int op_gateway_list(const struct op_cli *cli, struct cm_err *err);
 int op_run(const struct op_cli *cli, struct cm_err *err);
 int op_status(const struct op_cli *cli, struct cm_err *err);
 int op_dns(const struct op_cli *cli, struct cm_err *err);
+int op_webdev(const struct op_cli *cli, struct cm_err *err);
+int op_registrations(const struct op_cli *cli, struct cm_err *err);
+int op_registrations_open(const struct op_cli *cli, struct cm_err *err);
+int op_registrations_closed(const struct op_cli *cli, struct cm_err *err);
+int op_registrations_invite(const struct op_cli *cli, struct cm_err *err);
+int op_registrations_revoke(const struct op_cli *cli, struct cm_err *err);
 
 #endif

@@ -13,6 +13,9 @@
 #include "stack.h"
 
 #define OP_APPLIED_DIR "/var/lib/portico/applied"
+#define OP_INI_PATH    "/etc/chatmail/chatmail.ini" /* on the store */
+#define OP_INI_OWNER   "root:root"
+#define OP_INI_MODE    0644
 
 struct op_package {
     char path[512]; /* of the .deb, on this machine */
@@ -76,5 +79,12 @@ void op_add_reach(struct op_plan *plan, struct op_node *node);
 CM_MUSTUSE int op_package_find(struct op_node *node, struct cm_err *err);
 /* Renders the node's files into node->files. Keys not known yet appear as words. */
 CM_MUSTUSE int op_node_render(struct op_node *node, struct cm_err *err);
+
+void op_files_add_ini(struct op_files *files, const char *text);
+
+/* What the stamp of a unit says of the files that it reads. */
+void op_unit_files_hash(const struct op_files *files, const char *unit, char out[65]);
+/* Does it read [store] registrations, by SIGHUP too? */
+bool op_unit_takes_registrations(const char *unit);
 
 #endif

@@ -1,5 +1,6 @@
 /* Configuration files on a node: compared by hash, owner and mode in one round trip;
  * what differs is shown as a diff and replaced atomically. */
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,23 +9,33 @@
 #include "common/mem.h"
 #include "diff.h"
 #include "hash.h"
+#include "pages.h"
 #include "say.h"
 
 #define NOT_YET "made-by-the-first-run"
 
 /* The operator's file goes to the store as it is: chatmail-auth and chatmail-cluster
  * read it. It belongs to no single unit; units.c adds it to the stamps of ours. */
-static void add_ini(struct op_node *node)
+void op_files_add_ini(struct op_files *f, const char *text)
 {
-    struct op_files *f = &node->files;
-
     f->items = cm_realloc_array(f->items, f->count + 1, sizeof(*f->items));
     f->items[f->count++] = (struct op_file){
-        .path = cm_strdup("/etc/chatmail/chatmail.ini"),
-        .content = cm_strdup(node->cluster->ini),
-        .owner = "root:root",
-        .mode = 0644,
+        .path = cm_strdup(OP_INI_PATH),
+        .content = cm_strdup(text),
+        .len = strlen(text),
+        .owner = OP_INI_OWNER,
+        .mode = OP_INI_MODE,
     };
+}
+
+/* Pages and what they show come from the folder of chatmail.ini. */
+static int add_pages(struct op_node *node, struct cm_err *err)
+{
+    char *config = cm_strdup(node->cluster->cli->config);
+    int rc =
+        op_pages_build(&node->cluster->conf, dirname(config), false, &node->files, err);
+    free(config);
+    return rc < 0 ? -1 : 0;
 }
 
 int op_node_render(struct op_node *node, struct cm_err *err)
@@ -37,8 +48,8 @@ int op_node_render(struct op_node *node, struct cm_err *err)
         if (op_stack_store(&c->conf, &node->facts, &node->files, err) != 0) {
             return -1;
         }
-        add_ini(node);
-        return 0;
+        op_files_add_ini(&node->files, c->ini);
+        return add_pages(node, err);
     }
     snprintf(node->facts.cluster_key, sizeof(node->facts.cluster_key), "%s",
              c->cluster_key[0] != '\0' ? c->cluster_key : NOT_YET);
@@ -51,7 +62,7 @@ static bool differs(const struct op_file *want, const struct op_file_state *have
 {
     char hash[OP_HASH_TEXT];
 
-    op_hash(want->content, strlen(want->content), hash);
+    op_hash(want->content, want->len, hash);
     return !have->present || strcmp(hash, have->hash) != 0 ||
            strcmp(want->owner, have->owner) != 0 || want->mode != have->mode;
 }
@@ -112,7 +123,11 @@ static int diff_one(struct op_node *node, const struct op_file *want,
     if (found < 0) {
         return -1;
     }
-    op_diff(out, want->path, before, want->content);
+    if (strlen(want->content) == want->len) {
+        op_diff(out, want->path, before, want->content);
+    } else {
+        cm_buf_fmt(out, "%s: %zu bytes that are no text\n", want->path, want->len);
+    }
     if (have->present &&
         (strcmp(want->owner, have->owner) != 0 || want->mode != have->mode)) {
         cm_buf_fmt(out, "%s: %s %04o becomes %s %04o\n", want->path, have->owner,
@@ -153,8 +168,8 @@ static int put_files(struct op_step *step, struct cm_err *err)
     for (size_t i = 0; i < node->files.count && rc == 0; i++) {
         const struct op_file *f = &node->files.items[i];
         if (differs(f, &states[i])) {
-            rc = op_host_put(&node->host, f->path, f->content, strlen(f->content),
-                             f->owner, f->mode, err);
+            rc = op_host_put(&node->host, f->path, f->content, f->len, f->owner,
+                             f->mode, err);
             n++;
         }
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/ini.h"
 #include "common/mem.h"
 
 #define INI_MAX (1024 * 1024)
@@ -22,6 +23,98 @@ char *op_ini_with_gateway(const char *text, const struct op_new_gateway *gw)
                gw->ssh, (long long)gw->number, gw->addresses);
     cm_assert(!b.overflow);
     return cm_buf_steal(&b);
+}
+
+/* Where line number `line` (from 1) begins; the end of the text when there are fewer.
+ */
+static const char *line_start(const char *text, unsigned line)
+{
+    for (; line > 1 && *text != '\0'; line--) {
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+    return text;
+}
+
+/* "# key =", as a generated file has it; below the line of the section's name and above
+ * the next section. 0: there is none. */
+static unsigned comment_line(const struct cm_ini *ini, const char *text,
+                             unsigned section_line, const char *key)
+{
+    size_t n = strlen(key);
+    unsigned end = ~0u;
+
+    for (size_t i = 0; i < ini->section_count; i++) {
+        unsigned line = ini->sections[i].line;
+        end = line > section_line && line < end ? line : end;
+    }
+    for (unsigned line = section_line + 1; line < end; line++) {
+        const char *l = line_start(text, line);
+        if (*l == '\0') {
+            break;
+        }
+        l += strspn(l, "#; ");
+        if (strncmp(l, key, n) == 0 && l[n + strspn(l + n, " ")] == '=') {
+            return line;
+        }
+    }
+    return 0;
+}
+
+/* The line that is replaced, or (0) the line behind which one is put, or (0, 0). */
+static void find_place(const struct cm_ini *ini, const char *text, const char *section,
+                       const char *key, unsigned *replace_r, unsigned *behind_r)
+{
+    const struct cm_ini_item *item = cm_ini_find(ini, section, key);
+
+    *replace_r = item != NULL ? item->line : 0;
+    *behind_r = 0;
+    for (size_t i = 0; i < ini->section_count; i++) {
+        if (strcmp(ini->sections[i].name, section) == 0) {
+            unsigned line = ini->sections[i].line;
+            unsigned comment = comment_line(ini, text, line, key);
+            *behind_r = comment != 0 ? comment : line;
+        }
+    }
+}
+
+static void put_value(struct cm_buf *b, const char *section, const char *key,
+                      const char *value)
+{
+    if (b->len > 0 && b->data[b->len - 1] != '\n') {
+        cm_buf_str(b, "\n");
+    }
+    if (section != NULL && value != NULL) {
+        cm_buf_fmt(b, "\n[%s]\n", section);
+    }
+    if (value != NULL) {
+        cm_buf_fmt(b, "%s = %s\n", key, value);
+    }
+}
+
+int op_ini_with_value(const char *text, const char *section, const char *key,
+                      const char *value, char **text_r, struct cm_err *err)
+{
+    struct cm_ini ini;
+    struct cm_buf b;
+    unsigned replace, behind;
+
+    if (cm_ini_parse("chatmail.ini", text, strlen(text), &ini, err) != 0) {
+        return -1;
+    }
+    find_place(&ini, text, section, key, &replace, &behind);
+    cm_ini_clear(&ini);
+    const char *at = replace != 0  ? line_start(text, replace)
+                     : behind != 0 ? line_start(text, behind + 1)
+                                   : text + strlen(text);
+    const char *rest = replace != 0 ? line_start(text, replace + 1) : at;
+    cm_buf_init(&b, 2 * INI_MAX);
+    cm_buf_add(&b, text, (size_t)(at - text));
+    put_value(&b, replace == 0 && behind == 0 ? section : NULL, key, value);
+    cm_buf_str(&b, rest);
+    cm_assert(!b.overflow);
+    *text_r = cm_buf_steal(&b);
+    return 0;
 }
 
 static bool was_used(const char *used, int64_t number)

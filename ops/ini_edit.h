@@ -19,6 +19,13 @@ struct op_new_gateway {
 /* The text with a [gateway NAME] section at its end. Caller frees. */
 char *op_ini_with_gateway(const char *text, const struct op_new_gateway *gw);
 
+/* The text with that value at [section] key, in place of the one it has, or behind the
+ * commented-out line of the key, or at the beginning of the section, or in a section at
+ * the end. value NULL: the text without the key's line. -1: the text is no ini. Caller
+ * frees. */
+CM_MUSTUSE int op_ini_with_value(const char *text, const char *section, const char *key,
+                                 const char *value, char **text_r, struct cm_err *err);
+
 /* Lowest of 1..CM_GATEWAYS_MAX that neither the conf nor `used` (lines "NUMBER NAME",
  * may be
  * "") has; 0 when all are. A number that served another gateway once is never given

@@ -47,10 +47,13 @@ static const struct port_owner {
     {0, NULL},
 };
 
-/* Forwarded before any local process would see them: one that listens would go deaf. */
+/* Forwarded before any local process would see them, or taken by our own: another one
+ * that listens would go deaf. */
 static const struct port_owner gateway_ports[] = {
-    {25, ""},  {80, ""},  {143, ""}, {443, ""},
-    {465, ""}, {587, ""}, {993, ""}, {0, NULL},
+    {25, "chatmail-proxy"},  {80, "chatmail-proxy"},
+    {143, "chatmail-proxy"}, {443, "chatmail-proxy"},
+    {465, "chatmail-proxy"}, {587, "chatmail-proxy"},
+    {993, "chatmail-proxy"}, {0, NULL},
 };
 
 static bool has_owner(const char *owners, const char *name)

@@ -24,6 +24,7 @@ static void fill_gateway(const struct cm_conf_gateway *from, const char *wg_key,
     to->number = (int)from->number;
     to->mode = from->mode;
     to->egress = from->egress;
+    to->by_proxy = from->data_plane == CM_PLANE_PROXY;
     char words[CM_ADDRESSES_MAX][64];
     to->address_count = cm_conf_words(from->addresses, words, CM_ADDRESSES_MAX);
     for (size_t i = 0; i < to->address_count; i++) {
@@ -46,8 +47,14 @@ char *op_publish_state(const struct op_cluster *c)
     snprintf(state->store_wg_public_key, sizeof(state->store_wg_public_key), "%.44s",
              c->nodes[0].wg_key);
     state->bus_port = (int)conf->store.bus_port;
+    state->metrics_port = (int)conf->store.metrics_port;
     state->port_count = sizeof(public_ports) / sizeof(public_ports[0]);
     memcpy(state->ports, public_ports, sizeof(public_ports));
+    if (conf->store.turn) {
+        state->turn =
+            (struct px_turn){CM_TURN_PORT, (uint16_t)conf->store.turn_port_min,
+                             (uint16_t)conf->store.turn_port_max};
+    }
     state->egress = conf->store.egress;
     state->gateway_count = conf->gateway_count;
     for (size_t i = 0; i < conf->gateway_count; i++) {

@@ -37,7 +37,7 @@ const struct op_unit op_store_units[] = {
     {REDIS, NULL, false},
     {"chatmail-auth.socket", NULL, false},
     {"chatmail-auth-sasl.socket", NULL, false},
-    {"chatmail-auth.service", NULL, false},
+    {"chatmail-auth.service", NULL, true},
     {"chatmail-expire.timer", NULL, false},
     {"chatmail-fsreport.timer", NULL, false},
     {"chatmail-lastlogin.socket", NULL, false},
@@ -46,6 +46,9 @@ const struct op_unit op_store_units[] = {
     {"chatmail-metadata.service", NULL, false},
     {"chatmail-transport.socket", NULL, false},
     {"chatmail-transport.service", NULL, false},
+    {"chatmail-queue.socket", NULL, false},
+    {"chatmail-web.socket", NULL, false},
+    {"chatmail-web.service", NULL, false},
     {CLUSTER, NULL, false},
     {DOVECOT, "ulimit -n $(ulimit -H -n); doveconf -n >/dev/null", false},
     {OPENDKIM, "opendkim -n -x /etc/opendkim.conf", false},
@@ -68,12 +71,6 @@ typedef bool wanted_fn(const struct cm_conf *conf);
 static bool has_name(const struct cm_conf *conf)
 {
     return !conf->is_ip;
-}
-
-/* Operators with pages of their own get none of ours. */
-static bool own_pages(const struct cm_conf *conf)
-{
-    return conf->www_folder[0] == '\0';
 }
 
 struct source {
@@ -124,8 +121,6 @@ static const struct source store_sources[] = {
      NULL},
     {"nginx/mta-sts.txt", "/var/www/html/.well-known/mta-sts.txt", ROOT, 0644, NULL,
      has_name},
-    {"www/index.html", "/var/www/html/index.html", ROOT, 0644, NULL, own_pages},
-    {"www/robots.txt", "/var/www/html/robots.txt", ROOT, 0644, NULL, own_pages},
     {NULL, NULL, NULL, 0, NULL, NULL},
 };
 
@@ -214,8 +209,9 @@ static void common_vars(struct vars *vars, const struct cm_conf *conf,
     vars_flag(vars, "container", facts->container);
 }
 
-/* Logins that wait for the database at a time. */
-#define AUTH_WORKERS 100
+/* Logins that wait for chatmail-auth at a time: more than the new accounts it has under
+ * way (CREATE_LANE_MAX, 128), so that a flood of those leaves some for the others. */
+#define AUTH_WORKERS 160
 
 /* Each imap process holds a connection to anvil and to stats, whose limit comes from
  * here; a full one stops every login. The rest is for the services with few processes.
@@ -252,6 +248,7 @@ static void postfix_vars(struct vars *vars, const struct cm_conf *conf,
     vars_text(vars, "myhostname", conf->myhostname);
     vars_text(vars, "inet_protocols", use_ipv6(conf, facts) ? "all" : "ipv4");
     vars_int(vars, "smtpd_maxproc", conf->max_smtp_connections);
+    vars_int(vars, "mxdeliv_port", conf->postfix_reinject_port_incoming);
     /* 0 would mean no limit. */
     vars_int(vars, "smtpd_per_client", per_client > 0 ? per_client : 1);
 }
@@ -306,6 +303,7 @@ static int render_one(const struct source *source, struct vars *vars,
     *file_r = (struct op_file){
         .path = cm_strdup(source->path),
         .content = content,
+        .len = strlen(content),
         .owner = source->owner,
         .mode = source->mode,
         .unit = source->unit,

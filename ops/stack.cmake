@@ -4,7 +4,7 @@ include(${CMAKE_SOURCE_DIR}/cmake/Embed.cmake)
 
 add_library(opstack STATIC stack.c)
 target_link_libraries(opstack PUBLIC common proxy)
-portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates)
+portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates op_embedded)
 
 portico_test(test_stack SOURCES test_stack.c LINK opstack)
 
@@ -24,13 +24,22 @@ install(FILES
   systemd/chatmail-metrics@.socket
   systemd/chatmail-transport.service
   systemd/chatmail-transport.socket
+  systemd/chatmail-queue.socket
+  systemd/chatmail-queue@.service
+  systemd/chatmail-web.service
+  systemd/chatmail-web.socket
   DESTINATION lib/systemd/system COMPONENT store)
-install(FILES systemd/chatmail-gateway.service
+install(FILES
+  systemd/chatmail-gateway.service
+  systemd/chatmail-proxy.service
   DESTINATION lib/systemd/system COMPONENT gateway)
 install(FILES systemd/portico-store.sysusers
   DESTINATION lib/sysusers.d RENAME portico-store.conf COMPONENT store)
 install(FILES systemd/portico-store.tmpfiles
   DESTINATION lib/tmpfiles.d RENAME portico-store.conf COMPONENT store)
+install(PROGRAMS systemd/proxy-routes DESTINATION lib/portico COMPONENT gateway)
+install(FILES systemd/portico-gateway.sysusers
+  DESTINATION lib/sysusers.d RENAME portico-gateway.conf COMPONENT gateway)
 install(FILES systemd/portico-gateway.tmpfiles
   DESTINATION lib/tmpfiles.d RENAME portico-gateway.conf COMPONENT gateway)
 

@@ -20,8 +20,9 @@ struct op_facts {
 };
 
 struct op_file {
-    char *path; /* absolute, on the node */
-    char *content;
+    char *path;    /* absolute, on the node */
+    char *content; /* NUL-terminated; the NUL is not counted in len */
+    size_t len;
     const char *owner; /* "root:root" */
     mode_t mode;
     const char *unit; /* the unit that reads it, as in op_unit.name; NULL for none */

@@ -54,6 +54,16 @@ static void test_accepted(void **state)
     assert_string_equal(cli.args[0], "edge1");
     assert_int_equal(parse("chatops dns --zonefile -", &cli, &verb, &err), 0);
     assert_string_equal(cli.zonefile, "-");
+    assert_int_equal(
+        parse("chatops registrations invite --uses 5 --days=3", &cli, &verb, &err), 0);
+    assert_string_equal(verb->name, "registrations invite");
+    assert_string_equal(cli.uses, "5");
+    assert_string_equal(cli.days, "3");
+    assert_null(cli.count);
+    assert_int_equal(parse("chatops registrations --json", &cli, &verb, &err), 0);
+    assert_string_equal(verb->name, "registrations");
+    assert_int_equal(parse("chatops registrations revoke 7", &cli, &verb, &err), 0);
+    assert_string_equal(cli.args[0], "7");
     setenv("CHATMAIL_INI", "/env.ini", 1);
     assert_int_equal(parse("chatops status", &cli, &verb, &err), 0);
     assert_string_equal(cli.config, "/env.ini");
@@ -75,6 +85,10 @@ static void test_refused(void **state)
         {"chatops run --json=yes", "--json takes no value"},
         {"chatops dns --zonefile", "--zonefile needs a value"},
         {"chatops --zonefile x", "unknown option --zonefile"},
+        {"chatops registrations sometimes", "unknown verb \"sometimes\""},
+        {"chatops registrations revoke",
+         "usage: chatops registrations revoke TOKEN|ID"},
+        {"chatops registrations open --uses 3", "unknown option --uses"},
     };
     struct op_cli cli;
     const struct op_verb *verb;

@@ -74,12 +74,73 @@ static void test_addresses(void **state)
     assert_false(op_is_public_address("nonsense"));
 }
 
+static void check_value(const char *before, const char *value, const char *after)
+{
+    struct cm_err err;
+    char *text = NULL;
+    assert_int_equal(
+        op_ini_with_value(before, "store", "registrations", value, &text, &err), 0);
+    assert_string_equal(text, after);
+    free(text);
+}
+
+static void test_value(void **state)
+{
+    (void)state;
+    /* in place of the one that is there */
+    check_value("[store]\nregistrations=open \n# x\n[gateway e]\n", "closed",
+                "[store]\nregistrations = closed\n# x\n[gateway e]\n");
+    check_value("[store]\nregistrations = open", "closed",
+                "[store]\nregistrations = closed\n");
+    /* behind its comment, within the section */
+    check_value("[params]\n# registrations = x\n[store]\n# a\n#registrations = open\n"
+                "\nssh = h\n",
+                "invite",
+                "[params]\n# registrations = x\n[store]\n# a\n#registrations = open\n"
+                "registrations = invite\n\nssh = h\n");
+    /* at the beginning of the section, or in a new one */
+    check_value("[store]\nssh = h\n[gateway e]\n# registrations = open\n", "invite",
+                "[store]\nregistrations = invite\nssh = h\n[gateway e]\n"
+                "# registrations = open\n");
+    check_value("[store]", "open", "[store]\nregistrations = open\n");
+    check_value("[params]\nmail_domain = x", "open",
+                "[params]\nmail_domain = x\n\n[store]\nregistrations = open\n");
+    /* away, and nothing else */
+    check_value("[store]\nregistrations = open\nssh = h\n", NULL, "[store]\nssh = h\n");
+    check_value("[store]\n# registrations = open\n", NULL,
+                "[store]\n# registrations = open\n");
+    check_value("[params]\n", NULL, "[params]\n");
+}
+
+static void test_value_in_generated_text(void **state)
+{
+    (void)state;
+    struct cm_err err;
+    struct cm_conf conf;
+    char *fresh = cm_conf_default_text("chat.example.org"), *set = NULL, *unset = NULL;
+    assert_int_equal(
+        op_ini_with_value(fresh, "store", "registrations", "invite", &set, &err), 0);
+    assert_int_equal(cm_conf_parse("x.ini", set, strlen(set), &conf, &err), 0);
+    assert_int_equal(conf.store.registrations, CM_REGISTRATIONS_INVITE);
+    cm_conf_clear(&conf);
+    assert_non_null(strstr(set, "# registrations = open\nregistrations = invite\n"));
+    assert_int_equal(
+        op_ini_with_value(set, "store", "registrations", NULL, &unset, &err), 0);
+    assert_string_equal(unset, fresh);
+    assert_int_equal(op_ini_with_value("nonsense", "store", "x", "y", &set, &err), -1);
+    free(fresh);
+    free(set);
+    free(unset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_is_kept),
         cmocka_unit_test(test_last_line_without_newline),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_value),
+        cmocka_unit_test(test_value_in_generated_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,6 +104,9 @@ static void test_ports(void **state)
     defect("listen", exim, false, NULL); /* DNAT never reaches loopback */
     defect("listen", ours, true, NULL);
     defect("listen", ours, false, "port 25 is occupied by: master");
+    defect("listen",
+           "listen 198.51.100.11:993 users:((\"chatmail-proxy\",pid=12,fd=3))\n", false,
+           NULL);
     defect("listen", "listen *:443\n", true, "port 443 is occupied by: an unknown");
     defect("listen", "listen *:4430 users:((\"x\",pid=1,fd=1))\n", true, NULL);
 }

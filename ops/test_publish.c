@@ -44,6 +44,9 @@ static void test_state_is_read_back(void **state)
     assert_string_equal(s->domain, "_chat.example");
     assert_string_equal(s->store_wg_public_key, KEY_A);
     assert_int_equal(s->port_count, 7);
+    assert_int_equal(s->turn.port, 3478);
+    assert_int_equal(s->turn.relay_min, 49160);
+    assert_int_equal(s->turn.relay_max, 49359);
     assert_int_equal(s->gateway_count, 1);
     assert_string_equal(s->gateways[0].endpoint, "198.51.100.11");
     assert_string_equal(s->gateways[0].wg_public_key, KEY_B);

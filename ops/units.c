@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "hash.h"
+#include "ini_edit.h"
 
 #define STAMP_INPUT_MAX (16u * 1024 * 1024)
 #define START_MS        (3 * 60 * 1000)
@@ -29,19 +30,48 @@ static bool is_our_daemon(const char *unit)
            strstr(unit, ".service") != NULL;
 }
 
-static void files_hash(const struct op_node *node, const char *unit, char out[65])
+bool op_unit_takes_registrations(const char *unit)
+{
+    static const char *const units[] = {"chatmail-auth.service",
+                                        "chatmail-web.service"};
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(unit, units[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* To all but those who read it, a change of [store] registrations is none. */
+static char *ini_for(const char *unit, const char *ini)
+{
+    struct cm_err ignored;
+    char *text;
+
+    if (!op_unit_takes_registrations(unit) &&
+        op_ini_with_value(ini, "store", "registrations", NULL, &text, &ignored) == 0) {
+        return text;
+    }
+    return cm_strdup(ini);
+}
+
+void op_unit_files_hash(const struct op_files *files, const char *unit, char out[65])
 {
     struct cm_buf b;
 
     cm_buf_init(&b, STAMP_INPUT_MAX);
-    for (size_t i = 0; i < node->files.count; i++) {
-        const struct op_file *f = &node->files.items[i];
-        bool ini = strcmp(f->path, "/etc/chatmail/chatmail.ini") == 0;
+    for (size_t i = 0; i < files->count; i++) {
+        const struct op_file *f = &files->items[i];
+        bool ini = strcmp(f->path, OP_INI_PATH) == 0;
         if ((f->unit != NULL && strcmp(f->unit, unit) == 0) ||
             (ini && is_our_daemon(unit))) {
+            char *text = ini ? ini_for(unit, f->content) : NULL;
+            size_t len = ini ? strlen(text) : f->len;
             cm_buf_fmt(&b, "%s %s %04o %zu\n", f->path, f->owner, (unsigned)f->mode,
-                       strlen(f->content));
-            cm_buf_str(&b, f->content);
+                       len);
+            cm_buf_add(&b, ini ? text : f->content, len);
+            free(text);
         }
     }
     cm_assert(!b.overflow);
@@ -84,7 +114,7 @@ static int read_state(struct op_node *node, const struct op_unit *unit,
                           node->host.name, unit->name);
     }
     s.deleted = strcmp(deleted, "deleted") == 0;
-    files_hash(node, unit->name, s.files);
+    op_unit_files_hash(&node->files, unit->name, s.files);
     if (is_our_daemon(unit->name)) {
         snprintf(s.program, sizeof(s.program), "%s", node->package.hash);
     }

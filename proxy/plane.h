@@ -22,16 +22,22 @@ struct px_links {
  * tcp 25 (and for everything when egress is `all`), MSS clamp both ways, related
  * accepted, and the mode: active forwards; drain and off answer new connections with
  * RST (drain lets present flows live, off resets them too); hold drops SYNs silently.
+ * The UDP ports of the state's turn go the same way, with an ICMP error for a RST.
  * The table carries comment "epoch N" so that what is loaded can be checked. */
 char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw);
+/* What chatmail-proxy shall do (proxy/daemon/settings.h) when the gateway's plane is
+ * the proxy; NULL else. The packet filter marks what the store answers to it, and the
+ * rule that sends marked packets to the machine itself comes and goes with its unit. */
+#define PX_PROXY_MARK "0x7078"
+char *px_gateway_proxy(const struct px_state *state, const struct px_gateway *gw);
 char *px_gateway_wg(const struct px_state *state, const struct px_gateway *gw,
                     const char *private_key);
 char *px_gateway_ip(const struct px_state *state, const struct px_gateway *gw);
 
 /* Store side: tunnels "wgN", inner addresses, one routing table 100+N and one source
  * rule per gateway, the egress table 200 with the gateways of `healthy` (numbers, best
- * first), and the firewall: a tunnel may reach the mail ports and the bus, from public
- * source addresses (bus: from its own inner address) only. */
+ * first), and the firewall: a tunnel may reach the mail ports, turn's and the bus, from
+ * public source addresses (bus: from its own inner address) only. */
 char *px_store_nft(const struct px_state *state);
 char *px_store_wg(const struct px_state *state, const struct px_gateway *gw,
                   const char *private_key);

@@ -5,6 +5,8 @@
 
 #include "text.h"
 
+#define REFUSE_UDP "reject with icmpx type port-unreachable"
+
 /* Counters are declared first: a named counter outlives no reload, but it can be read
  * one by one and says which port a flow came for. */
 static void counters(struct cm_buf *out, const struct px_state *state)
@@ -13,6 +15,7 @@ static void counters(struct cm_buf *out, const struct px_state *state)
     for (size_t i = 0; i < state->port_count; i++) {
         cm_buf_fmt(out, "    counter flows_%u { }\n", state->ports[i]);
     }
+    cm_buf_str(out, state->turn.port != 0 ? "    counter flows_turn { }\n" : "");
     cm_buf_str(out, "    counter to_store { }\n"
                     "    counter from_store { }\n"
                     "    counter egress_flows { }\n"
@@ -31,20 +34,44 @@ static void addresses(struct cm_buf *out, const struct px_gateway *gw, bool v6)
     cm_buf_str(out, " }");
 }
 
-/* "iifname != "wg0" ip daddr { ... } tcp dport { ... }": a connection from outside to
- * one of our public addresses. The uplink's name is nobody's business. */
-static void match_public(struct cm_buf *out, const struct px_state *state,
-                         const struct px_gateway *gw, bool v6)
+/* "iifname != "wg0" ip daddr { ... } tcp dport ": from outside to one of our public
+ * addresses. The uplink's name is nobody's business. */
+static void match_public(struct cm_buf *out, const struct px_gateway *gw, bool v6,
+                         const char *protocol)
 {
     cm_buf_fmt(out, "        iifname != \"wg0\" %s daddr ", v6 ? "ip6" : "ip");
     addresses(out, gw, v6);
-    cm_buf_str(out, " tcp dport ");
+    cm_buf_fmt(out, " %s dport ", protocol);
+}
+
+static void match_tcp(struct cm_buf *out, const struct px_state *state,
+                      const struct px_gateway *gw, bool v6)
+{
+    match_public(out, gw, v6, "tcp");
     px_text_ports(out, state);
+}
+
+static void match_turn(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw, bool v6)
+{
+    match_public(out, gw, v6, "udp");
+    px_text_turn(out, state);
+}
+
+static void count_by_port(struct cm_buf *out, const struct px_state *state)
+{
+    cm_buf_str(out, " counter name tcp dport map { ");
+    for (size_t i = 0; i < state->port_count; i++) {
+        cm_buf_fmt(out, "%s%u : \"flows_%u\"", i == 0 ? "" : ", ", state->ports[i],
+                   state->ports[i]);
+    }
+    cm_buf_str(out, " }");
 }
 
 static void dnat_chain(struct cm_buf *out, const struct px_state *state,
                        const struct px_gateway *gw)
 {
+    /* By proxy only UDP is translated. */
     cm_buf_str(out,
                "\n    chain inward {\n"
                "        type nat hook prerouting priority dstnat; policy accept;\n");
@@ -54,13 +81,16 @@ static void dnat_chain(struct cm_buf *out, const struct px_state *state,
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;
         }
-        match_public(out, state, gw, v6);
-        cm_buf_str(out, " counter name tcp dport map { ");
-        for (size_t i = 0; i < state->port_count; i++) {
-            cm_buf_fmt(out, "%s%u : \"flows_%u\"", i == 0 ? "" : ", ", state->ports[i],
-                       state->ports[i]);
+        if (!gw->by_proxy) {
+            match_tcp(out, state, gw, v6);
+            count_by_port(out, state);
+            cm_buf_fmt(out, " dnat %s to %s\n", v6 ? "ip6" : "ip", inner);
         }
-        cm_buf_fmt(out, " } dnat %s to %s\n", v6 ? "ip6" : "ip", inner);
+        if (state->turn.port != 0) {
+            match_turn(out, state, gw, v6);
+            cm_buf_fmt(out, " counter name \"flows_turn\" dnat %s to %s\n",
+                       v6 ? "ip6" : "ip", inner);
+        }
     }
     cm_buf_str(out, "    }\n");
 }
@@ -71,12 +101,50 @@ static void dnat_chain(struct cm_buf *out, const struct px_state *state,
 static void input_mode(struct cm_buf *out, const struct px_state *state,
                        const struct px_gateway *gw)
 {
-    const char *verdict = gw->mode == CM_MODE_HOLD ? "drop" : "reject with tcp reset";
+    bool hold = gw->mode == CM_MODE_HOLD;
     for (int v6 = 0; v6 <= 1 && gw->mode != CM_MODE_ACTIVE; v6++) {
-        if (px_family_count(gw, v6, NULL) > 0) {
-            match_public(out, state, gw, v6);
-            cm_buf_fmt(out, " counter name \"refused\" %s\n", verdict);
+        if (px_family_count(gw, v6, NULL) == 0) {
+            continue;
         }
+        match_tcp(out, state, gw, v6);
+        /* By proxy what is open comes by here too. */
+        cm_buf_fmt(out, "%s counter name \"refused\" %s\n",
+                   gw->by_proxy && gw->mode != CM_MODE_OFF ? " ct state new" : "",
+                   hold ? "drop" : "reject with tcp reset");
+        if (state->turn.port != 0) {
+            match_turn(out, state, gw, v6);
+            cm_buf_fmt(out, " counter name \"refused\" %s\n",
+                       hold ? "drop" : REFUSE_UDP);
+        }
+    }
+}
+
+/* To the listeners of chatmail-proxy, and counted on the way. */
+static void input_proxy(struct cm_buf *out, const struct px_state *state,
+                        const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1 && gw->by_proxy && gw->mode == CM_MODE_ACTIVE; v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            match_tcp(out, state, gw, v6);
+            cm_buf_str(out, " ct state new");
+            count_by_port(out, state);
+            cm_buf_str(out, "\n");
+        }
+    }
+}
+
+/* What the store answers to connections that chatmail-proxy makes from its clients'
+ * addresses is for this machine, though the address is not (tproxy.txt of the kernel).
+ */
+static void returning_chain(struct cm_buf *out, const struct px_gateway *gw)
+{
+    if (gw->by_proxy) {
+        cm_buf_str(out, "\n    chain returning {\n"
+                        "        type filter hook prerouting priority mangle; policy "
+                        "accept;\n"
+                        "        iifname \"wg0\" meta l4proto tcp socket transparent 1 "
+                        "meta mark set " PX_PROXY_MARK "\n"
+                        "    }\n");
     }
 }
 
@@ -95,6 +163,7 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
                "        iifname != { \"wg0\", \"lo\" } ip6 daddr %s counter drop\n",
                inner6);
     input_mode(out, state, gw);
+    input_proxy(out, state, gw);
     cm_buf_str(out,
                "    }\n"
                "\n    chain arrive_tunnel {\n"
@@ -105,13 +174,18 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
                "    }\n");
 }
 
-static void to_tunnel(struct cm_buf *out, const struct px_gateway *gw)
+static void to_tunnel(struct cm_buf *out, const struct px_state *state,
+                      const struct px_gateway *gw)
 {
     cm_buf_str(out, "\n    chain to_tunnel {\n"
                     "        tcp flags syn tcp option maxseg size set rt mtu\n");
     if (gw->mode == CM_MODE_OFF) {
         cm_buf_str(out, "        ct status dnat meta l4proto tcp counter name "
                         "\"refused\" reject with tcp reset\n");
+    }
+    if (gw->mode == CM_MODE_OFF && state->turn.port != 0) {
+        cm_buf_str(out, "        ct status dnat meta l4proto udp counter name "
+                        "\"refused\" " REFUSE_UDP "\n");
     }
     cm_buf_str(out, "        counter name \"to_store\"\n"
                     "        ct state established,related accept\n"
@@ -131,6 +205,20 @@ static void pick_up(struct cm_buf *out, const struct px_state *state,
             cm_buf_fmt(out, "        meta nfproto %s tcp sport ", v6 ? "ipv6" : "ipv4");
             px_text_ports(out, state);
             cm_buf_str(out, " tcp flags & (fin | syn | rst) == 0x0 accept\n");
+        }
+    }
+}
+
+/* A relay speaks to a peer before the peer does, and to peers without number. */
+static void relayed(struct cm_buf *out, const struct px_state *state,
+                    const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1 && state->turn.port != 0 && gw->mode != CM_MODE_OFF;
+         v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            cm_buf_fmt(out, "        meta nfproto %s udp sport ", v6 ? "ipv6" : "ipv4");
+            px_text_turn(out, state);
+            cm_buf_str(out, " accept\n");
         }
     }
 }
@@ -163,9 +251,14 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
         cm_buf_str(out, "        meta l4proto tcp counter name \"refused\" reject with "
                         "tcp reset\n");
     }
+    if (gw->mode == CM_MODE_OFF && state->turn.port != 0) {
+        cm_buf_str(out, "        meta l4proto udp counter name \"refused\" " REFUSE_UDP
+                        "\n");
+    }
     cm_buf_str(out, "        counter name \"from_store\"\n"
                     "        ct state established,related accept\n");
     pick_up(out, state, gw);
+    relayed(out, state, gw);
     egress(out, state, gw);
     cm_buf_str(out, "        counter drop\n"
                     "    }\n");
@@ -206,12 +299,37 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     px_text_table_open(&out, state->epoch);
     counters(&out, state);
     dnat_chain(&out, state, gw);
+    returning_chain(&out, gw);
     input_chain(&out, state, gw);
     forward_chain(&out);
-    to_tunnel(&out, gw);
+    to_tunnel(&out, state, gw);
     from_tunnel(&out, state, gw);
     snat_chain(&out, gw);
     cm_buf_str(&out, "}\n");
+    return px_text_done(&out);
+}
+
+char *px_gateway_proxy(const struct px_state *state, const struct px_gateway *gw)
+{
+    char inner4[46], inner6[46];
+    struct cm_buf out;
+
+    if (!gw->by_proxy) {
+        return NULL;
+    }
+    px_inner4(gw->number, 2, inner4);
+    px_inner6(gw->number, 2, inner6);
+    cm_buf_init(&out, PX_TEXT_MAX);
+    cm_buf_str(&out, "[proxy]\nlisten =");
+    for (size_t i = 0; i < gw->address_count; i++) {
+        cm_buf_fmt(&out, " %s", gw->addresses[i]);
+    }
+    cm_buf_str(&out, "\nports =");
+    for (size_t i = 0; i < state->port_count; i++) {
+        cm_buf_fmt(&out, " %u", state->ports[i]);
+    }
+    cm_buf_fmt(&out, "\nstore4 = %s\nstore6 = %s\nsource = transparent\nmode = %s\n",
+               inner4, inner6, cm_mode_name(gw->mode));
     return px_text_done(&out);
 }
 

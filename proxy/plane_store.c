@@ -43,21 +43,53 @@ static void foreign_set(struct cm_buf *out)
                "    }\n");
 }
 
+/* "{ 10.77.1.2, 10.77.2.2 }" */
+static void inner_all(struct cm_buf *out, const struct px_state *state, bool v6)
+{
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        char inner[46];
+        (v6 ? px_inner6 : px_inner4)(state->gateways[i].number, 2, inner);
+        cm_buf_fmt(out, "%s%s", i == 0 ? "{ " : ", ", inner);
+    }
+    cm_buf_str(out, " }");
+}
+
 static void inner_drop(struct cm_buf *out, const struct px_state *state, bool v6)
 {
     if (state->gateway_count == 0) {
         return;
     }
-    cm_buf_fmt(out, "        iifname != \"lo\" %s daddr { ", v6 ? "ip6" : "ip");
-    for (size_t i = 0; i < state->gateway_count; i++) {
-        char inner[46];
-        (v6 ? px_inner6 : px_inner4)(state->gateways[i].number, 2, inner);
-        cm_buf_fmt(out, "%s%s", i == 0 ? "" : ", ", inner);
-    }
-    cm_buf_str(out, " } counter drop\n");
+    cm_buf_fmt(out, "        iifname != \"lo\" %s daddr ", v6 ? "ip6" : "ip");
+    inner_all(out, state, v6);
+    cm_buf_str(out, " counter drop\n");
 }
 
-/* The gateway itself, from its own inner address: the bus and pings, nothing else. */
+/* What a caller has relayed to one of our own addresses does not leave the machine. It
+ * may reach another relayed port, as from outside, and nothing else that listens here.
+ */
+static void relay_drop(struct cm_buf *out, const struct px_state *state)
+{
+    if (state->gateway_count == 0 || state->turn.port == 0) {
+        return;
+    }
+    for (int v6 = 0; v6 <= 1; v6++) {
+        const char *ip = v6 ? "ip6" : "ip";
+        for (int near = 1; near >= 0; near--) {
+            cm_buf_fmt(out, "        iifname \"lo\" meta l4proto udp %s saddr ", ip);
+            inner_all(out, state, v6);
+            if (near) {
+                cm_buf_fmt(out, " %s daddr ", ip);
+                inner_all(out, state, v6);
+                cm_buf_fmt(out, " udp dport %u-%u", state->turn.relay_min,
+                           state->turn.relay_max);
+            }
+            cm_buf_str(out, near ? " accept\n" : " counter drop\n");
+        }
+    }
+}
+
+/* The gateway itself, from its own inner address: the bus, /metrics and pings, nothing
+ * else. A client has a public address. */
 static void gateway_rules(struct cm_buf *out, const struct px_state *state, int n,
                           bool v6)
 {
@@ -71,6 +103,12 @@ static void gateway_rules(struct cm_buf *out, const struct px_state *state, int 
             "        ip saddr %s ip daddr %s tcp dport %d-%d limit rate 20/second "
             "burst 60 packets accept\n",
             far, near, state->bus_port, state->bus_port + 2);
+    }
+    if (state->metrics_port > 0) {
+        cm_buf_fmt(out,
+                   "        %s saddr %s %s daddr %s tcp dport %d limit rate 2/second "
+                   "burst 10 packets accept\n",
+                   ip, far, ip, near, state->metrics_port);
     }
     cm_buf_fmt(out,
                "        %s saddr %s %s daddr %s meta l4proto %s limit rate 20/second "
@@ -96,6 +134,11 @@ static void tunnel_chain(struct cm_buf *out, const struct px_state *state,
         cm_buf_fmt(out, "        %s daddr %s tcp dport ", v6 ? "ip6" : "ip", near);
         px_text_ports(out, state);
         cm_buf_str(out, " accept\n");
+        if (state->turn.port != 0) {
+            cm_buf_fmt(out, "        %s daddr %s udp dport ", v6 ? "ip6" : "ip", near);
+            px_text_turn(out, state);
+            cm_buf_str(out, " accept\n");
+        }
     }
     cm_buf_str(out, "        counter drop\n    }\n");
 }
@@ -112,6 +155,7 @@ char *px_store_nft(const struct px_state *state)
                      "        iifname @tunnels jump tunnel\n");
     inner_drop(&out, state, false);
     inner_drop(&out, state, true);
+    relay_drop(&out, state);
     /* Established and related first: an ICMP error may come from a router with a
      * private address, and nothing is established that was not let in below. */
     cm_buf_str(&out, "    }\n"

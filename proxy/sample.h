@@ -14,8 +14,10 @@ static inline struct px_state px_sample(void)
         .domain = "_chat.example",
         .store_wg_public_key = "U1RPUkVLRVlTVE9SRUtFWVNUT1JFS0VZU1RPUkVLRVk=",
         .bus_port = 4710,
+        .metrics_port = 3903,
         .ports = {25, 80, 143, 443, 465, 587, 993},
         .port_count = 7,
+        .turn = {3478, 49160, 49359},
         .egress = CM_EGRESS_GATEWAYS,
         .gateways =
             {

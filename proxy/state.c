@@ -16,16 +16,24 @@
 
 /* ---- writing ---- */
 
+#define PLANE_KERNEL "kernel"
+#define PLANE_PROXY  "proxy"
+
 static json_t *dump_gateway(const struct px_gateway *gw)
 {
     json_t *addresses = json_array();
     for (size_t i = 0; i < gw->address_count; i++) {
         json_array_append_new(addresses, json_string(gw->addresses[i]));
     }
-    return json_pack("{s:s,s:i,s:s,s:b,s:o,s:s,s:i,s:s}", "name", gw->name, "number",
-                     gw->number, "mode", cm_mode_name(gw->mode), "egress", gw->egress,
-                     "addresses", addresses, "endpoint", gw->endpoint, "wg_port",
-                     gw->wg_port, "wg_public_key", gw->wg_public_key);
+    json_t *json =
+        json_pack("{s:s,s:i,s:s,s:b,s:o,s:s,s:i,s:s}", "name", gw->name, "number",
+                  gw->number, "mode", cm_mode_name(gw->mode), "egress", gw->egress,
+                  "addresses", addresses, "endpoint", gw->endpoint, "wg_port",
+                  gw->wg_port, "wg_public_key", gw->wg_public_key);
+    if (gw->by_proxy) {
+        json_object_set_new(json, "plane", json_string(PLANE_PROXY));
+    }
+    return json;
 }
 
 char *px_state_dump(const struct px_state *state)
@@ -40,12 +48,19 @@ char *px_state_dump(const struct px_state *state)
     }
     char format[16];
     snprintf(format, sizeof(format), "%d.%d", PX_STATE_MAJOR, PX_STATE_MINOR);
-    json_t *root = json_pack("{s:s,s:I,s:s,s:s,s:i,s:o,s:s,s:o}", "format", format,
-                             "epoch", (json_int_t)state->epoch, "domain", state->domain,
-                             "store_wg_public_key", state->store_wg_public_key,
-                             "bus_port", state->bus_port, "ports", ports, "egress",
-                             cm_egress_name(state->egress), "gateways", gateways);
+    json_t *root =
+        json_pack("{s:s,s:I,s:s,s:s,s:i,s:i,s:o,s:s,s:o}", "format", format, "epoch",
+                  (json_int_t)state->epoch, "domain", state->domain,
+                  "store_wg_public_key", state->store_wg_public_key, "bus_port",
+                  state->bus_port, "metrics_port", state->metrics_port, "ports", ports,
+                  "egress", cm_egress_name(state->egress), "gateways", gateways);
     cm_assert(root != NULL);
+    if (state->turn.port != 0) {
+        json_object_set_new(root, "turn",
+                            json_pack("{s:i,s:i,s:i}", "port", state->turn.port,
+                                      "relay_min", state->turn.relay_min, "relay_max",
+                                      state->turn.relay_max));
+    }
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     cm_assert(text != NULL);
     json_decref(root);
@@ -118,6 +133,43 @@ static int read_ports(const struct px_object *o, struct px_state *state,
     return 0;
 }
 
+/* Absent before 1.1, and where nobody calls. */
+static int read_turn(const struct px_object *o, struct px_turn *turn,
+                     struct cm_err *err)
+{
+    struct px_object t = {json_object_get(o->json, "turn"), "turn."};
+    int64_t port, min, max;
+    if (t.json == NULL) {
+        return 0;
+    }
+    if (!json_is_object(t.json)) {
+        return cm_err_set(err, CM_ERR_REFUSE, "turn: not an object");
+    }
+    if (px_field_int(&t, "port", 1, 65535, &port, err) ||
+        px_field_int(&t, "relay_min", 1024, 65535, &min, err) ||
+        px_field_int(&t, "relay_max", min, 65535, &max, err)) {
+        return -1;
+    }
+    *turn = (struct px_turn){(uint16_t)port, (uint16_t)min, (uint16_t)max};
+    return port >= min && port <= max
+               ? cm_err_set(err, CM_ERR_REFUSE, "turn.port: in its relay range")
+               : 0;
+}
+
+/* What is forwarded never arrives: the tunnel would be cut off. */
+static int check_turn(const struct px_state *state, struct cm_err *err)
+{
+    const struct px_turn *t = &state->turn;
+    for (size_t i = 0; i < state->gateway_count && t->port != 0; i++) {
+        int wg = state->gateways[i].wg_port;
+        if (wg == t->port || (wg >= t->relay_min && wg <= t->relay_max)) {
+            return cm_err_set(err, CM_ERR_REFUSE, "gateways[%zu].wg_port: one of turn",
+                              i);
+        }
+    }
+    return 0;
+}
+
 /* Addresses land in nft and wg text: only what inet_pton understands, and only what can
  * be a node's own address. */
 static bool address_ok(const char *text)
@@ -168,6 +220,25 @@ static int read_mode(const struct px_object *o, enum cm_mode *out, struct cm_err
     return 0;
 }
 
+/* Absent before 1.1, and where the kernel does it. */
+static int read_plane(const struct px_object *o, bool *by_proxy, struct cm_err *err)
+{
+    char text[16];
+    if (json_object_get(o->json, "plane") == NULL) {
+        return 0;
+    }
+    if (px_field_text(o, "plane", PX_NAME_LETTERS, 1, text, sizeof(text), err) != 0) {
+        return -1;
+    }
+    *by_proxy = strcmp(text, PLANE_PROXY) == 0;
+    return *by_proxy || strcmp(text, PLANE_KERNEL) == 0
+               ? 0
+               : cm_err_set(err, CM_ERR_REFUSE,
+                            "%splane: \"%s\", allowed are " PLANE_KERNEL
+                            ", " PLANE_PROXY,
+                            o->where, text);
+}
+
 static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
                         struct cm_err *err)
 {
@@ -182,7 +253,8 @@ static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
                       err) ||
         px_field_int(&o, "number", 1, CM_GATEWAYS_MAX, &number, err) ||
         read_mode(&o, &gw->mode, err) ||
-        px_field_bool(&o, "egress", &gw->egress, err) || read_addresses(&o, gw, err) ||
+        px_field_bool(&o, "egress", &gw->egress, err) ||
+        read_plane(&o, &gw->by_proxy, err) || read_addresses(&o, gw, err) ||
         px_field_text(&o, "endpoint", PX_HOST_LETTERS, 1, gw->endpoint,
                       sizeof(gw->endpoint), err) ||
         px_field_int(&o, "wg_port", 1, 65535, &wg_port, err) ||
@@ -262,6 +334,19 @@ static int read_gateways(const struct px_object *o, struct px_state *state,
     return 0;
 }
 
+/* A document from before there was one has none. */
+static int read_metrics_port(const struct px_object *o, struct px_state *state,
+                             struct cm_err *err)
+{
+    int64_t port = 0;
+    if (json_object_get(o->json, "metrics_port") != NULL &&
+        px_field_int(o, "metrics_port", 0, 65535, &port, err) != 0) {
+        return -1;
+    }
+    state->metrics_port = (int)port;
+    return 0;
+}
+
 static int read_state(const struct px_object *o, struct px_state *state,
                       struct cm_err *err)
 {
@@ -273,8 +358,9 @@ static int read_state(const struct px_object *o, struct px_state *state,
         px_field_key(o, "store_wg_public_key", state->store_wg_public_key, err) ||
         /* PUB, REP and PULL take three ports in a row. */
         px_field_int(o, "bus_port", 1, 65533, &bus_port, err) ||
-        read_ports(o, state, err) || read_egress(o, &state->egress, err) ||
-        read_gateways(o, state, err)) {
+        read_metrics_port(o, state, err) || read_ports(o, state, err) ||
+        read_turn(o, &state->turn, err) || read_egress(o, &state->egress, err) ||
+        read_gateways(o, state, err) || check_turn(state, err)) {
         return -1;
     }
     state->bus_port = (int)bus_port;

@@ -17,7 +17,7 @@
 #include "common/err.h"
 
 #define PX_STATE_MAJOR 1
-#define PX_STATE_MINOR 0
+#define PX_STATE_MINOR 1 /* 1: turn, gateways[].plane */
 #define PX_PORTS_MAX   16
 
 struct px_gateway {
@@ -26,6 +26,7 @@ struct px_gateway {
                  */
     enum cm_mode mode;
     bool egress;
+    bool by_proxy; /* chatmail-proxy carries TCP; else the kernel does */
     char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
     size_t address_count;
     char endpoint[64]; /* host the store dials, numeric or name */
@@ -33,13 +34,23 @@ struct px_gateway {
     char wg_public_key[45]; /* of the gateway, base64 */
 };
 
+/* UDP ports that are forwarded so that phones can call each other: the TURN server's
+ * and the range that it relays on. port 0: none. */
+struct px_turn {
+    uint16_t port;
+    uint16_t relay_min,
+        relay_max; /* from 1024 on; without port, and no wg_port in it */
+};
+
 struct px_state {
     int64_t epoch; /* from 1; only grows */
     char domain[256];
     char store_wg_public_key[45];
     int bus_port;
+    int metrics_port; /* of the store, for the gateways' own ends; 0: shut */
     uint16_t ports[PX_PORTS_MAX]; /* TCP ports that are forwarded */
     size_t port_count;
+    struct px_turn turn;
     enum cm_egress egress;
     struct px_gateway gateways[CM_GATEWAYS_MAX];
     size_t gateway_count; /* sorted by number */

@@ -42,6 +42,23 @@ static void gateway_modes(void **unused)
     }
 }
 
+static void gateway_proxy(void **unused)
+{
+    (void)unused;
+    static const enum cm_mode modes[] = {CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD,
+                                         CM_MODE_OFF};
+    struct px_state state = px_sample();
+    assert_null(px_gateway_proxy(&state, &state.gateways[0]));
+    state.gateways[0].by_proxy = true;
+    for (size_t i = 0; i < 4; i++) {
+        char name[64];
+        state.gateways[0].mode = modes[i];
+        snprintf(name, sizeof(name), "proxy_%s.nft", cm_mode_name(modes[i]));
+        golden(name, px_gateway_nft(&state, &state.gateways[0]));
+    }
+    golden("proxy_off.conf", px_gateway_proxy(&state, &state.gateways[0]));
+}
+
 static void gateway_variants(void **unused)
 {
     (void)unused;
@@ -55,6 +72,22 @@ static void gateway_variants(void **unused)
     state.gateways[1].egress = false;
     char *text = px_gateway_nft(&state, &state.gateways[1]);
     assert_null(strstr(text, "name \"egress_flows\""));
+    free(text);
+}
+
+static void no_turn(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    state.turn = (struct px_turn){0};
+    for (int mode = CM_MODE_ACTIVE; mode <= CM_MODE_OFF; mode++) {
+        state.gateways[0].mode = (enum cm_mode)mode;
+        char *text = px_gateway_nft(&state, &state.gateways[0]);
+        assert_null(strstr(text, "udp"));
+        free(text);
+    }
+    char *text = px_store_nft(&state);
+    assert_null(strstr(text, "udp"));
     free(text);
 }
 
@@ -116,9 +149,10 @@ static void store_without_gateways(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gateway_modes), cmocka_unit_test(gateway_variants),
-        cmocka_unit_test(gateway_tools), cmocka_unit_test(store_tools),
-        cmocka_unit_test(egress_table),  cmocka_unit_test(store_without_gateways),
+        cmocka_unit_test(gateway_modes),    cmocka_unit_test(gateway_proxy),
+        cmocka_unit_test(gateway_variants), cmocka_unit_test(gateway_tools),
+        cmocka_unit_test(store_tools),      cmocka_unit_test(no_turn),
+        cmocka_unit_test(egress_table),     cmocka_unit_test(store_without_gateways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,22 @@ static void dump_and_back(void **unused)
     free(again);
 }
 
+/* A document that was signed before metrics_port was known. */
+static void without_metrics_port(void **unused)
+{
+    (void)unused;
+    static const char field[] = "\"metrics_port\":3903,";
+    struct px_state state = px_sample(), back;
+    struct cm_err err;
+    char *text = px_state_dump(&state);
+    char *at = strstr(text, field);
+    assert_non_null(at);
+    memmove(at, at + strlen(field), strlen(at + strlen(field)) + 1);
+    assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
+    assert_int_equal(back.metrics_port, 0);
+    free(text);
+}
+
 /* Replaces the first OLD of the sample's text and says how the parser answers. */
 static void refuse(const char *old, const char *new, const char *reason)
 {
@@ -53,15 +69,25 @@ static void refused_fields(void **unused)
     refuse("\"epoch\":17", "\"epoch\":17.0", "epoch: not an integer");
     refuse("\"epoch\":17", "\"epoch\":-1", "epoch: -1 is outside");
     refuse("\"epoch\":17", "\"epoch\":1,\"epoch\":17", "duplicate");
-    refuse("\"format\":\"1.0\"", "\"format\":\"2.0\"", "format: 2.0 is not understood");
-    refuse("\"format\":\"1.0\"", "\"format\":\"1\"", "format");
-    refuse("\"format\":\"1.0\"", "\"format\":\"1.0.3\"", "not MAJOR.MINOR");
+    refuse("\"format\":\"1.1\"", "\"format\":\"2.0\"", "format: 2.0 is not understood");
+    refuse("\"format\":\"1.1\"", "\"format\":\"1\"", "format");
+    refuse("\"format\":\"1.1\"", "\"format\":\"1.0.3\"", "not MAJOR.MINOR");
     refuse("\"bus_port\":4710,", "", "bus_port: missing");
     refuse("\"bus_port\":4710", "\"bus_port\":65534", "bus_port: 65534");
+    refuse("\"metrics_port\":3903", "\"metrics_port\":65536", "metrics_port: 65536");
     refuse("[25,80", "[80,25", "ports[1]: not in ascending order");
     refuse("[25,80", "[25,25", "ports[1]");
     refuse("[25,80", "[0,80", "ports[0]");
+    refuse("\"port\":3478", "\"port\":0", "turn.port: 0 is outside");
+    refuse("\"port\":3478", "\"port\":49200", "turn.port: in its relay range");
+    refuse("\"relay_min\":49160", "\"relay_min\":80", "turn.relay_min: 80");
+    refuse("\"relay_max\":49359", "\"relay_max\":49159", "turn.relay_max: 49159");
+    refuse("\"relay_max\":49359", "\"relay_max\":51820", "gateways[0].wg_port: one of");
+    refuse(",\"relay_min\":49160", "", "turn.relay_min: missing");
+    refuse("\"turn\":{", "\"turn\":[],\"x\":{", "turn: not an object");
     refuse("\"egress\":\"gateways\"", "\"egress\":\"some\"", "egress: \"some\"");
+    refuse("\"egress\":true", "\"egress\":true,\"plane\":\"carrier\"",
+           "gateways[0].plane: \"carrier\"");
     refuse("\"egress\":true", "\"egress\":1", "gateways[0].egress");
     refuse("\"mode\":\"active\"", "\"mode\":\"idle\"", "gateways[0].mode");
     refuse("edge2", "edge1", "gateways[1].name: edge1 twice");
@@ -93,6 +119,20 @@ static void unknown_fields_are_ignored(void **unused)
     assert_int_equal(px_state_parse(more, strlen(more), &back, &err), 0);
     assert_memory_equal(&state, &back, sizeof(state));
     free(more);
+    free(text);
+}
+
+/* As documents before 1.1 are. */
+static void turn_may_be_absent(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample(), back = px_sample();
+    struct cm_err err;
+    state.turn = (struct px_turn){0};
+    char *text = px_state_dump(&state);
+    assert_null(strstr(text, "turn"));
+    assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
+    assert_memory_equal(&state, &back, sizeof(state));
     free(text);
 }
 
@@ -153,6 +193,8 @@ int main(void)
         cmocka_unit_test(dump_and_back),
         cmocka_unit_test(refused_fields),
         cmocka_unit_test(unknown_fields_are_ignored),
+        cmocka_unit_test(turn_may_be_absent),
+        cmocka_unit_test(without_metrics_port),
         cmocka_unit_test(finds_by_name),
         cmocka_unit_test(envelope),
         cmocka_unit_test(too_long),

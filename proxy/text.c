@@ -31,6 +31,12 @@ void px_text_ports(struct cm_buf *out, const struct px_state *state)
     cm_buf_str(out, " }");
 }
 
+void px_text_turn(struct cm_buf *out, const struct px_state *state)
+{
+    const struct px_turn *t = &state->turn;
+    cm_buf_fmt(out, "{ %u, %u-%u }", t->port, t->relay_min, t->relay_max);
+}
+
 void px_text_table_open(struct cm_buf *out, int64_t epoch)
 {
     cm_buf_fmt(out,

@@ -16,6 +16,8 @@ bool px_is_v6(const char *address);
 size_t px_family_count(const struct px_gateway *gw, bool v6, const char **first_r);
 /* "{ 25, 80 }" */
 void px_text_ports(struct cm_buf *out, const struct px_state *state);
+/* "{ 3478, 49160-49359 }" */
+void px_text_turn(struct cm_buf *out, const struct px_state *state);
 /* The head of an nft transaction that replaces our table: nft 1.0.6 has no "destroy",
  * and "delete" fails on a table that is not there, so it is made first. */
 void px_text_table_open(struct cm_buf *out, int64_t epoch);

@@ -245,6 +245,19 @@ int wire_line(struct wire *wire, char line[WIRE_LINE], struct cm_err *err)
     return 1;
 }
 
+int wire_some(struct wire *wire, char *out, size_t size, struct cm_err *err)
+{
+    int rc = wire->len > 0 ? 1 : fill(wire, err);
+    if (rc <= 0) {
+        return rc;
+    }
+    size_t n = wire->len < size ? wire->len : size;
+    memcpy(out, wire->data, n);
+    wire->len -= n;
+    memmove(wire->data, wire->data + n, wire->len);
+    return (int)n;
+}
+
 const char *wire_local(const struct wire *wire)
 {
     return wire->local;

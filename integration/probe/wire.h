@@ -36,6 +36,10 @@ CM_MUSTUSE int wire_write(struct wire *wire, const char *text, struct cm_err *er
 /* One line without its CRLF. Returns 1, 0 when the peer closed, -1 on trouble. */
 CM_MUSTUSE int wire_line(struct wire *wire, char line[WIRE_LINE], struct cm_err *err);
 
+/* Whatever has come, at least a byte, at most size. Returns how many, 0 when the peer
+ * closed, -1 on trouble. */
+CM_MUSTUSE int wire_some(struct wire *wire, char *out, size_t size, struct cm_err *err);
+
 /* The address this end has: what the other end should see as its client. */
 const char *wire_local(const struct wire *wire);
 

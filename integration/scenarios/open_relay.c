@@ -100,6 +100,8 @@ static const struct target targets[] = {
     {"ssh of a neighbour at home", PUBLIC, "10.9.0.3", 22, false},
     {"the other gateway's inner address", PUBLIC, "10.77.2.2", 25, false},
     {"bus with a public source", PUBLIC, "10.77.1.2", 4711, false},
+    {"/metrics with a public source", PUBLIC, "10.77.1.2", 3903, false},
+    {"/metrics with the other tunnel's source", "10.77.2.1", "10.77.1.2", 3903, false},
     {"a private source", "192.168.77.7", "10.77.1.2", 25, false},
     {"a source of the home net", "10.9.0.3", "10.77.1.2", 25, false},
     {"the other tunnel's source", "10.77.2.1", "10.77.1.2", 25, false},

@@ -47,9 +47,15 @@ int scenario_metadata(struct stage *stage, struct cm_err *err);
 int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
 int scenario_idle_sweep(struct stage *stage, struct cm_err *err);
+int scenario_web(struct stage *stage, struct cm_err *err);
+int scenario_web_back(struct stage *stage, struct cm_err *err);
 int scenario_sandbox(struct stage *stage, struct cm_err *err);
 int scenario_transport(struct stage *stage, struct cm_err *err);
 int scenario_transport_open(struct stage *stage, struct cm_err *err);
+int scenario_proxy_plane(struct stage *stage, struct cm_err *err);
+int scenario_proxy_back(struct stage *stage, struct cm_err *err);
+int scenario_registrations(struct stage *stage, struct cm_err *err);
+int scenario_registrations_open(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
 
 #endif

@@ -29,15 +29,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cm_err err;
     if (key_parse(text, &key, &err) == 0) {
         struct cm_buf b;
-        cm_buf_init(&b, 4 * size + 64);
-        cm_buf_str(&b, key.kind == KEY_PASSDB ? "shared/passdb/" : "shared/userdb/");
+        cm_buf_init(&b, 4 * size + 64); /* addresses are part of size */
+        cm_buf_str(&b,
+                   key.kind == KEY_PASSDB ? "shared/passdb-from/" : "shared/userdb/");
         if (key.kind == KEY_PASSDB) {
+            cm_buf_fmt(&b, "%s/%s/", key.client, key.local);
             escape(&b, key.password);
             cm_buf_str(&b, "\"");
         }
         escape(&b, key.user);
         cm_assert(key_parse(b.data, &again, &err) == 0);
         cm_assert(again.kind == key.kind && strcmp(again.user, key.user) == 0);
+        cm_assert(strcmp(again.client, key.client) == 0 &&
+                  strcmp(again.local, key.local) == 0);
         cm_assert(key.kind == KEY_USERDB || strcmp(again.password, key.password) == 0);
         key_clear(&again);
         key_clear(&key);

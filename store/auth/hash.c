@@ -1,7 +1,7 @@
 #include "hash.h"
 
 #include <crypt.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -25,53 +25,15 @@ static int make_setting(char out[SALT_LEN + 4])
     return 0;
 }
 
-char *hash_password(const char *password)
+int hash_password(const char *password, char hash_r[HASH_SIZE])
 {
+    static _Thread_local struct crypt_data data; /* 32 KiB: not on the stack */
     char setting[SALT_LEN + 4];
     if (make_setting(setting) != 0) {
-        return NULL;
-    }
-    struct crypt_data *data =
-        cm_calloc(1, sizeof(*data)); /* 32 KiB: not on the stack */
-    const char *hash = crypt_rn(password, setting, data, sizeof(*data));
-    char *text = hash != NULL ? cm_asprintf("{SHA512-CRYPT}%s", hash) : NULL;
-    cm_wipe(data, sizeof(*data));
-    free(data);
-    return text;
-}
-
-struct job {
-    char *password;
-    char *hash;
-    hash_cb cb;
-    void *ctx;
-};
-
-static void run(void *arg)
-{
-    struct job *job = arg;
-    job->hash = hash_password(job->password);
-    cm_wipe_str(&job->password);
-}
-
-static void done(void *arg)
-{
-    struct job *job = arg;
-    job->cb(job->hash, job->ctx);
-    free(job);
-}
-
-int hash_submit(struct cm_work *work, const char *password, hash_cb cb, void *ctx,
-                struct cm_err *err)
-{
-    struct job *job = cm_calloc(1, sizeof(*job));
-    job->password = cm_strdup(password);
-    job->cb = cb;
-    job->ctx = ctx;
-    if (cm_work_submit(work, run, done, job, err) != 0) {
-        cm_wipe_str(&job->password);
-        free(job);
         return -1;
     }
-    return 0;
+    const char *hash = crypt_rn(password, setting, &data, sizeof(data));
+    int n = hash != NULL ? snprintf(hash_r, HASH_SIZE, "{SHA512-CRYPT}%s", hash) : -1;
+    cm_wipe(&data, sizeof(data));
+    return n > 0 && n < HASH_SIZE ? 0 : -1;
 }

@@ -1,6 +1,5 @@
 #include "key.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,30 +42,82 @@ static char *unescape(const char *s, size_t len)
     return out;
 }
 
+/* "ADDRESS/": returns what comes behind, NULL when it is not so. */
+static const char *take_address(const char *text, char out[KEY_ADDRESS_SIZE])
+{
+    size_t len = strcspn(text, "/");
+    if (text[len] != '/' || len >= KEY_ADDRESS_SIZE) {
+        return NULL;
+    }
+    memcpy(out, text, len);
+    out[len] = '\0';
+    return text + len + 1;
+}
+
+/* Behind the kind of a password key. */
+static int parse_passdb(const char *text, struct key *key, struct cm_err *err)
+{
+    const char *quote = find_quote(text);
+    if (quote == NULL) {
+        return cm_err_set(err, CM_ERR_REFUSE, "password key without user");
+    }
+    key->kind = KEY_PASSDB;
+    key->password = unescape(text, (size_t)(quote - text));
+    key->user = unescape(quote + 1, strlen(quote + 1));
+    return 0;
+}
+
+static int parse_passdb_from(const char *text, struct key *key, struct cm_err *err)
+{
+    text = take_address(text, key->client);
+    text = text != NULL ? take_address(text, key->local) : NULL;
+    if (text == NULL) {
+        return cm_err_set(err, CM_ERR_REFUSE, "password key without addresses");
+    }
+    return parse_passdb(text, key, err);
+}
+
+static int parse_userdb(const char *text, struct key *key, struct cm_err *err)
+{
+    (void)err;
+    key->kind = KEY_USERDB;
+    key->user = unescape(text, strlen(text));
+    return 0;
+}
+
+static const struct kind {
+    const char *prefix;
+    int (*parse)(const char *text, struct key *key, struct cm_err *err);
+} kinds[] = {
+    {"shared/passdb/", parse_passdb},
+    {"shared/passdb-from/", parse_passdb_from},
+    {"shared/userdb/", parse_userdb},
+};
+
 int key_parse(const char *text, struct key *key_r, struct cm_err *err)
 {
-    struct key key = {.kind = KEY_USERDB};
-    const char *user = skip_prefix(text, "shared/userdb/");
-    if (user == NULL) {
-        const char *password = skip_prefix(text, "shared/passdb/");
-        if (password == NULL) {
-            return cm_err_set(err, CM_ERR_REFUSE, "unknown kind of key");
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const char *rest = skip_prefix(text, kinds[i].prefix);
+        struct key key = {.kind = KEY_USERDB};
+        if (rest == NULL) {
+            continue;
         }
-        const char *quote = find_quote(password);
-        if (quote == NULL) {
-            return cm_err_set(err, CM_ERR_REFUSE, "password key without user");
+        if (kinds[i].parse(rest, &key, err) != 0) {
+            return -1;
         }
-        key.kind = KEY_PASSDB;
-        key.password = unescape(password, (size_t)(quote - password));
-        user = quote + 1;
+        if (key.user == NULL) {
+            key_clear(&key);
+            return cm_err_set(err, CM_ERR_REFUSE, "key ends in a lone backslash");
+        }
+        *key_r = key;
+        return 0;
     }
-    key.user = unescape(user, strlen(user));
-    if (key.user == NULL) {
-        key_clear(&key);
-        return cm_err_set(err, CM_ERR_REFUSE, "key ends in a lone backslash");
-    }
-    *key_r = key;
-    return 0;
+    return cm_err_set(err, CM_ERR_REFUSE, "unknown kind of key");
+}
+
+bool key_is_passdb(const char *text)
+{
+    return skip_prefix(text, "shared/passdb") != NULL;
 }
 
 void key_clear(struct key *key)

@@ -3,15 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 
-#include "account.h"
 #include "answer.h"
-#include "hash.h"
 #include "key.h"
 #include "rules.h"
 
@@ -20,7 +17,7 @@
 
 /* What cm_dict_req_data() points to, for lookups and listings alike. */
 struct task {
-    const struct lookup_env *env;
+    struct lookup_env *env;
     struct cm_dict_req *req; /* NULL once it has been answered, or its peer is gone */
     /* Set when no callback is under way that would notice req == NULL and free. */
     void (*free_when_gone)(struct task *task);
@@ -29,13 +26,61 @@ struct task {
 struct lookup {
     struct task task;
     struct key key;
-    struct cm_timer *limit;
+    struct lookup *prev, *next; /* in the order they came */
+    int64_t due;                /* monotonic; 0: on no list */
 };
 
 struct listing {
     struct task task;
     char *last; /* the address of the last row sent */
 };
+
+/* Deadlines. All have the same time, so the oldest is due first and one timer serves
+ * all; it is not moved when the oldest is answered, but looks again when it fires. */
+
+static void set_timer(struct lookup_env *env, int64_t now)
+{
+    if (env->oldest != NULL && !env->timer_set) {
+        int64_t after = env->oldest->due - now;
+        cm_timer_set(env->timer, after > 0 ? after : 0);
+        env->timer_set = true;
+    }
+}
+
+static void deadline_begin(struct lookup *l)
+{
+    struct lookup_env *env = l->task.env;
+    int64_t now = cm_now_mono_ms();
+    l->due = now + LOOKUP_LIMIT_MS;
+    l->prev = env->newest;
+    if (l->prev != NULL) {
+        l->prev->next = l;
+    } else {
+        env->oldest = l;
+    }
+    env->newest = l;
+    set_timer(env, now);
+}
+
+static void deadline_end(struct lookup *l)
+{
+    struct lookup_env *env = l->task.env;
+    if (l->due == 0) {
+        return;
+    }
+    if (l->prev != NULL) {
+        l->prev->next = l->next;
+    } else {
+        env->oldest = l->next;
+    }
+    if (l->next != NULL) {
+        l->next->prev = l->prev;
+    } else {
+        env->newest = l->prev;
+    }
+    l->prev = l->next = NULL;
+    l->due = 0;
+}
 
 /* Answers. The lookup itself lives until its own work is done, see lookup_free(). */
 
@@ -52,6 +97,7 @@ static void answer_trouble(struct lookup *l, const struct cm_err *err)
     if (l->task.req == NULL) {
         return;
     }
+    l->task.env->counts.failures++;
     if (l->key.kind == KEY_PASSDB) {
         cm_dict_reply_value(l->task.req, LOOKUP_TEMPFAIL, strlen(LOOKUP_TEMPFAIL));
     } else {
@@ -65,22 +111,21 @@ static void answer_account(struct lookup *l, const char *password)
     if (l->task.req == NULL) {
         return;
     }
-    char *json = answer_json(l->key.user, l->task.env->conf->mailboxes_dir, password);
-    if (json == NULL) {
+    struct cm_buf *json = &l->task.env->json;
+    if (!answer_json(json, l->key.user, l->task.env->conf->mailboxes_dir, password)) {
         struct cm_err err;
         (void)cm_err_set(&err, CM_ERR_WORLD, "stored password is not text");
         answer_trouble(l, &err);
         return;
     }
-    cm_dict_reply_value(l->task.req, json, strlen(json));
+    cm_dict_reply_value(l->task.req, json->data, json->len);
     l->task.req = NULL;
-    cm_wipe_str(&json);
 }
 
 static void lookup_free(struct lookup *l)
 {
     cm_assert(l->task.req == NULL);
-    cm_timer_free(&l->limit);
+    deadline_end(l);
     key_clear(&l->key);
     free(l);
 }
@@ -116,106 +161,47 @@ static void lookup_refuse(struct lookup *l)
     lookup_free(l);
 }
 
-static void on_limit(void *ctx)
+static void on_timer(void *ctx)
 {
-    struct lookup *l = ctx;
+    struct lookup_env *env = ctx;
+    int64_t now = cm_now_mono_ms();
     struct cm_err err;
     (void)cm_err_set(&err, CM_ERR_RETRY, "no answer in time");
-    log_trouble(&err);
-    answer_trouble(l, &err); /* l stays: its query or hash still refers to it */
-}
-
-/* Creation */
-
-static void on_created(const struct account_found *found, const struct cm_err *err,
-                       void *ctx)
-{
-    struct lookup *l = ctx;
-    if (err->kind != CM_ERR_NONE) {
-        lookup_trouble(l, err);
-        return;
+    env->timer_set = false;
+    while (env->oldest != NULL && env->oldest->due <= now) {
+        struct lookup *l = env->oldest;
+        deadline_end(l); /* l stays: its query or hash still refers to it */
+        log_trouble(&err);
+        answer_trouble(l, &err);
     }
-    if (found->password == NULL) {
-        struct cm_err gone;
-        (void)cm_err_set(&gone, CM_ERR_RETRY, "account vanished while it was created");
-        lookup_trouble(l, &gone);
-        return;
-    }
-    if (found->created) {
-        cm_log_text(CM_LOG_INFO, "Created address: %s", l->key.user);
-    }
-    answer_account(l, found->password);
-    lookup_free(l);
-}
-
-static void on_hash(char *hash, void *ctx)
-{
-    struct lookup *l = ctx;
-    if (hash == NULL) {
-        struct cm_err err;
-        (void)cm_err_set(&err, CM_ERR_WORLD, "cannot hash: no randomness, or crypt(3)");
-        lookup_trouble(l, &err);
-        return;
-    }
-    account_create(l->task.env->pg, l->key.user, hash, on_created, l);
-    cm_wipe_str(&hash);
-}
-
-static bool may_create(const struct lookup *l)
-{
-    const struct lookup_env *env = l->task.env;
-    const struct cm_conf *conf = env->conf;
-    struct cm_err err;
-    if (access(env->nocreate_path, F_OK) == 0) {
-        cm_log(CM_LOG_WARNING, "creation_stopped", "by", env->nocreate_path, NULL);
-        return false;
-    }
-    struct rules rules = {.domain = conf->domain,
-                          .password_min_length = conf->password_min_length,
-                          .username_min_length = conf->username_min_length,
-                          .username_max_length = conf->username_max_length};
-    if (rules_may_create(&rules, l->key.user, l->key.password, &err) != 0) {
-        cm_log_err(CM_LOG_INFO, "creation_refused", &err);
-        return false;
-    }
-    struct limits limits = {.max_load_1m = conf->max_load_1m,
-                            .min_available_memory_mib = conf->min_available_memory_mib,
-                            .min_free_disk_mib = conf->min_free_disk_space_mib,
-                            .mailboxes_dir = conf->mailboxes_dir};
-    if (limits_check(&limits, env->readers, &err) != 0) {
-        cm_log_text(CM_LOG_WARNING, "%s", err.text);
-        return false;
-    }
-    return true;
-}
-
-static void create(struct lookup *l)
-{
-    if (!may_create(l)) {
-        lookup_refuse(l);
-        return;
-    }
-    struct cm_err err;
-    int rc = hash_submit(l->task.env->work, l->key.password, on_hash, l, &err);
-    cm_wipe_str(&l->key.password);
-    if (rc != 0) {
-        lookup_trouble(l, &err);
-    }
+    set_timer(env, now);
 }
 
 /* Lookup */
 
-static void on_account(const struct account_found *found, const struct cm_err *err,
-                       void *ctx)
+static void on_created(const char *password, const struct cm_err *err, void *ctx)
+{
+    struct lookup *l = ctx;
+    if (password != NULL) {
+        answer_account(l, password);
+        lookup_free(l);
+    } else if (err->kind == CM_ERR_REFUSE) {
+        lookup_refuse(l);
+    } else {
+        lookup_trouble(l, err);
+    }
+}
+
+static void on_account(const char *password, const struct cm_err *err, void *ctx)
 {
     struct lookup *l = ctx;
     if (err->kind != CM_ERR_NONE) {
         lookup_trouble(l, err);
-    } else if (found->password != NULL) {
-        answer_account(l, found->password);
+    } else if (password != NULL) {
+        answer_account(l, password);
         lookup_free(l);
     } else if (l->key.kind == KEY_PASSDB && l->task.req != NULL) {
-        create(l);
+        create_account(l->task.env->creator, &l->key, on_created, l);
     } else {
         lookup_refuse(l);
     }
@@ -231,10 +217,11 @@ static void on_lookup(struct cm_dict_req *req, const char *text, const char *use
     l->task.req = req;
     cm_dict_req_set_data(req, l);
     struct cm_err err;
+    bool passdb = key_is_passdb(text);
+    *(passdb ? &env->counts.passdb : &env->counts.userdb) += 1;
     if (key_parse(text, &l->key, &err) != 0) {
         /* Even a broken key may hold a password; then no F, as above. */
-        l->key.kind =
-            strncmp(text, "shared/passdb/", 14) == 0 ? KEY_PASSDB : KEY_USERDB;
+        l->key.kind = passdb ? KEY_PASSDB : KEY_USERDB;
         lookup_trouble(l, &err);
         return;
     }
@@ -248,9 +235,8 @@ static void on_lookup(struct cm_dict_req *req, const char *text, const char *use
         lookup_refuse(l);
         return;
     }
-    l->limit = cm_timer_new(env->loop, on_limit, l);
-    cm_timer_set(l->limit, LOOKUP_LIMIT_MS);
-    account_lookup(env->pg, l->key.user, on_account, l);
+    deadline_begin(l);
+    account_lookup(env->accounts, l->key.user, on_account, l);
 }
 
 /* Listing all addresses */
@@ -304,7 +290,7 @@ static void listing_more(struct cm_dict_req *req, void *ctx)
     (void)req;
     struct listing *list = ctx;
     list->task.free_when_gone = NULL;
-    account_list(list->task.env->pg, list->last, on_chunk, list);
+    account_list(list->task.env->slow_pg, list->last, on_chunk, list);
 }
 
 static void on_iterate(struct cm_dict_req *req, unsigned flags, const char *path,
@@ -336,3 +322,16 @@ static void on_gone(struct cm_dict_req *req, void *ctx)
 
 const struct cm_dict_handler lookup_handler = {
     .lookup = on_lookup, .iterate = on_iterate, .gone = on_gone};
+
+void lookup_env_init(struct lookup_env *env, struct cm_loop *loop)
+{
+    env->timer = cm_timer_new(loop, on_timer, env);
+    cm_buf_init(&env->json, LOOKUP_JSON_MAX);
+}
+
+void lookup_env_clear(struct lookup_env *env)
+{
+    cm_assert(env->oldest == NULL);
+    cm_timer_free(&env->timer);
+    cm_buf_clear(&env->json);
+}

@@ -1,8 +1,8 @@
 /* lookup: from a dict request to its answer.
  *
- * A known address costs one query. An unknown one, asked for with a password, passes
- * the rules, the limits, a worker that hashes, and an INSERT that only the first of all
- * who race for the address wins; everybody is answered with what is stored.
+ * A known address costs one query, shared with others in a rush (account.h). An unknown
+ * one, asked for with a password, may be created (create.h); everybody is answered with
+ * what is stored.
  *
  * Every request is answered within LOOKUP_LIMIT_MS: Dovecot logs a lookup that takes 5
  * s with its key, and the key holds the password. For the same reason trouble in a
@@ -12,26 +12,41 @@
 #ifndef AUTH_LOOKUP_H
 #define AUTH_LOOKUP_H
 
+#include <stdbool.h>
+
+#include "common/buf.h"
 #include "common/conf.h"
 #include "common/dict.h"
 #include "common/loop.h"
 #include "common/pg.h"
 
-#include "limits.h"
+#include "account.h"
+#include "counts.h"
+#include "create.h"
 
 #define LOOKUP_LIMIT_MS 4000
+#define LOOKUP_JSON_MAX 16384
 
 /* What a password check is answered with instead of F. */
 #define LOOKUP_TEMPFAIL "temporary failure"
 
+struct lookup;
+
 struct lookup_env {
-    struct cm_loop *loop;
-    struct cm_pg *pg;
-    struct cm_work *work;
+    struct accounts *accounts;
+    struct cm_pg *slow_pg; /* for lists, which others need not wait for */
+    struct creator *creator;
     const struct cm_conf *conf; /* may change between requests (reload); NULL: broken */
-    const char *nocreate_path;  /* while this file exists nothing is created */
-    const struct limits_readers *readers;
+    struct counts counts;
+    /* lookup.c's own */
+    struct lookup *oldest, *newest;
+    struct cm_timer *timer;
+    bool timer_set;
+    struct cm_buf json;
 };
+
+void lookup_env_init(struct lookup_env *env, struct cm_loop *loop);
+void lookup_env_clear(struct lookup_env *env); /* nothing is under way any more */
 
 /* The context of these is a struct lookup_env that outlives the dict. */
 extern const struct cm_dict_handler lookup_handler;

@@ -1,37 +1,44 @@
 /* chatmail-auth: accounts for Dovecot and Postfix, kept in PostgreSQL.
  *
- * Two sockets, both held by systemd:
- *   dict  Dovecot's auth asks here for passwords and users (Dovecot's dict protocol).
- * An address that does not exist is created by its first password check, if the rules
- *         and the machine allow it (rules.h, limits.h); after that the stored hash is
- * what is answered. Dovecot compares. There is no way to change a password. sasl
- * Postfix's smtpd asks here; relayed to Dovecot's auth-sasl socket, so that a temporary
- * failure reaches the client as 454 and not as "wrong password" (sasl.h).
+ * Sockets, all held by systemd:
+ *   dict     Dovecot's auth asks here for passwords and users (Dovecot's dict
+ *            protocol). An address that does not exist is created by its first password
+ *            check, if registrations, rules, the machine and the limits of its network
+ *            and gateway allow it (create.h); after that the stored hash is what is
+ *            answered. Dovecot compares. There is no way to change a password.
+ *   sasl     Postfix's smtpd asks here; relayed to Dovecot's auth-sasl socket, so that
+ * a temporary failure reaches the client as 454 and not as "wrong password" (sasl.h).
+ *   metrics  what was done since the start.
  *
- * It trusts whoever may open the sockets (their modes are set by systemd), the content
- * of table account, and chatmail.ini. It never logs a password, a key or a hash.
+ * It trusts whoever may open the sockets (their modes are set by systemd), also with
+ * the client's address, the content of tables account and invite, and chatmail.ini. It
+ * never logs a password, an invite token, a key, a hash or a client's address.
  *
  * PostgreSQL away: every question is answered at once as a temporary failure (lookup.h
- * says in which form). Dovecot away: sasl connections wait two seconds, then close.
+ * says in which form). Redis away: creations per network and gateway are counted in
+ * this process. Dovecot away: sasl connections wait two seconds, then close.
  *
  * A broken chatmail.ini at start: every login is put off until SIGHUP finds it mended.
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
  * new connections, what is under way is answered, at most 3 s. Known limits: 8192 dict
- * and 4096 sasl connections, 512 passwords waiting to be hashed by two threads. */
-#include <stdio.h>
+ * and 4096 sasl connections, 128 new addresses under way. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/dict.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/netlimit.h"
 #include "common/options.h"
 #include "common/pg.h"
+#include "common/redis.h"
 #include "common/service.h"
 
-#include "hash.h"
+#include "account.h"
+#include "counts.h"
+#include "create.h"
+#include "hasher.h"
 #include "limits.h"
 #include "lookup.h"
 #include "sasl.h"
@@ -39,18 +46,24 @@
 #define PROGRAM        "chatmail-auth"
 #define DRAIN_LIMIT_MS 3000
 #define DRAIN_TURN_MS  20
-#define DRAIN_IDLE_MS                                                                  \
-    300 /* a connection that asks nothing for so long is not waited for */
+/* A connection that asks nothing for so long is not waited for. */
+#define DRAIN_IDLE_MS 300
 
 struct auth {
     const char *config_path;
     const char *conninfo;
     const char *sasl_upstream;
+    const char *redis_path;
+    const char *nocreate_path;
+    struct cm_loop *loop;
     struct lookup_env env;
     struct cm_conf conf;
     bool configured;
-    struct cm_pg *pg;
-    struct cm_work *work;
+    struct cm_pg *pg;      /* for lookups */
+    struct cm_pg *slow_pg; /* for creations and lists */
+    struct cm_redis *redis;
+    struct cm_netlimit *netlimit;
+    struct hasher *hasher;
     struct cm_dict *dict;
     struct sasl *sasl;
     struct cm_timer *drain_timer;
@@ -59,7 +72,7 @@ struct auth {
 
 /* Settings */
 
-static int load_conf(struct auth *auth, struct cm_err *err)
+static int load_conf(struct cm_service *svc, struct auth *auth, struct cm_err *err)
 {
     struct cm_conf conf;
     if (cm_conf_load(auth->config_path, &conf, err) != 0) {
@@ -71,13 +84,15 @@ static int load_conf(struct auth *auth, struct cm_err *err)
     auth->conf = conf;
     auth->configured = true;
     auth->env.conf = &auth->conf;
+    /* "chatops registrations" reads this line. */
+    cm_service_status(svc, "serving %s, registrations %s", conf.domain,
+                      cm_registrations_name(conf.store.registrations));
     return 0;
 }
 
 static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
-    (void)svc;
-    return load_conf(ctx, err);
+    return load_conf(svc, ctx, err);
 }
 
 /* Start and stop */
@@ -93,31 +108,57 @@ static void on_pg_state(bool up, void *ctx)
     }
 }
 
+static void on_redis_state(bool up, void *ctx)
+{
+    struct auth *auth = ctx;
+    if (up) {
+        cm_log(CM_LOG_INFO, "redis_up", NULL);
+    } else {
+        cm_log(CM_LOG_ERROR, "redis_down", "reason", cm_redis_last_error(auth->redis),
+               "effect", "new accounts per network are counted here", NULL);
+    }
+}
+
+static void open_stores(struct auth *auth)
+{
+    struct cm_pg_options pg = {.conninfo = auth->conninfo,
+                               .connections = ACCOUNT_QUERIES,
+                               .on_state = on_pg_state,
+                               .ctx = auth};
+    struct cm_pg_options slow_pg = {.conninfo = auth->conninfo};
+    struct cm_redis_options redis = {
+        .path = auth->redis_path, .on_state = on_redis_state, .ctx = auth};
+    auth->pg = cm_pg_new(auth->loop, &pg);
+    auth->slow_pg = cm_pg_new(auth->loop, &slow_pg);
+    auth->redis = cm_redis_new(auth->loop, &redis);
+    auth->netlimit = cm_netlimit_new(auth->loop, auth->redis, "create");
+}
+
 static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct auth *auth = ctx;
     /* Not started is worse than unable: whoever waits on the held socket for more than
      * 5 s is logged by Dovecot with the password. */
-    if (load_conf(auth, err) != 0) {
+    if (load_conf(svc, auth, err) != 0) {
         cm_log_err(CM_LOG_ERROR, "settings_broken", err);
-    }
-    struct cm_loop *loop = cm_service_loop(svc);
-    struct cm_pg_options pg = {
-        .conninfo = auth->conninfo, .on_state = on_pg_state, .ctx = auth};
-    auth->pg = cm_pg_new(loop, &pg);
-    auth->work = cm_work_new(loop, HASH_THREADS, HASH_QUEUE_MAX);
-    auth->env.loop = loop;
-    auth->env.pg = auth->pg;
-    auth->env.work = auth->work;
-    auth->env.conf = auth->configured ? &auth->conf : NULL;
-    auth->env.readers = &limits_machine;
-    auth->dict = cm_dict_new(loop, &lookup_handler, &auth->env);
-    auth->sasl = sasl_new(loop, auth->sasl_upstream);
-    if (auth->configured) {
-        cm_service_status(svc, "serving %s", auth->conf.domain);
-    } else {
         cm_service_status(svc, "every login is put off: %s", err->text);
     }
+    auth->loop = cm_service_loop(svc);
+    auth->hasher = hasher_new(auth->loop); /* before there is anything to inherit */
+    open_stores(auth);
+    struct create_env create = {.pg = auth->slow_pg,
+                                .hasher = auth->hasher,
+                                .netlimit = auth->netlimit,
+                                .conf = &auth->env.conf,
+                                .nocreate_path = auth->nocreate_path,
+                                .readers = &limits_machine,
+                                .counts = &auth->env.counts};
+    auth->env.accounts = accounts_new(auth->pg);
+    auth->env.slow_pg = auth->slow_pg;
+    auth->env.creator = creator_new(&create);
+    lookup_env_init(&auth->env, auth->loop);
+    auth->dict = cm_dict_new(auth->loop, &lookup_handler, &auth->env);
+    auth->sasl = sasl_new(auth->loop, auth->sasl_upstream);
     return 0;
 }
 
@@ -127,7 +168,7 @@ static void on_drain_turn(void *ctx)
     int64_t waited = cm_now_mono_ms() - auth->drain_since;
     if (cm_dict_connections(auth->dict) == 0 ||
         (cm_dict_pending(auth->dict) == 0 && waited >= DRAIN_IDLE_MS)) {
-        cm_loop_stop(auth->env.loop);
+        cm_loop_stop(auth->loop);
         return;
     }
     cm_timer_set(auth->drain_timer, DRAIN_TURN_MS);
@@ -135,26 +176,44 @@ static void on_drain_turn(void *ctx)
 
 static void on_drain(struct cm_service *svc, void *ctx)
 {
+    (void)svc;
     struct auth *auth = ctx;
     auth->drain_since = cm_now_mono_ms();
-    auth->drain_timer = cm_timer_new(cm_service_loop(svc), on_drain_turn, auth);
+    auth->drain_timer = cm_timer_new(auth->loop, on_drain_turn, auth);
     cm_timer_set(auth->drain_timer, 0);
 }
 
-/* The dict first, so that what still runs finds its peer gone; then the workers, whose
- * results go to the pool; the pool last, which answers all that is left. */
+/* The dict first, so that what still runs finds its peer gone; then, in the order of a
+ * creation's steps, those who call back into the next; the pools last, which answer all
+ * that is left. */
 static void on_stop(struct cm_service *svc, void *ctx)
 {
     (void)svc;
     struct auth *auth = ctx;
+    if (auth->dict == NULL) {
+        return;
+    }
+    creator_stop(auth->env.creator);
     cm_timer_free(&auth->drain_timer);
     cm_dict_free(&auth->dict);
     sasl_free(&auth->sasl);
-    cm_work_free(&auth->work);
+    cm_netlimit_free(&auth->netlimit);
+    cm_redis_free(&auth->redis);
+    hasher_free(&auth->hasher);
+    cm_pg_free(&auth->slow_pg);
     cm_pg_free(&auth->pg);
+    creator_free(&auth->env.creator);
+    accounts_free(&auth->env.accounts);
+    lookup_env_clear(&auth->env);
     if (auth->configured) {
         cm_conf_clear(&auth->conf);
     }
+}
+
+static void on_metrics(struct cm_buf *out, void *ctx)
+{
+    struct auth *auth = ctx;
+    counts_write(&auth->env.counts, out);
 }
 
 /* Listeners */
@@ -199,14 +258,16 @@ int main(int argc, char **argv)
                         .conninfo =
                             "host=/run/postgresql dbname=chatmail user=chatmail_auth",
                         .sasl_upstream = "/run/dovecot/auth-sasl",
-                        .env = {.nocreate_path = "/etc/chatmail-nocreate"}};
+                        .redis_path = "/run/redis/redis-server.sock",
+                        .nocreate_path = "/etc/chatmail-nocreate"};
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &auth.config_path, 0},
         {"db", "CONNINFO", "PostgreSQL", &auth.conninfo, 0},
         {"sasl-upstream", "PATH", "Dovecot's auth client socket", &auth.sasl_upstream,
          CM_OPTION_PATH_MAX},
+        {"redis", "PATH", "socket of Redis", &auth.redis_path, CM_OPTION_PATH_MAX},
         {"nocreate", "PATH", "no account is created while this file exists",
-         &auth.env.nocreate_path, 0},
+         &auth.nocreate_path, 0},
         {0}};
     int status = cm_options_parse(
         PROGRAM, PORTICO_VERSION,
@@ -222,7 +283,8 @@ int main(int argc, char **argv)
                                               .reload = on_reload,
                                               .drain = on_drain,
                                               .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop};
+                                              .stop = on_stop,
+                                              .metrics = on_metrics};
     cm_log_init(PROGRAM, CM_LOG_INFO);
     return cm_service_run(&def, &auth);
 }

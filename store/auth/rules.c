@@ -3,11 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ADDR_MAX     320 /* RFC 5321: 64 + 1 + 255 */
 #define PASSWORD_MAX 511 /* crypt(3) takes no longer one */
 
-/* Characters of UTF-8 text; a stray byte counts as one, as in a lossy decoding. */
-static int64_t count_characters(const char *s)
+int64_t rules_characters(const char *s)
 {
     int64_t n = 0;
     int following = 0; /* continuation bytes the last lead byte may still have */
@@ -36,14 +34,14 @@ bool rules_is_ours(const struct rules *rules, const char *addr)
         }
     }
     size_t local = len - tail - 1;
-    return len <= ADDR_MAX && strspn(addr, ".") < local &&
+    return len <= RULES_ADDR_MAX && strspn(addr, ".") < local &&
            memchr(addr, '@', local) == NULL;
 }
 
 int rules_may_create(const struct rules *rules, const char *addr, const char *password,
                      struct cm_err *err)
 {
-    if (count_characters(password) < rules->password_min_length) {
+    if (rules_characters(password) < rules->password_min_length) {
         return cm_err_set(err, CM_ERR_REFUSE, "password shorter than %" PRId64,
                           rules->password_min_length);
     }

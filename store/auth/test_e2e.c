@@ -32,8 +32,8 @@
 
 static struct pgfixture *fx;
 static char dir[64], dict_path[96], sasl_path[96], upstream_path[96], ini_path[96],
-    nocreate_path[96], log_path[96];
-static int dict_listener, sasl_listener;
+    nocreate_path[96], log_path[96], metrics_path[96];
+static int dict_listener, sasl_listener, metrics_listener;
 static pid_t daemon_pid;
 
 /* Sockets */
@@ -148,16 +148,19 @@ static void spawn_daemon(void)
         char self[16];
         snprintf(self, sizeof(self), "%d", (int)getpid());
         setenv("LISTEN_PID", self, 1);
-        setenv("LISTEN_FDS", "2", 1);
-        setenv("LISTEN_FDNAMES", "dict:sasl", 1);
+        setenv("LISTEN_FDS", "3", 1);
+        setenv("LISTEN_FDNAMES", "dict:sasl:metrics", 1);
         int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
         dup2(log, STDERR_FILENO);
         int a = fcntl(dict_listener, F_DUPFD, 10),
-            b = fcntl(sasl_listener, F_DUPFD, 10);
+            b = fcntl(sasl_listener, F_DUPFD, 10),
+            c = fcntl(metrics_listener, F_DUPFD, 10);
         dup2(a, 3);
         dup2(b, 4);
+        dup2(c, 5);
         execl(AUTH_PROGRAM, "chatmail-auth", "--config", ini_path, "--db", db,
-              "--sasl-upstream", upstream_path, "--nocreate", nocreate_path, NULL);
+              "--sasl-upstream", upstream_path, "--nocreate", nocreate_path, "--redis",
+              "/nonexistent/redis", NULL);
         _exit(127);
     }
 }
@@ -317,6 +320,55 @@ static void test_resources(void **state) /* 13 */
     write_ini("");
 }
 
+/* The figure behind that name and label, as text. */
+static const char *figure(const char *name)
+{
+    static char text[16384];
+    int fd = dial(metrics_path);
+    size_t len = 0;
+    ssize_t n;
+    while ((n = recv(fd, text + len, sizeof(text) - 1 - len, 0)) > 0) {
+        len += (size_t)n;
+    }
+    close(fd);
+    text[len] = '\0';
+    char want[96];
+    int want_len = snprintf(want, sizeof(want), "\nchatmail_auth_%s", name);
+    char *at = strstr(text, want);
+    if (at == NULL) {
+        fail_msg("no %s in: %s", name, text);
+    }
+    at += want_len;
+    at[strcspn(at, "\n")] = '\0';
+    return at;
+}
+
+static void test_figures(void **state)
+{
+    (void)state;
+    restart_daemon("min_free_disk_space = 99999999G\n");
+    long lookups = strtol(figure("lookups_total{kind=\"userdb\"} "), NULL, 10);
+    userdb("figure001" DOMAIN);
+    passdb("figure001" DOMAIN, "password9");
+    passdb("figure001" DOMAIN, "short");
+    assert_int_equal(strtol(figure("lookups_total{kind=\"userdb\"} "), NULL, 10),
+                     lookups + 1);
+    assert_string_equal(figure("lookups_total{kind=\"passdb\"} "), "2");
+    assert_string_equal(figure("rejected_total{reason=\"limits\"} "), "1");
+    assert_string_equal(figure("rejected_total{reason=\"rules\"} "), "1");
+    assert_string_equal(figure("rejected_total{reason=\"nocreate\"} "), "0");
+    assert_string_equal(figure("created_total "), "0");
+    restart_daemon("");
+    close(open(nocreate_path, O_CREAT | O_WRONLY, 0644));
+    passdb("figure001" DOMAIN, "password9");
+    unlink(nocreate_path);
+    passdb("figure001" DOMAIN, "password9");
+    passdb("figure001" DOMAIN, "password9");
+    assert_string_equal(figure("rejected_total{reason=\"nocreate\"} "), "1");
+    assert_string_equal(figure("created_total "), "1");
+    assert_string_equal(figure("failures_total "), "0");
+}
+
 static void test_iterate(void **state) /* 2, 9 */
 {
     (void)state;
@@ -454,19 +506,21 @@ static void test_many_creations(void **state) /* 12 */
     for (int i = 0; i < CLIENTS; i++) {
         fds[i] = dial(dict_path);
         say(fds[i], HELLO);
-        for (int k = 0; k < EACH; k++) { /* pipelined */
+    }
+    for (int k = 0; k < EACH; k++) {
+        for (int i = 0; i < CLIENTS; i++) {
             snprintf(text, sizeof(text),
                      "Lshared/passdb/password9\"many%02d-%02d" DOMAIN "\t\n", i, k);
             say(fds[i], text);
         }
-    }
-    for (int i = 0; i < CLIENTS; i++) {
-        for (int k = 0; k < EACH; k++) {
+        for (int i = 0; i < CLIENTS; i++) {
             hear(fds[i], reply, sizeof(reply));
             snprintf(text, sizeof(text), "O{\"addr\":\"many%02d-%02d" DOMAIN "\"", i,
                      k);
-            assert_memory_equal(reply, text, strlen(text)); /* in order, and all */
+            assert_memory_equal(reply, text, strlen(text));
         }
+    }
+    for (int i = 0; i < CLIENTS; i++) {
         close(fds[i]);
     }
 }
@@ -674,6 +728,7 @@ static void apply_schema(void)
     if (geteuid() != 0) { /* the script needs runuser */
         pgfixture_sql(fx, "postgres", "create database chatmail");
         pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/001-account.sql");
+        pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/007-invite.sql");
         return;
     }
     if (cm_run_ok(&run, &out, &err) != 0) {
@@ -709,8 +764,10 @@ static int group_setup(void **state)
     snprintf(ini_path, sizeof(ini_path), "%s/chatmail.ini", dir);
     snprintf(nocreate_path, sizeof(nocreate_path), "%s/nocreate", dir);
     snprintf(log_path, sizeof(log_path), "%s/log", dir);
+    snprintf(metrics_path, sizeof(metrics_path), "%s/metrics", dir);
     dict_listener = listen_at(dict_path);
     sasl_listener = listen_at(sasl_path);
+    metrics_listener = listen_at(metrics_path);
     write_ini("");
     start_daemon();
     return 0;
@@ -723,8 +780,8 @@ static int group_teardown(void **state)
         return 0;
     }
     int status = stop_daemon();
-    const char *const paths[] = {dict_path, sasl_path, upstream_path,
-                                 ini_path,  log_path,  nocreate_path};
+    const char *const paths[] = {dict_path, sasl_path,     upstream_path, ini_path,
+                                 log_path,  nocreate_path, metrics_path};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         unlink(paths[i]);
     }
@@ -750,6 +807,7 @@ int main(void)
         cmocka_unit_test_setup(test_broken_keys, need_postgres),
         cmocka_unit_test_setup(test_nocreate, need_postgres),
         cmocka_unit_test_setup(test_resources, need_postgres),
+        cmocka_unit_test_setup(test_figures, need_postgres),
         cmocka_unit_test_setup(test_iterate, need_postgres),
         cmocka_unit_test_setup(test_long_list, need_postgres),
         cmocka_unit_test_setup(test_race, need_postgres),

@@ -42,6 +42,33 @@ static void test_good_keys(void **state)
     }
 }
 
+static void test_addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *client, *local, *password;
+    } cases[] = {
+        {"shared/passdb-from/203.0.113.7/10.77.1.2/a/b\\\"c\"a@x", "203.0.113.7",
+         "10.77.1.2", "a/b\"c"},
+        {"shared/passdb-from/2001:db8::7/fd77:1::2/\"a@x", "2001:db8::7", "fd77:1::2",
+         ""},
+        {"shared/passdb-from///203.0.113.7/x\"a@x", "", "", "203.0.113.7/x"},
+        {"shared/passdb/203.0.113.7/10.77.1.2/x\"a@x", "", "",
+         "203.0.113.7/10.77.1.2/x"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct key key;
+        struct cm_err err;
+        assert_int_equal(key_parse(cases[i].text, &key, &err), 0);
+        assert_int_equal(key.kind, KEY_PASSDB);
+        assert_string_equal(key.user, "a@x");
+        assert_string_equal(key.client, cases[i].client);
+        assert_string_equal(key.local, cases[i].local);
+        assert_string_equal(key.password, cases[i].password);
+        key_clear(&key);
+    }
+}
+
 static void test_bad_keys(void **state)
 {
     (void)state;
@@ -57,6 +84,12 @@ static void test_bad_keys(void **state)
         "shared/otherdb/secret\"a@x",
         "priv/passdb/secret\"a@x",
         "sharedpassdb/secret\"a@x",
+        "shared/passdb-from/",
+        "shared/passdb-from/secret\"a@x",
+        "shared/passdb-from/203.0.113.7/secret\"a@x",
+        "shared/passdb-from/203.0.113.7/10.77.1.2/secret",
+        "shared/passdb-from/1111111111222222222233333333334444444444555555555/x/"
+        "secret\"a@x",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct key key = {.user = NULL};
@@ -66,12 +99,16 @@ static void test_bad_keys(void **state)
         assert_null(strstr(err.text, "secret"));
         assert_null(key.user); /* untouched */
     }
+    assert_true(key_is_passdb("shared/passdb-from/secret"));
+    assert_true(key_is_passdb("shared/passdb/secret"));
+    assert_false(key_is_passdb("shared/userdb/passdb/"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_keys),
+        cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_bad_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,26 +198,38 @@ static void test_limits_of_this_machine(void **state)
 static void test_hash(void **state)
 {
     (void)state;
-    char *a = hash_password("correct horse");
-    char *b = hash_password("correct horse");
-    assert_non_null(a);
+    char a[HASH_SIZE], b[HASH_SIZE];
+    assert_int_equal(hash_password("correct horse", a), 0);
+    assert_int_equal(hash_password("correct horse", b), 0);
     assert_memory_equal(a, "{SHA512-CRYPT}$6$", 17);
     assert_int_equal(a[17 + 16], '$');
     assert_int_equal(strlen(a), 14 + 3 + 16 + 1 + 86);
     assert_string_not_equal(a, b); /* another salt */
-    free(a);
-    free(b);
 }
 
 static void test_answer(void **state)
 {
     (void)state;
-    char *json = answer_json("a@x", "/home/vmail/mail/x", "{SHA512-CRYPT}$6$s$h");
-    assert_string_equal(json, "{\"addr\":\"a@x\",\"home\":\"/home/vmail/mail/x/a@x\","
-                              "\"uid\":\"vmail\",\"gid\":\"vmail\","
-                              "\"password\":\"{SHA512-CRYPT}$6$s$h\"}");
-    free(json);
-    assert_null(answer_json("a@x", "/m", "\xff"));
+    struct cm_buf json;
+    cm_buf_init(&json, 200);
+    assert_true(
+        answer_json(&json, "a@x", "/home/vmail/mail/x", "{SHA512-CRYPT}$6$s$h"));
+    assert_string_equal(json.data,
+                        "{\"addr\":\"a@x\",\"home\":\"/home/vmail/mail/x/a@x\","
+                        "\"uid\":\"vmail\",\"gid\":\"vmail\","
+                        "\"password\":\"{SHA512-CRYPT}$6$s$h\"}");
+    assert_true(answer_json(&json, "a\"\\b@x", "/m", "p")); /* afresh */
+    assert_string_equal(json.data,
+                        "{\"addr\":\"a\\\"\\\\b@x\","
+                        "\"home\":\"/m/a\\\"\\\\b@x\","
+                        "\"uid\":\"vmail\",\"gid\":\"vmail\",\"password\":\"p\"}");
+    assert_false(answer_json(&json, "a@x", "/m", "\xff"));
+    assert_false(answer_json(&json, "a@x", "/m", "x\ny"));
+    char longer[200];
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    assert_false(answer_json(&json, "a@x", "/m", longer));
+    cm_buf_clear(&json);
 }
 
 int main(void)

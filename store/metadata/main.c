@@ -27,6 +27,7 @@
 #include "common/doorbell.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/metrics.h"
 #include "common/options.h"
 #include "common/service.h"
 
@@ -138,6 +139,25 @@ static void on_stop(struct cm_service *svc, void *ctx)
     }
 }
 
+static void add_metrics(struct cm_buf *out, void *ctx)
+{
+    const struct metadata *md = ctx;
+    const struct meta_counts *n = &md->env.counts;
+    cm_metric_counter(out, "chatmail_metadata_lookups_total", "Entries asked for.",
+                      n->lookups);
+    cm_metric_counter(out, "chatmail_metadata_commits_total", "Changes made.",
+                      n->commits);
+    cm_metric_counter(out, "chatmail_metadata_refused_total",
+                      "Changes refused: no such entry, or too much.", n->refused);
+    cm_metric_counter(out, "chatmail_metadata_failed_total",
+                      "Lookups and changes that failed by trouble of the store.",
+                      n->failed);
+    cm_metric_counter(out, "chatmail_metadata_messages_total",
+                      "New messages that push was told of.", n->messages);
+    cm_metric_gauge(out, "chatmail_metadata_postgres_up", "1 while PostgreSQL answers.",
+                    token_store_up(md->env.tokens));
+}
+
 /* Listener */
 
 static void on_dict(struct cm_service *svc, int fd, void *ctx)
@@ -194,7 +214,8 @@ int main(int argc, char **argv)
                                               .reload = on_reload,
                                               .drain = on_drain,
                                               .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop};
+                                              .stop = on_stop,
+                                              .metrics = add_metrics};
     cm_log_init(PROGRAM, CM_LOG_INFO);
     return cm_service_run(&def, &md);
 }

@@ -13,13 +13,13 @@
 
 /* What cm_dict_req_data() points to while an answer waits for something. */
 struct task {
-    const struct meta_env *env;
+    struct meta_env *env;
     struct cm_dict_req *req; /* NULL when its peer is gone */
     bool new_message;        /* of a commit: push is to be told of one */
     char user[];
 };
 
-static struct task *task_new(const struct meta_env *env, struct cm_dict_req *req,
+static struct task *task_new(struct meta_env *env, struct cm_dict_req *req,
                              const char *user)
 {
     size_t size = strlen(user) + 1;
@@ -51,6 +51,7 @@ static void on_tokens(const char *text, size_t len, const struct cm_err *err, vo
 {
     struct task *task = ctx;
     if (text == NULL) {
+        task->env->counts.failed++;
         cm_log_err(CM_LOG_ERROR, "lookup_failed", err);
     }
     if (task->req != NULL && text == NULL) {
@@ -61,7 +62,7 @@ static void on_tokens(const char *text, size_t len, const struct cm_err *err, vo
     free(task);
 }
 
-static void look_up_tokens(const struct meta_env *env, struct cm_dict_req *req,
+static void look_up_tokens(struct meta_env *env, struct cm_dict_req *req,
                            const char *user)
 {
     if (user[0] == '\0') {
@@ -75,6 +76,7 @@ static void on_turn(const char *line, const struct cm_err *err, void *ctx)
 {
     struct task *task = ctx;
     if (line == NULL) {
+        task->env->counts.failed++;
         cm_log_err(CM_LOG_ERROR, "turn_failed", err);
     }
     if (task->req != NULL && line == NULL) {
@@ -87,7 +89,7 @@ static void on_turn(const char *line, const struct cm_err *err, void *ctx)
     free(task);
 }
 
-static void look_up_turn(const struct meta_env *env, struct cm_dict_req *req,
+static void look_up_turn(struct meta_env *env, struct cm_dict_req *req,
                          const char *user)
 {
     struct cm_err err;
@@ -102,7 +104,7 @@ static void look_up_turn(const struct meta_env *env, struct cm_dict_req *req,
     free(task);
 }
 
-static void look_up_versions(const struct meta_env *env, struct cm_dict_req *req)
+static void look_up_versions(struct meta_env *env, struct cm_dict_req *req)
 {
     const char *line;
     struct cm_err err;
@@ -117,7 +119,7 @@ static void look_up_versions(const struct meta_env *env, struct cm_dict_req *req
     cm_dict_reply_none(req);
 }
 
-static void look_up_iroh(const struct meta_env *env, struct cm_dict_req *req)
+static void look_up_iroh(struct meta_env *env, struct cm_dict_req *req)
 {
     const char *url = env->conf->iroh_relay;
     if (url != NULL && url[0] != '\0') {
@@ -130,7 +132,8 @@ static void look_up_iroh(const struct meta_env *env, struct cm_dict_req *req)
 static void on_lookup(struct cm_dict_req *req, const char *key, const char *user,
                       void *ctx)
 {
-    const struct meta_env *env = ctx;
+    struct meta_env *env = ctx;
+    env->counts.lookups++;
     switch (key_parse(key)) {
     case KEY_TOKEN:
         look_up_tokens(env, req, user);
@@ -162,6 +165,8 @@ static void on_lookup(struct cm_dict_req *req, const char *key, const char *user
 static void on_done(void *ctx)
 {
     struct task *task = ctx;
+    task->env->counts.commits++;
+    task->env->counts.messages += task->new_message;
     if (task->req != NULL) {
         cm_dict_reply_ok(task->req);
     }
@@ -179,6 +184,7 @@ static void on_changed(const struct cm_err *err, void *ctx)
         on_done(task);
         return;
     }
+    task->env->counts.failed++;
     cm_log_err(CM_LOG_ERROR, "commit_failed", err);
     if (task->req != NULL) {
         cm_dict_reply_fail(task->req, err->text);
@@ -186,35 +192,35 @@ static void on_changed(const struct cm_err *err, void *ctx)
     free(task);
 }
 
-static void apply(const struct meta_env *env, struct cm_dict_req *req, const char *user,
+static void apply(struct meta_env *env, struct cm_dict_req *req, const char *user,
                   const struct change *change)
 {
+    struct task *task = task_new(env, req, user);
+    task->new_message = change->new_message;
     if (change->clear || change->count > 0) {
-        struct task *task = task_new(env, req, user);
-        task->new_message = change->new_message;
         token_change(env->tokens, user, change, on_changed, task);
-        return;
-    }
-    if (change->new_message) {
-        bell_ring(env->bell, user, on_done, task_new(env, req, user));
+    } else if (change->new_message) {
+        bell_ring(env->bell, user, on_done, task);
     } else {
-        cm_dict_reply_ok(req);
+        on_done(task);
     }
 }
 
 static void on_commit(struct cm_dict_req *req, const struct cm_dict_op *ops, size_t n,
                       const char *user, void *ctx)
 {
+    struct meta_env *env = ctx;
     struct change change;
     struct cm_err err;
     int rc = user[0] != '\0' ? change_from(ops, n, &change, &err)
                              : cm_err_set(&err, CM_ERR_REFUSE, "no user named");
     if (rc != 0) {
+        env->counts.refused++;
         cm_log_err(CM_LOG_WARNING, "commit_refused", &err);
         cm_dict_reply_fail(req, err.text);
         return;
     }
-    apply(ctx, req, user, &change);
+    apply(env, req, user, &change);
 }
 
 const struct cm_dict_handler meta_handler = {

@@ -8,6 +8,8 @@
 #ifndef METADATA_META_H
 #define METADATA_META_H
 
+#include <stdint.h>
+
 #include "common/conf.h"
 #include "common/dict.h"
 
@@ -16,8 +18,17 @@
 #include "turn.h"
 #include "versions.h"
 
+struct meta_counts {
+    uint64_t lookups;
+    uint64_t commits;  /* done */
+    uint64_t refused;  /* commits that asked for what is not there */
+    uint64_t failed;   /* lookups and commits, by trouble of ours */
+    uint64_t messages; /* push was told of, or left a file */
+};
+
 struct meta_env {
     const struct cm_conf *conf; /* may change between requests (reload) */
+    struct meta_counts counts;
     struct token_store *tokens;
     struct turns *turns;
     struct versions *versions;

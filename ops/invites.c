@@ -1,0 +1,221 @@
+/* Invite tokens: made here, known to the store as hashes only. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "cluster.h"
+#include "common/buf.h"
+#include "common/invite.h"
+#include "common/mem.h"
+#include "registrations.h"
+#include "say.h"
+#include "store_sql.h"
+
+#define SQL_MAX (256 * 1024)
+
+static int wish_one(const char *name, const char *text, int64_t max, int64_t fallback,
+                    int64_t *out, struct cm_err *err)
+{
+    if (text == NULL) {
+        *out = fallback;
+        return 0;
+    }
+    return cm_value_int(text, 1, max, out, err) == 0 ? 0
+                                                     : cm_err_prefix(err, "%s", name);
+}
+
+int op_invite_wish(const char *uses, const char *days, const char *count,
+                   struct op_invite_wish *wish_r, struct cm_err *err)
+{
+    struct op_invite_wish wish;
+
+    if (wish_one("--uses", uses, OP_INVITE_USES_MAX, 1, &wish.uses, err) != 0 ||
+        wish_one("--days", days, OP_INVITE_DAYS_MAX, 7, &wish.days, err) != 0 ||
+        wish_one("--count", count, OP_INVITE_COUNT_MAX, 1, &wish.count, err) != 0) {
+        return -1;
+    }
+    *wish_r = wish;
+    return 0;
+}
+
+/* What has been over for a month is forgotten on the way. */
+char *op_invite_sql(const char (*hashes)[65], const struct op_invite_wish *wish)
+{
+    struct cm_buf b;
+
+    cm_buf_init(&b, SQL_MAX);
+    cm_buf_str(&b, "delete from invite where expires < now() - interval '30 days';\n"
+                   "insert into invite (token_sha256, uses, expires) values");
+    for (int64_t i = 0; i < wish->count; i++) {
+        cm_buf_fmt(&b,
+                   "%s\n(decode('%s', 'hex'), %" PRId64 ", now() + interval '%" PRId64
+                   " days')",
+                   i == 0 ? "" : ",", hashes[i], wish->uses, wish->days);
+    }
+    cm_buf_str(&b, "\nreturning id || ' ' || " OP_SQL_TIME("expires") ";\n");
+    cm_assert(!b.overflow);
+    return cm_buf_steal(&b);
+}
+
+char *op_revoke_sql(const char *word, struct cm_err *err)
+{
+    char hash[CM_INVITE_HASH];
+    int64_t id;
+
+    if (cm_invite_hash(word, hash)) {
+        return cm_asprintf(
+            "delete from invite where token_sha256 = decode('%s', 'hex') returning id;",
+            hash);
+    }
+    if (cm_value_int(word, 1, INT64_MAX, &id, err) == 0) {
+        return cm_asprintf("delete from invite where id = %" PRId64 " returning id;",
+                           id);
+    }
+    (void)cm_err_set(
+        err, CM_ERR_REFUSE,
+        "\"%s\" is neither an invite token (%d letters and digits) nor the "
+        "number of one, as \"chatops registrations\" shows it",
+        word, CM_INVITE_LEN);
+    return NULL;
+}
+
+char *op_invite_url(const struct cm_conf *conf, const char *token)
+{
+    return cm_asprintf("https://%s/new?invite=%s", conf->mail_domain, token);
+}
+
+/* ---- make ---- */
+
+struct batch {
+    struct op_invite_wish wish;
+    char (*tokens)[CM_INVITE_LEN + 1];
+    char (*hashes)[CM_INVITE_HASH];
+};
+
+static int make_tokens(struct batch *b, struct cm_err *err)
+{
+    size_t n = (size_t)b->wish.count;
+
+    b->tokens = cm_calloc(n, sizeof(*b->tokens));
+    b->hashes = cm_calloc(n, sizeof(*b->hashes));
+    for (size_t i = 0; i < n; i++) {
+        if (cm_invite_make(b->tokens[i], err) != 0) {
+            return -1;
+        }
+        cm_assert(cm_invite_hash(b->tokens[i], b->hashes[i]));
+    }
+    return 0;
+}
+
+static void batch_clear(struct batch *b)
+{
+    if (b->tokens != NULL) {
+        cm_wipe(b->tokens, (size_t)b->wish.count * sizeof(*b->tokens));
+    }
+    free(b->tokens);
+    free(b->hashes);
+}
+
+static void say_token(const struct op_cluster *c, const char *token, const char *id,
+                      const char *expires, int64_t uses)
+{
+    char *url = op_invite_url(&c->conf, token);
+    char *qr = cm_asprintf("DCACCOUNT:%s", url);
+
+    if (c->cli->json) {
+        json_t *o = json_pack("{s:I, s:s, s:I, s:s, s:s, s:s}", "id",
+                              (json_int_t)strtoll(id, NULL, 10), "token", token, "uses",
+                              (json_int_t)uses, "expires", expires, "url", url,
+                              "dcaccount", qr);
+        json_dumpf(o, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(o);
+    } else {
+        op_say(OP_GREEN, "%s", token);
+        op_say(OP_PLAIN, "  invite %s: %lld account%s, until %s", id, (long long)uses,
+               uses == 1 ? "" : "s", expires);
+        op_say(OP_PLAIN,
+               "  link:     %s\n  QR code:  %s\n  by hand:  the password of a "
+               "new account begins with %s.\n",
+               url, qr, token);
+    }
+    free(qr);
+    free(url);
+}
+
+/* Lines "ID EXPIRES", one for each token. */
+static int say_batch(const struct op_cluster *c, const struct batch *b, char *said,
+                     struct cm_err *err)
+{
+    char *save = NULL;
+
+    for (int64_t i = 0; i < b->wish.count; i++) {
+        char *line = strtok_r(i == 0 ? said : NULL, "\n", &save);
+        char *blank = line != NULL ? strchr(line, ' ') : NULL;
+        if (blank == NULL) {
+            return cm_err_set(err, CM_ERR_WORLD,
+                              "the store answered for %lld of %lld invites",
+                              (long long)i, (long long)b->wish.count);
+        }
+        *blank = '\0';
+        say_token(c, b->tokens[i], line, blank + 1, b->wish.uses);
+    }
+    return 0;
+}
+
+int op_invites_make(struct op_cluster *c, struct cm_err *err)
+{
+    const struct op_cli *cli = c->cli;
+    struct batch b = {.tokens = NULL};
+    char *said = NULL;
+
+    if (op_invite_wish(cli->uses, cli->days, cli->count, &b.wish, err) != 0) {
+        op_complain("%s", err->text);
+        return OP_EXIT_USAGE;
+    }
+    int rc = make_tokens(&b, err);
+    if (rc == 0) {
+        char *sql = op_invite_sql((const char(*)[CM_INVITE_HASH])b.hashes, &b.wish);
+        rc = op_store_sql(&c->nodes[0].host, sql, &said, err);
+        free(sql);
+    }
+    if (rc == 0) {
+        rc = say_batch(c, &b, said, err);
+    }
+    free(said);
+    batch_clear(&b);
+    return rc;
+}
+
+/* ---- revoke ---- */
+
+int op_registrations_revoke(const struct op_cli *cli, struct cm_err *err)
+{
+    struct op_cluster c;
+    char *said = NULL, *sql = op_revoke_sql(cli->args[0], err);
+
+    if (sql == NULL) {
+        op_complain("%s", err->text);
+        return OP_EXIT_USAGE;
+    }
+    if (op_cluster_load(cli, &c, err) != 0) {
+        free(sql);
+        return -1;
+    }
+    int rc = op_store_sql(&c.nodes[0].host, sql, &said, err);
+    if (rc == 0 && said[0] == '\0') {
+        rc = cm_err_set(err, CM_ERR_REFUSE,
+                        "there is no such invite; \"chatops registrations\" shows all");
+    } else if (rc == 0 && cli->json) {
+        printf("{\"result\":\"ok\",\"revoked\":%s}\n", said);
+    } else if (rc == 0) {
+        op_say(OP_GREEN, "invite %s is revoked; accounts made with it stay", said);
+    }
+    free(said);
+    free(sql);
+    op_cluster_clear(&c);
+    return rc;
+}
