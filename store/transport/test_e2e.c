@@ -166,7 +166,7 @@ static const char *deliver(const char *to)
 /* A domain with one MX at 127.0.0.N. */
 static void domain(const char *name, int n)
 {
-    char mx[64], host[64], ip[32];
+    char mx[80], host[64], ip[32];
     snprintf(host, sizeof(host), "peer%d.example", n);
     snprintf(mx, sizeof(mx), "10 %s", host);
     snprintf(ip, sizeof(ip), "127.0.0.%d", n);
