@@ -75,7 +75,7 @@ void delivery_cancel(struct delivery **dp)
 
 bool delivery_connected(const struct delivery *d)
 {
-    return d->connected;
+    return d->connected || (d->smtp != NULL && smtp_spoken(d->smtp));
 }
 
 static enum verdict verdict_of(const char *reply)
@@ -153,8 +153,8 @@ static void finish_all(struct delivery *d, enum delivery_reach reach, const char
 static void on_limit(void *ctx)
 {
     struct delivery *d = ctx;
-    finish_all(d, d->connected ? DELIVERY_REACHED : DELIVERY_UNREACHED,
-               "451 4.4.2 Gave up after %d s", DELIVERY_LIMIT_MS / 1000);
+    finish_all(d, DELIVERY_UNREACHED, "451 4.4.2 Gave up after %d s",
+               DELIVERY_LIMIT_MS / 1000);
 }
 
 /* What is known of a host */
@@ -188,7 +188,7 @@ static void on_smtp(const struct smtp_result *result, const struct cm_err *err,
     }
     if (result->end == SMTP_UNCERTAIN) {
         /* Another host now would surely double what was perhaps taken. */
-        finish_all(d, DELIVERY_REACHED,
+        finish_all(d, DELIVERY_UNREACHED,
                    "451 4.4.2 Lost the connection behind the message: %s (while "
                    "attempting delivery to %s)",
                    err->text, host_now(d)->name);
@@ -338,7 +338,7 @@ static void out_of_hosts(struct delivery *d)
         }
     }
     d->path = PATH_NONE;
-    finish_all(d, d->connected ? DELIVERY_REACHED : DELIVERY_UNREACHED,
+    finish_all(d, DELIVERY_UNREACHED,
                "421 Failed to connect to any mail server; last attempt to %s", d->last);
 }
 
@@ -379,7 +379,7 @@ static void on_route(const struct route *route, void *ctx)
     d->route = *route;
     d->hooks.routed(route, d->hooks.ctx);
     if (route->host_count == 0) {
-        finish_all(d, route->refused ? DELIVERY_REACHED : DELIVERY_NO_ROUTE, "%s",
+        finish_all(d, route->refused ? DELIVERY_NOWHERE : DELIVERY_NO_ROUTE, "%s",
                    route->reply);
         return;
     }

@@ -33,9 +33,10 @@ struct delivery_job {
 };
 
 enum delivery_reach {
-    DELIVERY_REACHED,   /* a server of the destination answered */
-    DELIVERY_UNREACHED, /* none could be connected to */
-    DELIVERY_NO_ROUTE   /* DNS or we have trouble: nothing is known of it */
+    DELIVERY_REACHED,   /* a server of the destination answered for the message */
+    DELIVERY_UNREACHED, /* none did: no connection, no TLS, or lost on the way */
+    DELIVERY_NO_ROUTE,  /* DNS or we have trouble: nothing is known of it */
+    DELIVERY_NOWHERE    /* there is proof that it takes no mail */
 };
 
 struct delivery_result {

@@ -139,32 +139,47 @@ static void on_routed(const struct route *route, void *ctx)
 
 static void closed_text(struct dest *d, char reply[DESTS_REPLY_MAX])
 {
-    int64_t left = (breaker_of(d)->until_ms - cm_now_mono_ms() + 999) / 1000;
+    const struct dest_mark *mark = lru_put(d->dests->env->dest_marks, d->domain.name);
+    int64_t left = (mark->breaker.until_ms - cm_now_mono_ms() + 999) / 1000;
     snprintf(reply, DESTS_REPLY_MAX,
-             "451 4.4.1 %s cannot be reached at present; next try in %" PRId64 " s",
-             d->domain.name, left > 0 ? left : 1);
+             "451 4.4.1 %s cannot be reached at present: %s; next try in %" PRId64 " s",
+             d->domain.name, mark->why, left > 0 ? left : 1);
+}
+
+/* Without the code and what every such reply begins with. */
+static void remember_why(struct dest *d, const char *reply)
+{
+    static const char usual[] = "421 Failed to connect to any mail server; last "
+                                "attempt to ";
+    struct dest_mark *mark = lru_put(d->dests->env->dest_marks, d->domain.name);
+    bool begins = strncmp(reply, usual, sizeof(usual) - 1) == 0;
+    snprintf(mark->why, sizeof(mark->why), "%.159s",
+             reply + (begins ? sizeof(usual) - 1 : 4));
 }
 
 /* What an attempt has shown of its destination. */
-static void learn(struct dest *d, enum delivery_reach reach)
+static void learn(struct dest *d, enum delivery_reach reach, const char *reply)
 {
     int64_t now = cm_now_mono_ms();
     struct breaker *b = breaker_of(d);
     bool was_open = b->open;
     if (reach == DELIVERY_REACHED) {
         breaker_good(b, now);
+    } else if (reach == DELIVERY_NOWHERE) {
+        breaker_unused(b);
     } else {
         breaker_bad(b, now, chance(), reach == DELIVERY_UNREACHED);
+        remember_why(d, reply);
         d->has_route = false;
     }
     if (was_open != b->open) {
         cm_log(CM_LOG_INFO, "breaker", "destination", d->domain.name, "state",
                b->open ? "open" : "closed", NULL);
     }
-    if (b->open) {
-        char reply[DESTS_REPLY_MAX];
-        closed_text(d, reply);
-        put_off_waiting(d, reply);
+    if (b->open && reach != DELIVERY_NOWHERE) {
+        char text[DESTS_REPLY_MAX];
+        closed_text(d, text);
+        put_off_waiting(d, text);
     }
 }
 
@@ -175,7 +190,7 @@ static void on_done(const struct delivery_result *result, void *ctx)
     p->delivery = NULL;
     p->stage = ENDED;
     d->running--;
-    learn(d, result->reach);
+    learn(d, result->reach, result->replies[0]);
     cm_timer_set(d->turn, 0);
     p->cb(result->replies, p->ctx);
 }

@@ -24,7 +24,7 @@
 #define DESTS_ACTIVE_NEW      2 /* to one that has not answered lately */
 #define DESTS_STALL_MS        3000
 #define DESTS_STALL_PROVEN_MS 10000
-#define DESTS_REPLY_MAX       400
+#define DESTS_REPLY_MAX       512
 
 struct dests_limits {
     size_t destinations; /* 500 as upstream */

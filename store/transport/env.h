@@ -15,6 +15,7 @@ struct dest_mark {
     struct breaker breaker;
     int egress;        /* number of the gateway that worked, or is to be tried next */
     int64_t egress_ms; /* monotonic; 0: none */
+    char why[160];     /* it could not be reached the last time */
 };
 
 /* What is known of a mail server. */

@@ -63,6 +63,11 @@ void smtp_cancel(struct smtp **sp)
     *sp = NULL;
 }
 
+bool smtp_spoken(const struct smtp *s)
+{
+    return s->spoken;
+}
+
 /* Returns false, so that callers stop. */
 static bool finish(struct smtp *s, enum smtp_end end, const struct cm_err *err)
 {

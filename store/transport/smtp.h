@@ -62,5 +62,7 @@ typedef void (*smtp_cb)(const struct smtp_result *result, const struct cm_err *e
                         void *ctx);
 struct smtp *smtp_start(const struct smtp_options *options, smtp_cb cb, void *ctx);
 void smtp_cancel(struct smtp **smtp);
+/* Has the peer greeted us? */
+bool smtp_spoken(const struct smtp *smtp);
 
 #endif

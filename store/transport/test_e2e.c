@@ -705,6 +705,49 @@ static void test_lmtp(void **state)
     assert_int_equal(world_mails(), 3);
 }
 
+/* Many big messages at once are on disk, not in memory. */
+static void test_memory(void **state)
+{
+    (void)state;
+    enum { MANY = 50 };
+    int fds[MANY];
+    domain("mem.example", 83);
+    world_peer(83, &(struct world_mood){.https_status = 200, .https_delay_ms = 100});
+    char *body = malloc(BIG);
+    for (size_t i = 0; i < BIG; i++) {
+        body[i] = i % 80 == 78 ? '\r' : i % 80 == 79 ? '\n' : 'x';
+    }
+    assert_string_equal(deliver("a@mem.example"), "250 OK (HTTPS)");
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial();
+        begin(fds[i], "me@x.example", "a@mem.example");
+    }
+    for (size_t at = 0; at < BIG; at += BIG / 16) {
+        for (int i = 0; i < MANY; i++) {
+            daemonkit_say(fds[i], body + at, BIG / 16);
+        }
+    }
+    for (int i = 0; i < MANY; i++) {
+        daemonkit_say_text(fds[i], "\r\n.\r\n");
+    }
+    for (int i = 0; i < MANY; i++) {
+        assert_string_equal(hear(fds[i]), "250 OK (HTTPS)");
+        close(fds[i]);
+    }
+    assert_int_equal(world_mails(), MANY + 1);
+    free(body);
+    char path[64], *text = NULL;
+    struct cm_err err;
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)daemon_pid);
+    assert_int_equal(cm_file_read(path, 65536, &text, NULL, &err), 1);
+    long peak_kb = strtol(strstr(text, "VmHWM:") + 6, NULL, 10);
+    free(text);
+    print_message("peak with %d messages of 3 MiB: %ld kB\n", MANY, peak_kb);
+#if !defined(__SANITIZE_ADDRESS__)
+    assert_true(peak_kb < 40000);
+#endif
+}
+
 /* Killed in the middle: no 250 was given, so Postfix still has it. */
 static void test_kill(void **state)
 {
@@ -789,6 +832,7 @@ int main(void)
         E2E(test_dead_beside_living),
         E2E(test_egress),
         E2E(test_lmtp),
+        E2E(test_memory),
         E2E(test_kill),
         E2E(test_drain_and_reload),
     };
