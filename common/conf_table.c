@@ -125,6 +125,9 @@ const struct cm_setting cm_settings[] = {
     {"store", "egress", &cm_type_egress, P(store.egress), "direct", 0, 0,
      "How mail leaves: direct, through gateways, or all packets through gateways. "
      "Unset: gateways as soon as one has egress = yes.", CM_INI_COMMENT},
+    {"store", "transport", &cm_type_transport, P(store.transport), "chatmail", 0, 0,
+     "Who brings mail to other relays: chatmail (HTTPS, else SMTP) or postfix (SMTP "
+     "only).", CM_INI_COMMENT},
     {"store", "bus_port", &cm_type_int, P(store.bus_port), "4710", 1024,
      PORT_MAX - BUS_PORTS + 1,
      "First of three ports between store and gateways, inside the tunnels.",

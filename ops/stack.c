@@ -52,6 +52,8 @@ const struct op_unit op_store_units[] = {
     {"chatmail-push.service", NULL, false},
     {"chatmail-metadata.socket", NULL, false},
     {"chatmail-metadata.service", NULL, false},
+    {"chatmail-transport.socket", NULL, false},
+    {"chatmail-transport.service", NULL, false},
     {"chatmail-queue.socket", NULL, false},
     {"chatmail-web.socket", NULL, false},
     {"chatmail-web.service", NULL, false},
@@ -294,6 +296,8 @@ static void postfix_vars(struct vars *vars, const struct cm_conf *conf,
 {
     int64_t per_client = conf->max_smtp_connections / 5;
 
+    vars_flag(vars, "chatmail_transport",
+              conf->store.transport == CM_TRANSPORT_CHATMAIL);
     vars_text(vars, "myhostname", conf->myhostname);
     vars_text(vars, "inet_protocols", use_ipv6(conf, facts) ? "all" : "ipv4");
     vars_int(vars, "smtpd_maxproc", conf->max_smtp_connections);

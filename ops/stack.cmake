@@ -27,6 +27,8 @@ install(FILES
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
+  systemd/chatmail-transport.service
+  systemd/chatmail-transport.socket
   systemd/chatmail-queue.socket
   systemd/chatmail-queue@.service
   systemd/chatmail-web.service

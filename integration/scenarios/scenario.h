@@ -64,6 +64,8 @@ int scenario_disk_full(struct stage *stage, struct cm_err *err);
 int scenario_large_disk(struct stage *stage, struct cm_err *err);
 int scenario_quota(struct stage *stage, struct cm_err *err);
 int scenario_sandbox(struct stage *stage, struct cm_err *err);
+int scenario_transport(struct stage *stage, struct cm_err *err);
+int scenario_transport_open(struct stage *stage, struct cm_err *err);
 int scenario_proxy_plane(struct stage *stage, struct cm_err *err);
 int scenario_proxy_back(struct stage *stage, struct cm_err *err);
 int scenario_registrations(struct stage *stage, struct cm_err *err);

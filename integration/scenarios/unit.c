@@ -18,6 +18,7 @@ static const struct {
               "chatmail-lastlogin.service chatmail-lastlogin.socket "
               "chatmail-metadata.service chatmail-metadata.socket "
               "chatmail-push.service chatmail-push.socket "
+              "chatmail-transport.service chatmail-transport.socket "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
               "nginx.service opendkim.service postgresql@15-main.service "
