@@ -76,6 +76,7 @@ static char *bundle(const struct op_files *files)
     cm_buf_init(&out, GOLDEN_MAX);
     for (size_t i = 0; i < files->count; i++) {
         const struct op_file *f = &files->items[i];
+        assert_int_equal(f->len, strlen(f->content));
         cm_buf_fmt(&out, "==> %s %s %04o %s\n%s", f->path, f->owner, (unsigned)f->mode,
                    f->unit != NULL ? f->unit : "-", f->content);
     }
