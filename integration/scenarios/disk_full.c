@@ -25,10 +25,14 @@
 #define DELIVER_MS 300000
 #define WAITING    4 /* mails in the queue when the disk gets full */
 #define TOKEN      "/private/devicetoken"
-#define SERVICES                                                                       \
-    "postgresql@15-main redis-server opendkim chatmail-auth.socket "                   \
-    "chatmail-auth-sasl.socket dovecot postfix"
-#define STOP  "systemctl stop " SERVICES " chatmail-auth; "
+/* The sockets in Postfix's directory lie on that disk too. */
+#define SOCKETS                                                                        \
+    "chatmail-auth.socket chatmail-auth-sasl.socket chatmail-filter-in.socket "        \
+    "chatmail-filter-out.socket chatmail-transport.socket "
+#define SERVICES "postgresql@15-main redis-server opendkim " SOCKETS "dovecot postfix"
+#define STOP                                                                           \
+    "systemctl stop " SERVICES                                                         \
+    " chatmail-auth chatmail-filter-in chatmail-filter-out chatmail-transport; "
 #define START "systemctl reset-failed " SERVICES "; systemctl start " SERVICES
 
 /* Where the disk is used, without the leading slash. */
