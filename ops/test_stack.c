@@ -227,6 +227,13 @@ static void test_no_mail_goes_past_the_filter(void **state)
         assert_int_equal(count(master, "smtpd_milters=unix:private/filter-in\n"), 2);
         assert_int_equal(count(master, "smtpd_milters=unix:private/filter-out"), 3);
         assert_int_equal(count(master, "cleanup_service_name=submitted\n"), 3);
+        /* Our own Received stays here, whichever way the message leaves. */
+        assert_int_equal(count(master, "lmtp_header_checks=regexp:/etc/postfix/"
+                                       "smtp_header_checks\n"),
+                         1);
+        assert_non_null(strstr(content(&files, "/etc/postfix/main.cf"),
+                               "\nsmtp_header_checks = regexp:/etc/postfix/"
+                               "smtp_header_checks\n"));
         assert_int_equal(count(master, "unix:opendkim"),
                          count(master, "filter-out,unix:opendkim/opendkim.sock\n"));
         op_files_clear(&files);
