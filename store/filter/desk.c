@@ -258,11 +258,6 @@ void desk_close(struct desk *desk)
     }
 }
 
-bool desk_database_up(const struct desk *desk)
-{
-    return desk->pg != NULL && cm_pg_up(desk->pg);
-}
-
 /* The threads' side */
 
 static struct timespec deadline_in(int64_t ms)

@@ -45,6 +45,4 @@ CM_MUSTUSE int desk_accounts(struct desk *desk, const char *const *addrs, size_t
 CM_MUSTUSE int desk_rate(struct desk *desk, const char *key, const struct gcra *gcra,
                          struct cm_err *err);
 
-bool desk_database_up(const struct desk *desk);
-
 #endif
