@@ -21,7 +21,7 @@ const struct op_option op_options[] = {
     {"--version", NULL, NULL, offsetof(struct op_cli, version), true,
      "print the version"},
     {"--force", NULL, NULL, offsetof(struct op_cli, force), false,
-     "replace an existing file"},
+     "replace an existing file; with gateway: though it is the last one that serves"},
     {"--dry-run", NULL, NULL, offsetof(struct op_cli, dry_run), false,
      "show what would change, with diffs of all files; change nothing"},
     {"--yes", "-y", NULL, offsetof(struct op_cli, yes), false,
@@ -40,6 +40,10 @@ const struct op_option op_options[] = {
      "how long a token is good (default: 7)"},
     {"--count", NULL, "K", offsetof(struct op_cli, count), false,
      "how many tokens to make (default: 1)"},
+    {"--for", NULL, "SECONDS", offsetof(struct op_cli, for_s), false,
+     "how long flows may take to end before they are cut (default: 60)"},
+    {"--pf", NULL, NULL, offsetof(struct op_cli, pf), false,
+     "for an edge that runs FreeBSD: pf.conf and a WireGuard file"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
      "write the zone to FILE (\"-\": standard output) and check nothing"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
@@ -54,6 +58,30 @@ const struct op_verb op_verbs[] = {
     {"gateway add", "NAME", "--ssh --addresses --number",
      "Look at a new gateway over SSH and append it to chatmail.ini.", op_gateway_add},
     {"gateway list", "", "", "List the gateways of chatmail.ini.", op_gateway_list},
+    {"gateway drain", "NAME", "--for --force",
+     "Let NAME refuse new connections, wait until the present ones have ended, and cut "
+     "the rest: it may then be rebooted, and nobody notices.",
+     op_gateway_drain},
+    {"gateway resume", "NAME", "", "Let NAME take connections again.",
+     op_gateway_resume},
+    {"gateway hold", "NAME", "",
+     "Let NAME leave new connections without an answer, so that clients wait; present "
+     "ones go on.",
+     op_gateway_hold},
+    {"gateway off", "NAME", "--force",
+     "Let NAME refuse new and present connections alike.", op_gateway_off},
+    {"gateway remove", "NAME", "--for --force",
+     "Drain NAME, take it out of the cluster and of chatmail.ini, and say which DNS "
+     "records to delete. Works though NAME is lost. Its number is never given again.",
+     op_gateway_remove},
+    {"gateway rotate", "OLD NEW", "--for",
+     "Make sure that NEW serves, then drain and remove OLD, and say what to change in "
+     "DNS.",
+     op_gateway_rotate},
+    {"gateway render", "NAME", "--pf",
+     "Print what NAME's network should look like, as text for nft, wg and ip, or for "
+     "FreeBSD. Changes nothing.",
+     op_gateway_render},
     {"run", "", "--dry-run --yes --packages",
      "Bring store and gateways to what chatmail.ini says. May be repeated at any time: "
      "what is right already is left alone, what was interrupted goes on.",
@@ -322,11 +350,14 @@ static int check_args(const struct op_cli *cli, const struct op_verb *verb,
 {
     size_t wanted = verb->args[0] != '\0';
 
+    for (const char *p = verb->args; (p = strchr(p, ' ')) != NULL; p++) {
+        wanted++;
+    }
     if (cli->help || cli->version || cli->arg_count == wanted) {
         return 0;
     }
     return cm_err_set(err, CM_ERR_REFUSE, "usage: chatops %s%s%s [options]", verb->name,
-                      wanted ? " " : "", verb->args);
+                      wanted > 0 ? " " : "", verb->args);
 }
 
 int op_cli_parse(int argc, char **argv, struct op_cli *cli_r,

@@ -35,6 +35,8 @@ struct op_cli {
     const char *uses;
     const char *days;
     const char *count;
+    const char *for_s;
+    bool pf;
     const char *args[2]; /* what the verb takes beside options */
     size_t arg_count;
 };
@@ -50,7 +52,7 @@ struct op_option {
 
 struct op_verb {
     const char *name;    /* "gateway add" */
-    const char *args;    /* "DOMAIN", "NAME" or "" */
+    const char *args;    /* "DOMAIN", "OLD NEW" or "" */
     const char *options; /* its own, blank-separated: "--force" */
     const char *help;
     /* Returns the exit code; -1 means OP_EXIT_FAILED with err filled and not yet said.
@@ -71,6 +73,13 @@ char *op_cli_help(const struct op_verb *verb);
 /* Handlers, one file per verb. */
 int op_init(const struct op_cli *cli, struct cm_err *err);
 int op_gateway_add(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_drain(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_resume(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_hold(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_off(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_remove(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_rotate(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_render(const struct op_cli *cli, struct cm_err *err);
 int op_gateway_list(const struct op_cli *cli, struct cm_err *err);
 int op_run(const struct op_cli *cli, struct cm_err *err);
 int op_status(const struct op_cli *cli, struct cm_err *err);

@@ -117,6 +117,73 @@ int op_ini_with_value(const char *text, const char *section, const char *key,
     return 0;
 }
 
+/* Lines [*from_r, *to_r) of the section, 0 when there is none. At the end of the file
+ * the blank line above goes too, as op_ini_with_gateway put it there. */
+static void section_lines(const struct cm_ini *ini, const char *text,
+                          const char *section, unsigned *from_r, unsigned *to_r)
+{
+    unsigned next = ~0u;
+
+    *from_r = *to_r = 0;
+    for (size_t i = 0; i < ini->section_count; i++) {
+        *from_r = strcmp(ini->sections[i].name, section) == 0 ? ini->sections[i].line
+                                                              : *from_r;
+    }
+    for (size_t i = 0; i < ini->section_count && *from_r != 0; i++) {
+        unsigned line = ini->sections[i].line;
+        next = line > *from_r && line < next ? line : next;
+    }
+    while (next != ~0u && next > *from_r + 1 &&
+           strchr("#;", line_start(text, next - 1)[0]) != NULL) {
+        next--;
+    }
+    if (next == ~0u && *from_r > 1 && line_start(text, *from_r - 1)[0] == '\n') {
+        (*from_r)--;
+    }
+    *to_r = next;
+}
+
+int op_ini_without_section(const char *text, const char *section, char **text_r,
+                           struct cm_err *err)
+{
+    struct cm_ini ini;
+    struct cm_buf b;
+    unsigned from, to;
+
+    if (cm_ini_parse("chatmail.ini", text, strlen(text), &ini, err) != 0) {
+        return -1;
+    }
+    section_lines(&ini, text, section, &from, &to);
+    cm_ini_clear(&ini);
+    cm_buf_init(&b, 2 * INI_MAX);
+    if (from == 0) {
+        cm_buf_str(&b, text);
+    } else {
+        cm_buf_add(&b, text, (size_t)(line_start(text, from) - text));
+        cm_buf_str(&b, to != ~0u ? line_start(text, to) : "");
+    }
+    cm_assert(!b.overflow);
+    *text_r = cm_buf_steal(&b);
+    return 0;
+}
+
+bool op_ini_has(const char *text, const char *section, const char *key)
+{
+    struct cm_ini ini;
+    struct cm_err ignored;
+    bool found = false;
+
+    if (cm_ini_parse("chatmail.ini", text, strlen(text), &ini, &ignored) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < ini.section_count; i++) {
+        found |= strcmp(ini.sections[i].name, section) == 0;
+    }
+    found = found && (key == NULL || cm_ini_find(&ini, section, key) != NULL);
+    cm_ini_clear(&ini);
+    return found;
+}
+
 static bool was_used(const char *used, int64_t number)
 {
     for (const char *l = used; *l != '\0';) {

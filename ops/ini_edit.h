@@ -26,6 +26,15 @@ char *op_ini_with_gateway(const char *text, const struct op_new_gateway *gw);
 CM_MUSTUSE int op_ini_with_value(const char *text, const char *section, const char *key,
                                  const char *value, char **text_r, struct cm_err *err);
 
+/* The text without that section: from its name to the comment that belongs to the next
+ * one. Without such a section: the same text. -1: the text is no ini. Caller frees. */
+CM_MUSTUSE int op_ini_without_section(const char *text, const char *section,
+                                      char **text_r, struct cm_err *err);
+
+/* Does the text have that section, and (unless NULL) that key in it? False too when it
+ * is no ini. */
+bool op_ini_has(const char *text, const char *section, const char *key);
+
 /* Lowest of 1..CM_GATEWAYS_MAX that neither the conf nor `used` (lines "NUMBER NAME",
  * may be
  * "") has; 0 when all are. A number that served another gateway once is never given

@@ -52,6 +52,35 @@ void op_step_note(struct op_step *step, const char *fmt, ...)
     va_end(ap);
 }
 
+/* ---- interruption ---- */
+
+#define EXIT_INTERRUPTED 130 /* as OP_EXIT_INT */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signo)
+{
+    static const char text[] =
+        "\nchatops: stopping after this step; once more: at once\n";
+
+    (void)signo;
+    if (interrupted) {
+        _exit(EXIT_INTERRUPTED);
+    }
+    interrupted = 1;
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+    (void)ignored;
+}
+
+void op_plan_catch(struct op_plan *plan)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    plan->interrupted = &interrupted;
+}
+
 /* ---- what the operator sees ---- */
 
 /* On a terminal the step is named while it is under way; the line is finished in place.

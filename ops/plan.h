@@ -69,6 +69,10 @@ void op_plan_clear(struct op_plan *plan);
 void op_plan_add(struct op_plan *plan, const struct op_step *step);
 void op_step_note(struct op_step *step, const char *fmt, ...) CM_PRINTF(2, 3);
 
+/* From now on SIGINT and SIGTERM let the plan finish its step and stop; the second one
+ * ends the program at once, and the next run goes on. For the whole process. */
+void op_plan_catch(struct op_plan *plan);
+
 /* Checks every step, prints what would be done, changes nothing. summary->changed
  * counts the steps that would act. A failed check ends it. */
 CM_MUSTUSE int op_plan_show(struct op_plan *plan, struct op_summary *summary,

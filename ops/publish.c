@@ -38,11 +38,11 @@ static void fill_gateway(const struct cm_conf_gateway *from, const char *wg_key,
     snprintf(to->wg_public_key, sizeof(to->wg_public_key), "%s", wg_key);
 }
 
-char *op_publish_state(const struct op_cluster *c)
+void op_publish_fill(const struct op_cluster *c, struct px_state *state)
 {
-    struct px_state *state = cm_calloc(1, sizeof(*state));
     const struct cm_conf *conf = &c->conf;
 
+    *state = (struct px_state){.epoch = 0};
     snprintf(state->domain, sizeof(state->domain), "%s", conf->mail_domain);
     snprintf(state->store_wg_public_key, sizeof(state->store_wg_public_key), "%.44s",
              c->nodes[0].wg_key);
@@ -60,6 +60,13 @@ char *op_publish_state(const struct op_cluster *c)
     for (size_t i = 0; i < conf->gateway_count; i++) {
         fill_gateway(&conf->gateways[i], c->nodes[i + 1].wg_key, &state->gateways[i]);
     }
+}
+
+char *op_publish_state(const struct op_cluster *c)
+{
+    struct px_state *state = cm_malloc(sizeof(*state));
+
+    op_publish_fill(c, state);
     char *text = px_state_dump(state);
     free(state);
     return text;
@@ -71,11 +78,12 @@ static int check_published(struct op_step *step, struct cm_err *err)
 {
     struct op_cluster *c = step->ctx;
     struct op_node *store = &c->nodes[0];
+    char *const *given = step->arg;
     char hash[OP_HASH_TEXT], stamp[OP_HASH_TEXT] = "", *said;
     long long stamp_epoch = -1;
 
     free(c->state);
-    c->state = op_publish_state(c);
+    c->state = given != NULL ? cm_strdup(*given) : op_publish_state(c);
     op_hash(c->state, strlen(c->state), hash);
     if (op_host_ask(&store->host,
                     "cat " OP_APPLIED_DIR "/desired-state 2>/dev/null || echo - -1\n"
@@ -97,8 +105,9 @@ static int check_published(struct op_step *step, struct cm_err *err)
         return 1;
     }
     op_step_note(step,
-                 forged ? "the document after epoch %lld is not genuine"
-                        : "epoch %lld is not what chatmail.ini says",
+                 forged          ? "the document after epoch %lld is not genuine"
+                 : given != NULL ? "epoch %lld says something else"
+                                 : "epoch %lld is not what chatmail.ini says",
                  epoch);
     return 0;
 }
@@ -210,13 +219,21 @@ static int wait_applied(struct op_step *step, struct cm_err *err)
     return 0;
 }
 
+void op_add_publish_of(struct op_plan *plan, struct op_cluster *c, const char *name,
+                       char *const *document)
+{
+    struct op_step s = {.node = "store",
+                        .name = name,
+                        .check = check_published,
+                        .act = publish,
+                        .ctx = c,
+                        .arg = document};
+
+    op_plan_add(plan, &s);
+}
+
 void op_add_publish(struct op_plan *plan, struct op_cluster *c)
 {
-    struct op_step publish_step = {.node = "store",
-                                   .name = "desired state",
-                                   .check = check_published,
-                                   .act = publish,
-                                   .ctx = c};
     struct op_step wait_step = {.node = "store",
                                 .name = "gateways have applied it",
                                 .check = check_applied,
@@ -224,7 +241,7 @@ void op_add_publish(struct op_plan *plan, struct op_cluster *c)
                                 .waits = true,
                                 .ctx = c};
 
-    op_plan_add(plan, &publish_step);
+    op_add_publish_of(plan, c, "desired state", NULL);
     if (c->conf.gateway_count > 0) {
         op_plan_add(plan, &wait_step);
     }

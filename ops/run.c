@@ -1,5 +1,4 @@
 /* chatops run: the list of steps from chatmail.ini to a working cluster. */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,32 +8,6 @@
 #include "common/clock.h"
 #include "plan.h"
 #include "say.h"
-
-static volatile sig_atomic_t interrupted;
-
-/* First time: finish the step, then stop. Second time: at once; the next run goes on.
- */
-static void on_interrupt(int signo)
-{
-    static const char text[] =
-        "\nchatops: stopping after this step; once more: at once\n";
-
-    (void)signo;
-    if (interrupted) {
-        _exit(OP_EXIT_INT);
-    }
-    interrupted = 1;
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
-    (void)ignored;
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 static bool ask(void *ctx)
 {
@@ -149,8 +122,7 @@ int op_run(const struct op_cli *cli, struct cm_err *err)
         goto out;
     }
     make_plan(&plan, &c);
-    catch_interrupts();
-    plan.interrupted = &interrupted;
+    op_plan_catch(&plan);
     if (!cli->yes && !cli->json && isatty(STDIN_FILENO)) {
         plan.confirm = ask;
         plan.confirm_ctx = &c;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PROGRESS_MS 10000
+
 static const char *const escapes[] = {
     [OP_PLAIN] = "",
     [OP_GREEN] = "\033[32m",
@@ -45,6 +47,25 @@ void op_say(enum op_colour colour, const char *fmt, ...)
     va_start(ap, fmt);
     say_line(stdout, colour, "", fmt, ap);
     va_end(ap);
+}
+
+void op_progress(int64_t elapsed_ms, const char *fmt, ...)
+{
+    static int64_t said_ms;
+    bool tty = isatty(STDOUT_FILENO);
+    va_list ap;
+
+    said_ms = elapsed_ms < said_ms ? 0 : said_ms;
+    if (!tty && elapsed_ms - said_ms < PROGRESS_MS) {
+        return;
+    }
+    said_ms = elapsed_ms;
+    fputs(tty ? "\r\033[K        " : "        ", stdout);
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    printf(" (%lld s)%s", (long long)(elapsed_ms / 1000), tty ? "" : "\n");
+    fflush(stdout);
 }
 
 void op_warn(const char *fmt, ...)

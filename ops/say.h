@@ -4,6 +4,7 @@
 #define OP_SAY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "common/err.h"
@@ -15,6 +16,9 @@ bool op_say_colour(FILE *stream);
 
 /* One line on stdout, the newline is added. */
 void op_say(enum op_colour colour, const char *fmt, ...) CM_PRINTF(2, 3);
+/* What is being waited for: on a terminal in place on the present line, elsewhere a
+ * line every ten seconds. */
+void op_progress(int64_t elapsed_ms, const char *fmt, ...) CM_PRINTF(2, 3);
 /* "chatops: warning: ..." on stderr. */
 void op_warn(const char *fmt, ...) CM_PRINTF(1, 2);
 /* "chatops: ..." on stderr. */

@@ -10,6 +10,7 @@
 
 #include "cluster.h"
 #include "common/buf.h"
+#include "common/ini.h"
 #include "common/mem.h"
 #include "hash.h"
 #include "ini_edit.h"
@@ -44,17 +45,49 @@ bool op_unit_takes_registrations(const char *unit)
     return false;
 }
 
-/* To all but those who read it, a change of [store] registrations is none. */
-static char *ini_for(const char *unit, const char *ini)
+/* What gateways do, and which there are, stands in the desired state; of the units that
+ * read chatmail.ini only this one looks at their sections, and not at their modes. */
+static bool takes_gateways(const char *unit)
+{
+    return strcmp(unit, "chatmail-web.service") == 0;
+}
+
+/* Replaces *text unless it is no ini. */
+static void edit(char **text, const char *section, const char *key)
 {
     struct cm_err ignored;
-    char *text;
+    char *edited;
 
-    if (!op_unit_takes_registrations(unit) &&
-        op_ini_with_value(ini, "store", "registrations", NULL, &text, &ignored) == 0) {
+    if ((key != NULL
+             ? op_ini_with_value(*text, section, key, NULL, &edited, &ignored)
+             : op_ini_without_section(*text, section, &edited, &ignored)) == 0) {
+        free(*text);
+        *text = edited;
+    }
+}
+
+/* To all but those who read it, a change of [store] registrations or of a gateway is
+ * none. */
+static char *ini_for(const char *unit, const char *ini)
+{
+    char *text = cm_strdup(ini);
+    struct cm_ini sections;
+    struct cm_err ignored;
+
+    if (!op_unit_takes_registrations(unit)) {
+        edit(&text, "store", "registrations");
+    }
+    if (cm_ini_parse(OP_INI_PATH, ini, strlen(ini), &sections, &ignored) != 0) {
         return text;
     }
-    return cm_strdup(ini);
+    for (size_t i = 0; i < sections.section_count; i++) {
+        if (has_prefix(sections.sections[i].name, "gateway ")) {
+            edit(&text, sections.sections[i].name,
+                 takes_gateways(unit) ? "mode" : NULL);
+        }
+    }
+    cm_ini_clear(&sections);
+    return text;
 }
 
 void op_unit_files_hash(const struct op_files *files, const char *unit, char out[65])

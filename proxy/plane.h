@@ -34,6 +34,16 @@ char *px_gateway_wg(const struct px_state *state, const struct px_gateway *gw,
                     const char *private_key);
 char *px_gateway_ip(const struct px_state *state, const struct px_gateway *gw);
 
+/* The same for an edge that runs FreeBSD and no agent: a whole pf.conf, and a file for
+ * wg-quick with PX_PRIVATE_KEY_HERE in the place of the private key. Both say in
+ * comments where they go and what else the machine needs. By the kernel only: by_proxy
+ * is not looked at. Egress `gateways` lets tcp 25 and 443 of the store out, `all`
+ * everything. A reload keeps present flows in every mode; for `off` the head says how
+ * to end them. */
+#define PX_PRIVATE_KEY_HERE "PRIVATE-KEY"
+char *px_gateway_pf(const struct px_state *state, const struct px_gateway *gw);
+char *px_gateway_pf_wg(const struct px_state *state, const struct px_gateway *gw);
+
 /* Store side: tunnels "wgN", inner addresses, one routing table 100+N and one source
  * rule per gateway, the egress table 200 with the gateways of `healthy` (numbers, best
  * first), and the firewall: a tunnel may reach the mail ports, turn's and the bus, from

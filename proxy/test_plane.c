@@ -75,6 +75,41 @@ static void gateway_variants(void **unused)
     free(text);
 }
 
+static void freebsd(void **unused)
+{
+    (void)unused;
+    static const enum cm_mode modes[] = {CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD,
+                                         CM_MODE_OFF};
+    struct px_state state = px_sample();
+    for (size_t i = 0; i < 4; i++) {
+        char name[64];
+        state.gateways[0].mode = modes[i];
+        snprintf(name, sizeof(name), "freebsd_%s.pf", cm_mode_name(modes[i]));
+        golden(name, px_gateway_pf(&state, &state.gateways[0]));
+    }
+    golden("freebsd.wg", px_gateway_pf_wg(&state, &state.gateways[0]));
+    /* One family, two addresses, all of the store's packets. */
+    state.egress = CM_EGRESS_ALL;
+    strcpy(state.gateways[1].addresses[1], "203.0.113.13");
+    state.gateways[1].address_count = 2;
+    golden("freebsd_v4_two_all.pf", px_gateway_pf(&state, &state.gateways[1]));
+}
+
+/* Neither calls nor mail outward: nothing is translated but the doors. */
+static void freebsd_least(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    state.turn = (struct px_turn){0};
+    state.egress = CM_EGRESS_DIRECT;
+    char *text = px_gateway_pf(&state, &state.gateways[0]);
+    assert_null(strstr(text, "udp"));
+    assert_null(strstr(text, "\nnat "));
+    assert_null(strstr(text, "tag OUT"));
+    assert_non_null(strstr(text, "\nrdr "));
+    free(text);
+}
+
 static void no_turn(void **unused)
 {
     (void)unused;
@@ -151,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gateway_modes),    cmocka_unit_test(gateway_proxy),
         cmocka_unit_test(gateway_variants), cmocka_unit_test(gateway_tools),
+        cmocka_unit_test(freebsd),          cmocka_unit_test(freebsd_least),
         cmocka_unit_test(store_tools),      cmocka_unit_test(no_turn),
         cmocka_unit_test(egress_table),     cmocka_unit_test(store_without_gateways),
     };

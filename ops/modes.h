@@ -1,0 +1,75 @@
+/* modes: what one gateway shall do from now on, as an edit of the desired state.
+ *
+ * The document that is edited is the one in force, not what chatmail.ini would make:
+ * other changes of chatmail.ini that have not been run yet stay where they are, and a
+ * gateway that cannot be reached is no hindrance. The same edit is made in
+ * chatmail.ini, here and on the store. Everything is a plan of steps that look first,
+ * so a call that was interrupted goes on when it is made again. */
+#ifndef OP_MODES_H
+#define OP_MODES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cluster.h"
+#include "fleet.h"
+#include "proxy/state.h"
+
+#define OP_DRAIN_S     60 /* --for */
+#define OP_DRAIN_MAX_S 3600
+
+/* What the store says before anything is changed. */
+struct op_published {
+    struct px_state state; /* in force, epoch as published */
+    struct op_fleet fleet;
+    char *numbers; /* lines "NUMBER NAME" of all gateways that ever were */
+};
+
+struct op_change {
+    struct op_cluster *c;
+    struct op_plan *plan;
+    char name[33];
+    char section[48]; /* "gateway NAME" */
+    int number;       /* of its tunnel */
+    enum cm_mode mode;
+    bool drains;
+    bool removes;
+    bool in_ini, in_state; /* as found at the beginning */
+    int64_t for_ms;
+    struct op_published was;
+    char *with_mode; /* documents to publish; NULL: not needed */
+    char *without;
+
+    /* Found on the way. */
+    int64_t empty_by_ms; /* monotonic; 0: not waited yet */
+    bool lost;           /* removal goes on without its word */
+    int64_t flows_found; /* when it had begun to refuse; -1: not looked */
+    int64_t flows_cut;
+    bool run_needed; /* chatmail.ini here and on the store differ in other things */
+    char late[400];  /* other gateways that have not applied, and why */
+};
+
+/* From the answer of the store to op_modes_facts_sql, and of "ctl status". An error
+ * says to run `chatops run` when nothing is published. Clear in both cases. */
+extern const char op_modes_facts_sql[];
+CM_MUSTUSE int op_published_parse(const char *rows, const char *status,
+                                  struct op_published *was_r, struct cm_err *err);
+CM_MUSTUSE int op_published_read(struct op_cluster *c, struct op_published *was_r,
+                                 struct cm_err *err);
+void op_published_clear(struct op_published *was);
+/* Had a gateway of that name a number once? */
+bool op_published_knew(const struct op_published *was, const char *name);
+
+/* "60" to milliseconds; NULL is the default. */
+CM_MUSTUSE int op_drain_time(const char *text, int64_t *ms_r, struct cm_err *err);
+
+/* The document without epoch, with that mode or (removes) without that gateway; egress
+ * is what the document shall have then. Caller frees. */
+char *op_edited_state(const struct px_state *state, const char *name, enum cm_mode mode,
+                      bool removes, enum cm_egress egress);
+
+/* Adds the steps of the change, in their order. */
+void op_change_plan(struct op_change *ch);
+
+#endif
