@@ -38,7 +38,7 @@ const struct scenario scenarios[] = {
      scenario_registrations, scenario_registrations_open, 360},
     {"web",
      "accounts by /new and their limits, mail over HTTPS, /metrics and its doors",
-     scenario_web, scenario_web_back, 240},
+     scenario_web, scenario_web_back, 390},
     {"quota", "a mailbox past its quota: old mail goes, young stays, senders are told",
      scenario_quota, NULL, 240},
     {"sandbox", "each unit of ours: exposure at most 2.5, user, watchdog, restart",
