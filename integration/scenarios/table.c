@@ -41,7 +41,7 @@ const struct scenario scenarios[] = {
      scenario_web, scenario_web_back, 390},
     {"quota", "a mailbox past its quota: old mail goes, young stays, senders are told",
      scenario_quota, NULL, 240},
-    {"sandbox", "each unit of ours: exposure at most 2.5, user, watchdog, restart",
+    {"sandbox", "each unit of ours: exposure under 2.5, user, watchdog, restart",
      scenario_sandbox, NULL, 120},
     {"run_twice", "chatops run again: nothing changes, nothing restarts",
      scenario_run_twice, NULL, 240},
