@@ -147,6 +147,7 @@ static const struct source store_sources[] = {
      POSTGRESQL, NULL},
     {"systemd/postgresql.conf", DROPIN(POSTGRESQL), ROOT, 0644, POSTGRESQL, NULL},
     {"redis/redis.conf", "/etc/redis/redis.conf", "redis:redis", 0640, REDIS, NULL},
+    {"systemd/redis.conf", DROPIN(REDIS), ROOT, 0644, REDIS, NULL},
     {"dovecot/dovecot.conf", "/etc/dovecot/dovecot.conf", ROOT, 0644, DOVECOT, NULL},
     {"dovecot/chatmail-auth.conf.ext", "/etc/dovecot/chatmail-auth.conf.ext", ROOT,
      0644, DOVECOT, NULL},

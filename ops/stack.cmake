@@ -7,6 +7,11 @@ target_link_libraries(opstack PUBLIC common proxy)
 portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates op_embedded)
 
 portico_test(test_stack SOURCES test_stack.c LINK opstack)
+portico_test(test_sandbox SOURCES test_sandbox.c LINK common)
+if(TARGET test_sandbox)
+  target_compile_definitions(test_sandbox PRIVATE
+    UNITS_DIR="${CMAKE_CURRENT_SOURCE_DIR}/systemd" DOCS_DIR="${CMAKE_SOURCE_DIR}/docs")
+endif()
 
 install(FILES
   systemd/chatmail-auth.service

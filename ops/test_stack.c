@@ -314,6 +314,33 @@ static void test_nothing_can_be_injected(void **state)
     refuse("tls_external_cert_and_key = /a;b /c", "tls_external_cert_and_key");
 }
 
+static bool starts(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* The default start limit would leave one dead that is killed five times, or that ends
+ * itself while the disk is full. */
+static void test_stock_daemons_come_back(void **state)
+{
+    struct op_files files = store_files(TWO_GATEWAYS, &ordinary);
+    unsigned n = 0;
+
+    (void)state;
+    for (const struct op_unit *u = op_store_units; u->name != NULL; u++) {
+        if (starts(u->name, "chatmail-") || starts(u->name, "systemd-"))
+            continue;
+        char *path = cm_asprintf("/etc/systemd/system/%s.d/chatmail.conf", u->name);
+        const char *text = content(&files, path);
+        assert_non_null(strstr(text, "\nStartLimitIntervalSec=0\n"));
+        assert_non_null(strstr(text, "\nRestart="));
+        free(path);
+        n++;
+    }
+    assert_int_equal(n, 6);
+    op_files_clear(&files);
+}
+
 static bool in_table(const struct op_unit *units, const char *name)
 {
     for (; units->name != NULL; units++) {
@@ -481,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_own_pages_are_left_alone),
         cmocka_unit_test(test_tiny_limits_stay_limits),
         cmocka_unit_test(test_nothing_can_be_injected),
+        cmocka_unit_test(test_stock_daemons_come_back),
         cmocka_unit_test(test_every_unit_is_in_the_table),
         cmocka_unit_test(test_units_follow_the_settings),
         cmocka_unit_test(test_echo_is_optional),
