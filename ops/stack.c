@@ -263,9 +263,11 @@ static void common_vars(struct vars *vars, const struct cm_conf *conf,
     vars_flag(vars, "container", facts->container);
 }
 
-/* Logins that wait for chatmail-auth at a time: more than the new accounts it has under
- * way (CREATE_LANE_MAX, 128), so that a flood of those leaves some for the others. */
-#define AUTH_WORKERS 160
+/* Logins that wait for chatmail-auth at a time: more than those that wait there for a
+ * new account (CREATE_WAITING_MAX, 256), so that a flood of those leaves some for the
+ * others. Dovecot starts one only when all are busy, and ends it after a minute of
+ * silence. */
+#define AUTH_WORKERS 288
 
 /* Each imap process holds a connection to anvil and to stats, whose limit comes from
  * here; a full one stops every login. The rest is for the services with few processes.
