@@ -38,8 +38,9 @@ include(CPack)
 
 install(FILES ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
               ops/man/chatmail-echo.8
-              ops/man/chatmail-expire.8
+              ops/man/chatmail-expire.8 ops/man/chatmail-filter.8
               ops/man/chatmail-lastlogin.8 ops/man/chatmail-metadata.8
+              ops/man/chatmail-transport.8
               ops/man/chatmail-web.8
               ops/man/chatmail-push.8
         DESTINATION share/man/man8 COMPONENT store)

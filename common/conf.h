@@ -23,6 +23,7 @@ enum cm_registrations {
     CM_REGISTRATIONS_CLOSED,
     CM_REGISTRATIONS_INVITE
 };
+enum cm_transport { CM_TRANSPORT_CHATMAIL, CM_TRANSPORT_POSTFIX };
 enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 
 #define CM_GATEWAYS_MAX  32 /* gateway numbers are 1..32 */
@@ -51,8 +52,10 @@ struct cm_conf_store {
     enum cm_egress egress; /* egress = gateways | direct | all; default gateways when
                             * one has egress = yes, else direct; gateways and all are
                             * refused when none has */
-    int64_t bus_port;      /* bus_port = 4710: PUB; +1 REP; +2 PULL */
-    int64_t metrics_port;  /* metrics_port = 3903: on loopback and in the tunnels */
+    enum cm_transport transport; /* transport = chatmail | postfix: who brings mail
+                                  * to other relays */
+    int64_t bus_port;            /* bus_port = 4710: PUB; +1 REP; +2 PULL */
+    int64_t metrics_port; /* metrics_port = 3903: on loopback and in the tunnels */
     enum cm_registrations registrations; /* registrations = open | closed | invite */
     int64_t creations_per_net; /* new accounts in an hour from one /24 or /48, and */
     int64_t creations_per_gateway;        /* through one gateway; 0: no limit */

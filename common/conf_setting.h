@@ -61,6 +61,7 @@ extern const struct cm_value_type cm_type_url; /* http:// or https:// with a hos
 extern const struct cm_value_type cm_type_registrations;
 extern const struct cm_value_type cm_type_mode;
 extern const struct cm_value_type cm_type_egress;
+extern const struct cm_value_type cm_type_transport;
 extern const struct cm_value_type cm_type_plane;
 
 /* "whole number, 1 to 64" */

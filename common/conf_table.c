@@ -67,7 +67,7 @@ const struct cm_setting cm_settings[] = {
     {"params", "acme_email", &cm_type_text, P(acme_email), "", 0, 0,
      "Where the certificate authority may write to.", CM_INI_COMMENT},
     {"params", "iroh_relay", &cm_type_text_null, P(iroh_relay), NULL, 0, 0,
-     "URL of another iroh relay. Unset: this one offers its own. Empty: none.",
+     "URL of an iroh relay for clients to use. Unset or empty: none is offered.",
      CM_INI_COMMENT},
     {"params", "turn_socket_path", &cm_type_path, P(turn_socket_path),
      CM_TURN_SOCKET, 0, 0,
@@ -115,7 +115,7 @@ const struct cm_setting cm_settings[] = {
      "/home/vmail/mail/<mail_domain>", 0, 0, "Where the mailboxes lie.", CM_INI_HIDDEN},
     {"params", "passdb_path", &cm_type_path, P(passdb_path),
      "/home/vmail/passdb.sqlite", 0, 0,
-     "Password database of an old upstream relay, for the migration.", CM_INI_HIDDEN},
+     "Read for upstream's sake: nothing uses it yet.", CM_INI_HIDDEN},
 
     {"store", "ssh", &cm_type_ssh, P(store.ssh), "", 0, 0,
      "How to reach the store, as in root@10.9.0.2. Empty: it is this machine.",
@@ -125,6 +125,9 @@ const struct cm_setting cm_settings[] = {
     {"store", "egress", &cm_type_egress, P(store.egress), "direct", 0, 0,
      "How mail leaves: direct, through gateways, or all packets through gateways. "
      "Unset: gateways as soon as one has egress = yes.", CM_INI_COMMENT},
+    {"store", "transport", &cm_type_transport, P(store.transport), "chatmail", 0, 0,
+     "Who brings mail to other relays: chatmail (HTTPS, else SMTP) or postfix (SMTP "
+     "only).", CM_INI_COMMENT},
     {"store", "bus_port", &cm_type_int, P(store.bus_port), "4710", 1024,
      PORT_MAX - BUS_PORTS + 1,
      "First of three ports between store and gateways, inside the tunnels.",

@@ -409,6 +409,10 @@ static const char *const registrations_names[] = {
     [CM_REGISTRATIONS_CLOSED] = "closed",
     [CM_REGISTRATIONS_INVITE] = "invite",
 };
+static const char *const transport_names[] = {
+    [CM_TRANSPORT_CHATMAIL] = "chatmail",
+    [CM_TRANSPORT_POSTFIX] = "postfix",
+};
 static const char *const plane_names[] = {
     [CM_PLANE_AUTO] = "auto",
     [CM_PLANE_KERNEL] = "kernel",
@@ -472,6 +476,17 @@ static int parse_mode(const struct cm_setting *setting, const char *text, void *
 {
     (void)setting;
     return cm_mode_parse(text, field, err);
+}
+
+static int parse_transport(const struct cm_setting *setting, const char *text,
+                           void *field, struct cm_err *err)
+{
+    int i = find_word(transport_names, COUNT(transport_names), text);
+    if (i < 0) {
+        return refuse(err, "not a transport", setting->type->allowed);
+    }
+    *(enum cm_transport *)field = (enum cm_transport)i;
+    return 0;
 }
 
 static int parse_registrations(const struct cm_setting *setting, const char *text,
@@ -558,6 +573,8 @@ const struct cm_value_type cm_type_mode = {parse_mode, "active, drain, hold or o
                                            false, false};
 const struct cm_value_type cm_type_url = {
     parse_url, "URL that begins with https:// or http://", true, false};
+const struct cm_value_type cm_type_transport = {parse_transport, "chatmail or postfix",
+                                                false, false};
 const struct cm_value_type cm_type_registrations = {
     parse_registrations, "open, closed or invite", false, false};
 const struct cm_value_type cm_type_plane = {parse_plane, "auto, kernel or proxy", false,

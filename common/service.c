@@ -191,6 +191,12 @@ static void door_add(struct cm_service *svc, const struct cm_listener *def, int 
     door->def = def;
     door->fd = fd;
     door->bound_here = bound_here;
+    door->io = NULL;
+    door->resume = NULL;
+    if (def->hand_over != NULL) {
+        def->hand_over(svc, fd, svc->ctx);
+        return;
+    }
     /* Watched only once start() has succeeded; until then the backlog holds them. */
     door->io = cm_io_new(svc->loop, fd, 0, on_connection, door);
     door->resume = cm_timer_new(svc->loop, door_resume, door);
@@ -256,7 +262,9 @@ static int open_doors(struct cm_service *svc, struct cm_err *err)
 static void doors_watch(struct cm_service *svc)
 {
     for (size_t i = 0; i < svc->door_count; i++) {
-        cm_io_want(svc->doors[i].io, CM_IO_READ);
+        if (svc->doors[i].io != NULL) {
+            cm_io_want(svc->doors[i].io, CM_IO_READ);
+        }
     }
 }
 

@@ -25,6 +25,10 @@ struct cm_listener {
     /* false: full; the listener rests 100 ms and asks again, the rest waits in the
      * backlog. NULL means never full. */
     bool (*ready)(void *ctx);
+    /* Instead of accept, for a library that accepts by itself: called before start()
+     * with the listening descriptor, which stays open, and the service's, until after
+     * stop(). */
+    void (*hand_over)(struct cm_service *svc, int fd, void *ctx);
 };
 
 struct cm_service_def {

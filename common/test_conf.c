@@ -739,11 +739,13 @@ static void test_store_settings(void **state)
     (void)state;
     struct cm_conf conf =
         must_parse(MINIMAL "[store]\nregistrations = invite\nturn = no\n"
+                           "transport = postfix\n"
                            "notification_url = http://[::1]:8080/notify\n"
                            "turn_port_min = 50000\nturn_port_max = 50000\n"
                            "echo_core =\ncreations_per_net = 0\n");
     assert_int_equal(conf.store.registrations, CM_REGISTRATIONS_INVITE);
     assert_string_equal(cm_registrations_name(conf.store.registrations), "invite");
+    assert_int_equal(conf.store.transport, CM_TRANSPORT_POSTFIX);
     assert_false(conf.store.turn);
     assert_string_equal(conf.store.notification_url, "http://[::1]:8080/notify");
     assert_int_equal(conf.store.turn_port_max, 50000);

@@ -232,11 +232,13 @@ static int check_turn(struct op_step *step, struct cm_err *err)
     return rc;
 }
 
-/* systemd hands it to the TURN servers and to chatmail-metadata; nobody else reads it.
- */
+/* systemd hands it to the TURN servers and to chatmail-metadata when they start; nobody
+ * else reads it. With a new one all of them have to start anew. */
 static const char turn_script[] =
     "set -e; umask 077; f=" TURN_SECRET "; mkdir -p -m 755 /etc/chatmail\n"
     "if [ \"$(stat -c %s $f 2>/dev/null)\" != 65 ]; then\n"
+    "  rm -f " OP_APPLIED_DIR "/chatmail-turn@* " OP_APPLIED_DIR
+    "/chatmail-metadata.service\n"
     "  openssl rand -hex 32 >$f.new; sync $f.new; mv $f.new $f\n"
     "fi\n"
     "chown root:root $f; chmod 600 $f";

@@ -42,12 +42,18 @@ const struct op_unit op_store_units[] = {
     {"chatmail-auth.service", NULL, true},
     {"chatmail-expire.timer", NULL, false},
     {"chatmail-fsreport.timer", NULL, false},
+    {"chatmail-filter-out.socket", NULL, false},
+    {"chatmail-filter-out.service", NULL, true},
+    {"chatmail-filter-in.socket", NULL, false},
+    {"chatmail-filter-in.service", NULL, true},
     {"chatmail-lastlogin.socket", NULL, false},
     {"chatmail-lastlogin.service", NULL, false},
     {"chatmail-push.socket", NULL, false},
     {"chatmail-push.service", NULL, false},
     {"chatmail-metadata.socket", NULL, false},
     {"chatmail-metadata.service", NULL, false},
+    {"chatmail-transport.socket", NULL, false},
+    {"chatmail-transport.service", NULL, false},
     {"chatmail-queue.socket", NULL, false},
     {"chatmail-web.socket", NULL, false},
     {"chatmail-web.service", NULL, false},
@@ -141,6 +147,7 @@ static const struct source store_sources[] = {
      POSTGRESQL, NULL},
     {"systemd/postgresql.conf", DROPIN(POSTGRESQL), ROOT, 0644, POSTGRESQL, NULL},
     {"redis/redis.conf", "/etc/redis/redis.conf", "redis:redis", 0640, REDIS, NULL},
+    {"systemd/redis.conf", DROPIN(REDIS), ROOT, 0644, REDIS, NULL},
     {"dovecot/dovecot.conf", "/etc/dovecot/dovecot.conf", ROOT, 0644, DOVECOT, NULL},
     {"dovecot/chatmail-auth.conf.ext", "/etc/dovecot/chatmail-auth.conf.ext", ROOT,
      0644, DOVECOT, NULL},
@@ -153,6 +160,10 @@ static const struct source store_sources[] = {
     {"postfix/main.cf", "/etc/postfix/main.cf", ROOT, 0644, POSTFIX, NULL},
     {"postfix/master.cf", "/etc/postfix/master.cf", ROOT, 0644, POSTFIX, NULL},
     {"postfix/lmtp_header_checks", "/etc/postfix/lmtp_header_checks", ROOT, 0644,
+     POSTFIX, NULL},
+    {"postfix/submission_header_checks", "/etc/postfix/submission_header_checks", ROOT,
+     0644, POSTFIX, NULL},
+    {"postfix/smtp_header_checks", "/etc/postfix/smtp_header_checks", ROOT, 0644,
      POSTFIX, NULL},
     {"postfix/login_map", "/etc/postfix/login_map", ROOT, 0644, POSTFIX, NULL},
     {"postfix/tls_policy", "/etc/postfix/tls_policy", ROOT, 0644, POSTFIX, NULL},
@@ -252,9 +263,11 @@ static void common_vars(struct vars *vars, const struct cm_conf *conf,
     vars_flag(vars, "container", facts->container);
 }
 
-/* Logins that wait for chatmail-auth at a time: more than the new accounts it has under
- * way (CREATE_LANE_MAX, 128), so that a flood of those leaves some for the others. */
-#define AUTH_WORKERS 160
+/* Logins that wait for chatmail-auth at a time: more than those that wait there for a
+ * new account (CREATE_WAITING_MAX, 256), so that a flood of those leaves some for the
+ * others. Dovecot starts one only when all are busy, and ends it after a minute of
+ * silence. */
+#define AUTH_WORKERS 288
 
 /* Each imap process holds a connection to anvil and to stats, whose limit comes from
  * here; a full one stops every login. The rest is for the services with few processes.
@@ -286,6 +299,8 @@ static void postfix_vars(struct vars *vars, const struct cm_conf *conf,
 {
     int64_t per_client = conf->max_smtp_connections / 5;
 
+    vars_flag(vars, "chatmail_transport",
+              conf->store.transport == CM_TRANSPORT_CHATMAIL);
     vars_text(vars, "myhostname", conf->myhostname);
     vars_text(vars, "inet_protocols", use_ipv6(conf, facts) ? "all" : "ipv4");
     vars_int(vars, "smtpd_maxproc", conf->max_smtp_connections);

@@ -7,6 +7,11 @@ target_link_libraries(opstack PUBLIC common proxy)
 portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates op_embedded)
 
 portico_test(test_stack SOURCES test_stack.c LINK opstack)
+portico_test(test_sandbox SOURCES test_sandbox.c LINK common)
+if(TARGET test_sandbox)
+  target_compile_definitions(test_sandbox PRIVATE
+    UNITS_DIR="${CMAKE_CURRENT_SOURCE_DIR}/systemd" DOCS_DIR="${CMAKE_SOURCE_DIR}/docs")
+endif()
 
 install(FILES
   systemd/chatmail-auth.service
@@ -16,6 +21,10 @@ install(FILES
   systemd/chatmail-echo.service
   systemd/chatmail-expire.service
   systemd/chatmail-expire.timer
+  systemd/chatmail-filter-in.service
+  systemd/chatmail-filter-in.socket
+  systemd/chatmail-filter-out.service
+  systemd/chatmail-filter-out.socket
   systemd/chatmail-fsreport.service
   systemd/chatmail-fsreport.timer
   systemd/chatmail-lastlogin.service
@@ -23,6 +32,8 @@ install(FILES
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
+  systemd/chatmail-transport.service
+  systemd/chatmail-transport.socket
   systemd/chatmail-queue.socket
   systemd/chatmail-queue@.service
   systemd/chatmail-web.service

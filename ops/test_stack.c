@@ -76,6 +76,7 @@ static char *bundle(const struct op_files *files)
     cm_buf_init(&out, GOLDEN_MAX);
     for (size_t i = 0; i < files->count; i++) {
         const struct op_file *f = &files->items[i];
+        assert_int_equal(f->len, strlen(f->content));
         cm_buf_fmt(&out, "==> %s %s %04o %s\n%s", f->path, f->owner, (unsigned)f->mode,
                    f->unit != NULL ? f->unit : "-", f->content);
     }
@@ -195,10 +196,48 @@ static void test_port_25_is_never_signed(void **state)
     assert_non_null(port25);
     assert_non_null(next);
     char *service = cm_strndup(port25, (size_t)(next - port25));
-    assert_null(strstr(service, "milter"));
+    assert_null(strstr(service, "opendkim"));
+    assert_null(strstr(service, "milter_macro"));
     assert_null(strstr(service, "sasl"));
     free(service);
     op_files_clear(&files);
+}
+
+static unsigned count(const char *text, const char *what)
+{
+    unsigned n = 0;
+    while ((text = strstr(text, what)) != NULL) {
+        text += strlen(what);
+        n++;
+    }
+    return n;
+}
+
+/* No smtpd is without its milter, and nobody signs before the filter has judged. */
+static void test_no_mail_goes_past_the_filter(void **state)
+{
+    static const char *const inis[] = {TWO_GATEWAYS,
+                                       "[params]\nmail_domain = 198.51.100.7\n"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct op_files files = store_files(inis[i], &ordinary);
+        const char *master = content(&files, "/etc/postfix/master.cf");
+        assert_int_equal(count(master, " smtpd\n"), 5);
+        assert_int_equal(count(master, "smtpd_milters=unix:private/filter-in\n"), 2);
+        assert_int_equal(count(master, "smtpd_milters=unix:private/filter-out"), 3);
+        assert_int_equal(count(master, "cleanup_service_name=submitted\n"), 3);
+        /* Our own Received stays here, whichever way the message leaves. */
+        assert_int_equal(count(master, "lmtp_header_checks=regexp:/etc/postfix/"
+                                       "smtp_header_checks\n"),
+                         1);
+        assert_non_null(strstr(content(&files, "/etc/postfix/main.cf"),
+                               "\nsmtp_header_checks = regexp:/etc/postfix/"
+                               "smtp_header_checks\n"));
+        assert_int_equal(count(master, "unix:opendkim"),
+                         count(master, "filter-out,unix:opendkim/opendkim.sock\n"));
+        op_files_clear(&files);
+    }
 }
 
 static void test_no_ipv6_means_no_ipv6_sockets(void **state)
@@ -273,6 +312,33 @@ static void test_nothing_can_be_injected(void **state)
     refuse("privacy_mail = a@example.org\n  ssl = no", "privacy_mail");
     refuse("mailboxes_dir = /home/vmail/my mail", "mailboxes_dir");
     refuse("tls_external_cert_and_key = /a;b /c", "tls_external_cert_and_key");
+}
+
+static bool starts(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* The default start limit would leave one dead that is killed five times, or that ends
+ * itself while the disk is full. */
+static void test_stock_daemons_come_back(void **state)
+{
+    struct op_files files = store_files(TWO_GATEWAYS, &ordinary);
+    unsigned n = 0;
+
+    (void)state;
+    for (const struct op_unit *u = op_store_units; u->name != NULL; u++) {
+        if (starts(u->name, "chatmail-") || starts(u->name, "systemd-"))
+            continue;
+        char *path = cm_asprintf("/etc/systemd/system/%s.d/chatmail.conf", u->name);
+        const char *text = content(&files, path);
+        assert_non_null(strstr(text, "\nStartLimitIntervalSec=0\n"));
+        assert_non_null(strstr(text, "\nRestart="));
+        free(path);
+        n++;
+    }
+    assert_int_equal(n, 6);
+    op_files_clear(&files);
 }
 
 static bool in_table(const struct op_unit *units, const char *name)
@@ -436,11 +502,13 @@ int main(void)
         cmocka_unit_test(test_golden_gateway),
         cmocka_unit_test(test_gateway_needs_keys),
         cmocka_unit_test(test_port_25_is_never_signed),
+        cmocka_unit_test(test_no_mail_goes_past_the_filter),
         cmocka_unit_test(test_no_ipv6_means_no_ipv6_sockets),
         cmocka_unit_test(test_container_sets_only_net),
         cmocka_unit_test(test_own_pages_are_left_alone),
         cmocka_unit_test(test_tiny_limits_stay_limits),
         cmocka_unit_test(test_nothing_can_be_injected),
+        cmocka_unit_test(test_stock_daemons_come_back),
         cmocka_unit_test(test_every_unit_is_in_the_table),
         cmocka_unit_test(test_units_follow_the_settings),
         cmocka_unit_test(test_echo_is_optional),

@@ -120,6 +120,7 @@ int op_turn_files(const struct cm_conf *conf, const char *text, bool ipv6,
         files->items[files->count++] = (struct op_file){
             .path = cm_asprintf("/etc/chatmail/turn/%d.conf", (int)numbers[i]),
             .content = content,
+            .len = strlen(content),
             .owner = "root:root",
             .mode = 0644,
             .unit = op_turn_unit(numbers[i]),

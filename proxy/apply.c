@@ -572,8 +572,9 @@ int px_kill_egress(int number, struct cm_err *err)
         char inner[46], source[64];
         (v6 ? px_inner6 : px_inner4)(number, 2, inner);
         snprintf(source, sizeof(source), v6 ? "[%s]" : "%s", inner);
-        const char *const argv[] = {"ss",   "-H",    "-n", "-K",  "-t", "src",
-                                    source, "dport", "=",  ":25", NULL};
+        const char *const argv[] = {"ss",   "-H",    "-n", "-K",    "-t", "src",
+                                    source, "and",   "(",  "dport", "=",  ":25",
+                                    "or",   "dport", "=",  ":443",  ")",  NULL};
         if (tool(argv, NULL, NULL, err) != 0) {
             return -1;
         }

@@ -50,8 +50,8 @@ CM_MUSTUSE int px_apply_store(const struct px_state *state, const char *private_
 /* Table 200. healthy: gateway numbers, best first. */
 CM_MUSTUSE int px_apply_egress(const struct px_state *state, const int *healthy,
                                size_t n, struct px_outcome *out, struct cm_err *err);
-/* Closes the store's outgoing mail connections through that gateway, so that they are
- * tried again elsewhere at once. */
+/* Closes the store's outgoing mail connections (ports 25 and 443) through that gateway,
+ * so that they are tried again elsewhere at once. */
 CM_MUSTUSE int px_kill_egress(int number, struct cm_err *err);
 
 /* Store: begins the handshake with that gateway anew. WireGuard by itself notices only

@@ -229,8 +229,9 @@ static void egress(struct cm_buf *out, const struct px_state *state,
     if (!gw->egress || state->egress == CM_EGRESS_DIRECT || gw->mode == CM_MODE_OFF) {
         return;
     }
-    const char *what =
-        state->egress == CM_EGRESS_ALL ? "ct state new" : "tcp dport 25 ct state new";
+    const char *what = state->egress == CM_EGRESS_ALL
+                           ? "ct state new"
+                           : "tcp dport { 25, 443 } ct state new";
     for (int v6 = 0; v6 <= 1; v6++) {
         if (px_family_count(gw, v6, NULL) > 0) {
             cm_buf_fmt(out,

@@ -5,10 +5,11 @@ build=${PORTICO_BUILD:-build}
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 packages="gcc libc6-dev make cmake ninja-build pkg-config git clang clang-format
+ libopendkim-dev
  libclang-rt-14-dev libcmocka-dev libevent-dev libpq-dev libnanomsg-dev libjansson-dev
  libsystemd-dev libldns-dev libhiredis-dev libcurl4-openssl-dev libnghttp2-dev
  redis-tools libcmark-gfm-dev libcmark-gfm-extensions-dev libqrencode-dev
- libcrypt-dev dovecot-dev libssl-dev mandoc dpkg-dev file apt-utils
+ libcrypt-dev libmilter-dev gnupg dovecot-dev libssl-dev mandoc dpkg-dev file apt-utils
  mmdebstrap debian-archive-keyring systemd-container nftables iproute2 wireguard-tools
  wireguard-go postgresql coturn util-linux ca-certificates openssl"
 
@@ -39,6 +40,9 @@ install_missing() {
     mkdir -p /etc/postgresql-common
     [ -e /etc/postgresql-common/createcluster.conf ] ||
         echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    # Nor shall a TURN server run here.
+    [ -e /lib/systemd/system/coturn.service ] || [ -L /etc/systemd/system/coturn.service ] ||
+        { mkdir -p /etc/systemd/system; ln -s /dev/null /etc/systemd/system/coturn.service; }
     { apt-get update -q && apt-get install -qy --no-install-recommends $missing; } \
         >/tmp/portico-install.log 2>&1 ||
         { tail -20 /tmp/portico-install.log; die "apt-get could not install them"; }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/buf.h"
 #include "common/clock.h"
@@ -17,8 +18,8 @@
 struct received {
     unsigned account;
     char *text;
-    char *file; /* its path, "" for none */
-    char *file_name;
+    char *file_name; /* "" for none */
+    json_int_t id;
     struct chat_message message;
 };
 
@@ -62,7 +63,6 @@ void chat_close(struct chat_client **client)
     rpc_close(&c->rpc);
     for (size_t i = 0; i < c->count; i++) {
         free(c->inbox[i].text);
-        free(c->inbox[i].file);
         free(c->inbox[i].file_name);
     }
     free(c->inbox);
@@ -289,8 +289,8 @@ static void remember(struct chat_client *client, const struct rpc_event *event,
     client->inbox[client->count++] = (struct received){
         .account = event->account,
         .text = text_of(message, "text"),
-        .file = text_of(message, "file"),
         .file_name = text_of(message, "fileName"),
+        .id = json_integer_value(json_object_get(message, "id")),
         .message = {.at_ms = event->at_ms,
                     .encrypted = json_is_true(json_object_get(message, "showPadlock"))},
     };
@@ -354,6 +354,28 @@ int chat_send_file(const struct chat_end *from, const char *path, struct cm_err 
     return rpc_call(from->client->rpc, "send_msg", params, CALL_MS, NULL, err);
 }
 
+/* A large one comes in two parts, and at first without its file. Returns 1, 0, -1. */
+static int await_file(struct chat_client *client, const struct received *r,
+                      int64_t until_ms, char path_r[512], struct cm_err *err)
+{
+    do {
+        json_t *message = NULL;
+        if (call(client, "get_message", r->account, json_integer(r->id), CALL_MS,
+                 &message, err) != 0) {
+            return -1;
+        }
+        char *path = text_of(message, "file");
+        snprintf(path_r, 512, "%s", path);
+        free(path);
+        json_decref(message);
+        if (path_r[0] != '\0') {
+            return 1;
+        }
+        usleep(200000);
+    } while (cm_now_mono_ms() < until_ms);
+    return 0;
+}
+
 int chat_wait_file(struct chat_client *client, unsigned account, const char *name,
                    int64_t timeout_ms, char path_r[512], struct cm_err *err)
 {
@@ -367,8 +389,7 @@ int chat_wait_file(struct chat_client *client, unsigned account, const char *nam
         }
         const struct received *r = &client->inbox[i];
         if (r->account == account && strcmp(r->file_name, name) == 0) {
-            snprintf(path_r, 512, "%s", r->file);
-            return 1;
+            return await_file(client, r, until, path_r, err);
         }
     }
 }

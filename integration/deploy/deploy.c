@@ -107,6 +107,9 @@ static int write_store_section(struct lab *lab, const struct deploy_relay *relay
                              "\\nnotification_url = https://" DEPLOY_NOTIFIER_HOST
                              ":" DEPLOY_NOTIFIER_PORT "/notify'"
                              " -e '/^\\[params\\]/a max_load_1m = 1000'"
+                             /* Scenarios send faster than people do. */
+                             " -e '/^\\[params\\]/a max_user_send_per_minute ="
+                             " 6000\\nmax_user_send_burst_size = 1000'"
                              " %s/chatmail.ini",
                              relay->ssh, own ? "\\naddresses = " : "",
                              own ? relay->addresses : "", relay->dir);

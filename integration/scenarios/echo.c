@@ -78,7 +78,7 @@ int scenario_echo_off(struct stage *stage, struct cm_err *err)
     return scene_sh(&stage->scene, "store", 0, NULL, err,
                     "! systemctl -q is-active " UNIT
                     " && ! systemctl -q is-enabled " UNIT
-                    " && ! pgrep -f deltachat-rpc-server");
+                    " && ! pgrep -u chatmail-echo");
 }
 
 /* ---- talking ---- */

@@ -11,6 +11,7 @@
 #include "door.h"
 #include "mailbox.h"
 #include "probe/seen.h"
+#include "relay443.h"
 #include "stream.h"
 
 #define BATCH      5
@@ -85,7 +86,9 @@ static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
     struct trip trip = {.lane = {.doors = {door_at("edge2", AF_INET, 465, false),
                                            door_at("edge2", AF_INET, 465, false)}},
                         .inbox = door_at("relay2", AF_INET, 993, true)};
-    if (account_make(stage, &trip.lane.from, SCENE_DOMAIN, err) != 0 ||
+    /* By SMTP, whose log at relay2 has the addresses. */
+    if (relay443_set(stage, RELAY443_REFUSED, err) != 0 ||
+        account_make(stage, &trip.lane.from, SCENE_DOMAIN, err) != 0 ||
         account_make(stage, &trip.to, SCENE_RELAY2, err) != 0) {
         return -1;
     }
@@ -105,7 +108,7 @@ static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
         leg(stage, &trip, ledger, false, err) != 0) {
         return cm_err_prefix(err, "after the cut");
     }
-    return 0;
+    return relay443_home_unseen(stage, err);
 }
 
 int scenario_egress_failover(struct stage *stage, struct cm_err *err)

@@ -22,8 +22,8 @@ static const struct victim {
     const char *node;
     const char *unit;
 } victims[] = {
-    {"store", "chatmail-auth.service"},
-    {"store", "chatmail-cluster.service"},
+    {"store", "chatmail-auth.service"},      {"store", "chatmail-filter-out.service"},
+    {"store", "chatmail-filter-in.service"}, {"store", "chatmail-cluster.service"},
     {"edge1", "chatmail-gateway.service"},
 };
 

@@ -204,7 +204,7 @@ static int denied_peers(struct stage *stage, const struct credentials *c,
                         struct cm_err *err)
 {
     static const char *const hosts[] = {SCENE_STORE_LAN, "10.9.0.1",  "10.9.0.3",
-                                        "127.0.0.1",     "10.77.1.1", "10.77.2.2",
+                                        "127.0.0.1",     "10.77.1.1", "10.77.1.2",
                                         "169.254.1.1",   "224.0.0.1"};
     struct relay_end end;
     struct relay *relay = allocate(stage, lab_address("edge2", AF_INET), c, &end, err);

@@ -13,9 +13,12 @@ static const struct {
     const char *units;
 } rosters[] = {
     {"store", "chatmail-auth.service chatmail-auth.socket chatmail-auth-sasl.socket "
+              "chatmail-filter-out.service chatmail-filter-out.socket "
+              "chatmail-filter-in.service chatmail-filter-in.socket "
               "chatmail-lastlogin.service chatmail-lastlogin.socket "
               "chatmail-metadata.service chatmail-metadata.socket "
               "chatmail-push.service chatmail-push.socket "
+              "chatmail-transport.service chatmail-transport.socket "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
               "nginx.service opendkim.service postgresql@15-main.service "

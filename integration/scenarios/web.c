@@ -25,6 +25,7 @@
 #define SAVED    INI ".scenario"
 #define LARGEST  31457280
 #define LARGE    (29u << 20)
+#define REPORT_S 150 /* after the start of chatmail-fsreport.timer, and generous */
 
 /* What a client might say to be taken for another. */
 #define LIES "X-Real-IP: 203.0.113.99\r\nX-Portico-Local: 10.77.9.2\r\n"
@@ -341,6 +342,14 @@ static int judge_page(const char *page, struct cm_err *err)
         "\nchatmail_up{program=\"chatmail-cluster\"} 1\n",
         "\nchatmail_up{program=\"chatmail-lastlogin\"} 1\n",
         "\nchatmail_up{program=\"chatmail-web\"} 1\n",
+        "\nchatmail_accounts{kind=\"all\"} ",
+        "\nchatmail_accounts_active{days=\"1\"} ",
+        "\nchatmail_accounts_active{days=\"30\"} ",
+        "\nchatmail_storage_bytes{kind=\"total\"} ",
+        "\nchatmail_messages_bytes{min_size=\"",
+        "\nchatmail_messages_age_count{min_days=\"",
+        "\nchatmail_push_queue_length ",
+        "\nchatmail_push_oldest_age_seconds ",
         "\nchatmail_queue_up 1\n",
         "\nchatmail_queue_messages{state=\"deferred\"} ",
         "\nchatmail_web_rejected_registrations_total{reason=\"net\"} ",
@@ -405,6 +414,10 @@ static int look_at(struct stage *stage, const struct look *look, struct cm_err *
 
 static int figures(struct stage *stage, struct cm_err *err)
 {
+    if (scene_until(&stage->scene, "store", REPORT_S, err,
+                    "test -e /var/lib/chatmail-fsreport/fsreport.prom") != 0) {
+        return cm_err_prefix(err, "no report of storage and accounts");
+    }
     for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
         if (look_at(stage, &looks[i], err) != 0) {
             return -1;

@@ -29,13 +29,13 @@ struct creation {
     struct creation *prev, *next;
     char *addr;
     struct racer *head, **tail; /* the head is the one that tries */
-    size_t racers;
 };
 
 struct creator {
     struct create_env env;
     struct creation *all;
     size_t count;
+    size_t waiting; /* racers of all creations */
     bool stopping;
 };
 
@@ -46,8 +46,9 @@ static const struct cm_conf *conf_of(const struct creator *creator)
 
 /* Ends */
 
-static void racer_free(struct racer *r)
+static void racer_free(struct creator *creator, struct racer *r)
 {
+    creator->waiting--;
     cm_wipe_str(&r->password);
     free(r);
 }
@@ -71,12 +72,13 @@ static void creation_free(struct creation *c)
 static void answer_all(struct creation *c, const char *password,
                        const struct cm_err *err)
 {
+    struct creator *creator = c->creator;
     struct racer *r = c->head;
     creation_free(c); /* first: a callback may ask for the next account */
     while (r != NULL) {
         struct racer *next = r->next;
         r->cb(password, err, r->ctx);
-        racer_free(r);
+        racer_free(creator, r);
         r = next;
     }
 }
@@ -93,17 +95,17 @@ static void reject(struct creator *creator, enum reject why, const char *text)
 static void refuse_head(struct creation *c, enum reject why, const char *text)
 {
     struct cm_err err;
+    struct creator *creator = c->creator;
     struct racer *r = c->head;
-    reject(c->creator, why, text);
+    reject(creator, why, text);
     (void)cm_err_set(&err, CM_ERR_REFUSE, "%s", text);
     c->head = r->next;
-    c->racers--;
     bool last = c->head == NULL;
     if (last) {
         creation_free(c);
     }
     r->cb(NULL, &err, r->ctx);
-    racer_free(r);
+    racer_free(creator, r);
     if (!last) {
         try_head(c);
     }
@@ -244,8 +246,7 @@ static bool within_rules(struct creator *creator, const struct key *key)
                           .username_max_length = conf->username_max_length};
     struct cm_err err;
     if (rules_may_create(&rules, key->user, key->password, &err) != 0) {
-        creator->env.counts->rejected[REJECT_RULES]++;
-        cm_log_err(CM_LOG_INFO, "creation_refused", &err);
+        reject(creator, REJECT_RULES, err.text);
         return false;
     }
     return true;
@@ -270,10 +271,10 @@ static bool within_limits(struct creator *creator)
 static bool may_create(struct creator *creator, const struct key *key,
                        char invite_r[CM_INVITE_HASH])
 {
+    char text[256];
     if (access(creator->env.nocreate_path, F_OK) == 0) {
-        creator->env.counts->rejected[REJECT_NOCREATE]++;
-        cm_log(CM_LOG_WARNING, "creation_stopped", "by", creator->env.nocreate_path,
-               NULL);
+        snprintf(text, sizeof(text), "%s exists", creator->env.nocreate_path);
+        reject(creator, REJECT_NOCREATE, text);
         return false;
     }
     if (conf_of(creator)->store.registrations == CM_REGISTRATIONS_CLOSED) {
@@ -323,7 +324,7 @@ static void join(struct creation *c, struct key *key, const char *invite, create
     r->ctx = ctx;
     *c->tail = r;
     c->tail = &r->next;
-    c->racers++;
+    c->creator->waiting++;
 }
 
 static void say_no(enum cm_err_kind kind, const char *text, create_cb cb, void *ctx)
@@ -341,8 +342,8 @@ void create_account(struct creator *creator, struct key *key, create_cb cb, void
         return;
     }
     struct creation *c = find(creator, key->user);
-    if (c == NULL ? creator->count >= CREATE_LANE_MAX
-                  : c->racers >= CREATE_RACERS_MAX) {
+    if (creator->waiting >= CREATE_WAITING_MAX ||
+        (c == NULL && creator->count >= CREATE_LANE_MAX)) {
         creator->env.counts->lane_full++;
         say_no(CM_ERR_RETRY, "too many new accounts at once", cb, ctx);
         return;

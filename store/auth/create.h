@@ -3,8 +3,9 @@
  * A lane of its own, so that a flood of new addresses does not hold up those who have
  * an account: at most CREATE_LANE_MAX addresses are under way, their passwords are
  * hashed by a process of low priority (hasher.h), and their statements have connections
- * of their own. Dovecot's auth workers are more than the lane holds (ops/stack.c), so
- * some are always free.
+ * of their own. Who waits for them are at most CREATE_WAITING_MAX, however many ask for
+ * one address; Dovecot has more auth workers than that (ops/stack.c), so some are
+ * always free.
  *
  * What is asked, in this order; the first no refuses, and is logged and counted:
  * nocreate file, mode of registrations, rules.h, invite token; room in the lane;
@@ -27,8 +28,8 @@
 #include "key.h"
 #include "limits.h"
 
-#define CREATE_LANE_MAX   HASHER_MAX
-#define CREATE_RACERS_MAX 1024 /* who wait for one address; more are put off */
+#define CREATE_LANE_MAX    HASHER_MAX
+#define CREATE_WAITING_MAX 256 /* for all addresses together; more are put off */
 
 struct create_env {
     struct cm_pg *pg;

@@ -258,7 +258,13 @@ static void test_names_and_passwords(void **state) /* 3, 10, 15, 16 */
     assert_string_equal(passdb("invalid" DOMAIN ".invalid", "password9"), "N\n");
     assert_string_equal(passdb("", "password9"), "N\n");
     assert_string_equal(passdb("a\001'@chat.example.org", "password9"), "N\n");
-    assert_false(log_has("password9"));
+    char *log = read_log();
+    assert_null(strstr(log, "password9"));
+    assert_non_null(
+        strstr(log, "registration rejected: name of 5 characters; 6 to 10"));
+    assert_non_null(strstr(log, "registration rejected: name has other characters"));
+    assert_non_null(strstr(log, "registration rejected: password shorter than 9"));
+    free(log);
     restart_daemon("");
 }
 

@@ -234,7 +234,8 @@ static void test_nocreate_is_first(void **state)
     assert_int_equal(cm_file_replace(nocreate_path, "", 0, 0644, &err), 0);
     assert_true(is_refused(login("nocreate1", with(token, SECRET))));
     unlink(nocreate_path);
-    assert_int_equal(count_in_log("event=creation_stopped"), 1);
+    assert_int_equal(count_in_log("registration rejected: "), 1);
+    assert_int_equal(count_in_log("nocreate exists\n"), 1);
     assert_int_equal(number(sql("select used from invite")), 0);
     assert_true(is_in(login("nocreate1", with(token, SECRET))));
 }
@@ -540,6 +541,44 @@ static void test_flood(void **state)
     assert_true(count_in_log("event=lookup_failed") <= 2); /* not 384 lines */
 }
 
+static pid_t hasher_pid(void)
+{
+    char path[64], text[64] = "";
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", daemon_pid, daemon_pid);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    assert_non_null(fgets(text, sizeof(text), f));
+    fclose(f);
+    return number(text);
+}
+
+/* The same with one new name, which all of them wait for. */
+static void test_flood_of_one_name(void **state)
+{
+    (void)state;
+    enum { MORE = 2 * CREATE_WAITING_MAX };
+    static int fds[MORE];
+    int in = 0, put_off = 0;
+    set("");
+    pid_t hasher = hasher_pid();
+    assert_int_equal(kill(hasher, SIGSTOP), 0);
+    for (int i = 0; i < MORE; i++) {
+        fds[i] = ask("passdb/", "onename01", "password9");
+    }
+    sleep(1); /* of 4 that an answer may take */
+    assert_int_equal(kill(hasher, SIGCONT), 0);
+    for (int i = 0; i < MORE; i++) {
+        const char *said = answer(fds[i]);
+        in += is_in(said);
+        put_off += is_put_off(said);
+    }
+    assert_int_equal(in + put_off, MORE);
+    assert_true(in >= CREATE_WAITING_MAX);
+    assert_true(put_off > 0);
+    assert_true(is_in(login("onename01", "password9")));
+    assert_int_equal(count_in_log("Created address: onename01" DOMAIN "\n"), 1);
+}
+
 /* Fixture */
 
 static int group_setup(void **state)
@@ -609,6 +648,7 @@ int main(void)
         cmocka_unit_test_setup(test_limits_without_redis, need_fixtures),
         cmocka_unit_test_setup(test_redis_hangs, need_fixtures),
         cmocka_unit_test_setup(test_flood, need_fixtures),
+        cmocka_unit_test_setup(test_flood_of_one_name, need_fixtures),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

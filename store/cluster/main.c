@@ -23,6 +23,7 @@
 #include "control.h"
 #include "ctl.h"
 #include "desk.h"
+#include "egress_file.h"
 #include "figures.h"
 #include "health.h"
 #include "keygen.h"
@@ -49,6 +50,7 @@ struct cluster {
     bool egress_known;     /* table 200 has been decided since then */
     int64_t obeyed_ms;     /* when that came; monotonic */
     char refused[256];     /* why the newest of all is not obeyed; "" when it is */
+    char *egress_text;     /* as it was last written for chatmail-transport */
     struct health health;
     struct ledger *ledger;
     struct desk *desk;
@@ -66,6 +68,8 @@ static void set_egress(struct cluster *c)
         cm_now_mono_ms() - c->started_ms > EGRESS_GRACE_MS) {
         c->egress_known = true;
         tunnels_egress(c->tunnels, numbers, n);
+        egress_file_write(EGRESS_FILE_PATH, egress_file_text(&c->state, numbers, n),
+                          &c->egress_text);
     }
 }
 
@@ -274,6 +278,7 @@ static void stop(struct cm_service *svc, void *ctx)
     tunnels_free(&c->tunnels);
     desk_free(&c->desk);
     cm_timer_free(&c->judge);
+    free(c->egress_text);
     cm_wipe(c->secret_key, sizeof(c->secret_key));
     cm_wipe(c->wg_key, sizeof(c->wg_key));
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "common/metrics.h"
+#include "egress_file.h"
 #include "figures.h"
 #include "health.h"
 #include "status.h"
@@ -103,6 +104,28 @@ static void the_next_one_takes_over_and_modes_count(void **state)
     s.egress = CM_EGRESS_DIRECT;
     assert_int_equal(health_egress(&h, &s, numbers), 0);
     assert_string_equal(health_egress_word(&h, &s, &s.gateways[1]), "no");
+}
+
+static void the_egress_file_names_what_can_carry(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    strcpy(s.gateways[0].addresses[0], "198.51.100.11");
+    strcpy(s.gateways[0].addresses[1], "2001:db8:1::11");
+    s.gateways[0].address_count = 2;
+    strcpy(s.gateways[1].addresses[0], "203.0.113.12");
+    s.gateways[1].address_count = 1;
+    static const int both[] = {4, 1};
+    char *text = egress_file_text(&s, both, 2);
+    assert_string_equal(text, "4 10.77.4.2 - -\n1 10.77.1.2 fd77:1::2 -\n");
+    free(text);
+    text = egress_file_text(&s, both, 0);
+    assert_string_equal(text, "");
+    free(text);
+    s.egress = CM_EGRESS_DIRECT;
+    text = egress_file_text(&s, both, 0);
+    assert_string_equal(text, "direct\n");
+    free(text);
 }
 
 static void without_rules_it_carries_nothing(void **state)
@@ -210,6 +233,7 @@ int main(void)
         cmocka_unit_test(comes_up_after_three_and_goes_down_after_silence),
         cmocka_unit_test(a_flapping_line_does_not_come_up),
         cmocka_unit_test(the_next_one_takes_over_and_modes_count),
+        cmocka_unit_test(the_egress_file_names_what_can_carry),
         cmocka_unit_test(without_rules_it_carries_nothing),
         cmocka_unit_test(silence_counts_from_the_beginning),
         cmocka_unit_test(a_removed_gateway_is_forgotten),

@@ -61,12 +61,12 @@ static json_t *params_account(struct bot *bot)
     return with_account(bot, NULL);
 }
 
-/* It answers and forgets: nothing of a talk is kept for longer than a day. */
+/* It answers and forgets: the core clears texts and files a day later. Contacts, their
+ * keys and the chats stay, or the next message could not be read. */
 static json_t *params_config(struct bot *bot)
 {
-    return with_account(bot, json_pack("{s:s, s:s, s:s, s:s, s:s}", "bot", "1",
+    return with_account(bot, json_pack("{s:s, s:s, s:s, s:s}", "bot", "1",
                                        "displayname", "Echo", "mdns_enabled", "0",
-                                       "delete_server_after", "1",
                                        "delete_device_after", "86400"));
 }
 

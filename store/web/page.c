@@ -22,9 +22,11 @@
 #define UP            "chatmail_up"
 #define AGES          "chatmail_textfile_mtime_seconds"
 
-/* Missed when their sockets are not even there. Who else has one is asked too. */
-static const char *const expected[] = {"auth",      "cluster",  "filter",
-                                       "lastlogin", "metadata", "push"};
+#define OPTIONAL "echo"
+
+const char *const page_programs[] = {"auth",      "cluster",  "filter-in", "filter-out",
+                                     "lastlogin", "metadata", "push",      "transport",
+                                     OPTIONAL,    NULL};
 
 struct page;
 
@@ -69,8 +71,11 @@ static void add_source(struct page *p, const char *name, size_t len)
 
 static void find_sources(struct page *p)
 {
-    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-        add_source(p, expected[i], strlen(expected[i]));
+    bool has_echo = p->site->conf->store.echo_core[0] != '\0';
+    for (const char *const *name = page_programs; *name != NULL; name++) {
+        if (has_echo || strcmp(*name, OPTIONAL) != 0) {
+            add_source(p, *name, strlen(*name));
+        }
     }
     DIR *dir = opendir(p->site->metrics_dir);
     if (dir == NULL) {

@@ -164,6 +164,10 @@ static void test_metrics(void **state)
     has("\nchatmail_up{program=\"chatmail-turn\"} 0\n"); /* our name, used otherwise */
     has("\nchatmail_up{program=\"chatmail-metadata\"} 0\n"); /* silent */
     has("\nchatmail_up{program=\"chatmail-cluster\"} 0\n");  /* not there */
+    has("\nchatmail_up{program=\"chatmail-filter-in\"} 0\n");
+    has("\nchatmail_up{program=\"chatmail-filter-out\"} 0\n");
+    has("\nchatmail_up{program=\"chatmail-transport\"} 0\n");
+    assert_null(strstr(testsite_body(), "chatmail-echo")); /* not configured */
     has("\nchatmail_process_open_fds{program=\"chatmail-auth\"} 7\n"
         "chatmail_process_open_fds{program=\"chatmail-push\"} 7\n");
     has("\nchatmail_process_open_fds{program=\"chatmail-web\"} ");
@@ -178,6 +182,15 @@ static void test_metrics(void **state)
     has("chatmail_web_answers_total{route=\"mxdeliv\",code=\"200\"} ");
     has("chatmail_web_answers_total{route=\"new\",code=\"200\"} ");
     assert_null(strstr(testsite_body(), "chatmail-turn\"} 7"));
+}
+
+static void test_missing_echo(void **state)
+{
+    (void)state;
+    testsite_reconfigure(TESTSITE_DOMAIN, "echo_core = /usr/bin/core\n");
+    assert_int_equal(ask_metrics("127.0.0.1", "/metrics"), 200);
+    has("\nchatmail_up{program=\"chatmail-echo\"} 0\n");
+    testsite_reconfigure(TESTSITE_DOMAIN, "");
 }
 
 /* Where it listens, and that nothing else is there. */
@@ -206,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TESTSITE_TEST(test_metrics),
+        TESTSITE_TEST(test_missing_echo),
         TESTSITE_TEST(test_metrics_addresses),
     };
     return cmocka_run_group_tests(tests, testsite_setup, testsite_teardown);

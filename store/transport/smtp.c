@@ -1,0 +1,415 @@
+#include "smtp.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "address.h"
+#include "dial.h"
+#include "reply.h"
+
+#define PIECE (32u << 10) /* of the message, given to the connection at a time */
+
+enum state {
+    CONNECTING,
+    GREETING,
+    EHLO,
+    STARTTLS,
+    SHAKING,
+    EHLO_AGAIN,
+    ENVELOPE, /* MAIL, RCPT ..., DATA: `answered` says which reply is next */
+    BODY,
+    FINAL,
+    EMPTY /* DATA was taken though nobody is left: a lone dot ends it */
+};
+
+struct smtp {
+    struct smtp_options o;
+    smtp_cb cb;
+    void *ctx;
+    enum state state;
+    struct dial *dial;
+    struct wire *wire;
+    struct cm_timer *limit;
+    struct peer_address address;
+    bool spoken; /* it has greeted us */
+    bool pipelining;
+    size_t asked, answered; /* of MAIL, the RCPTs and DATA, in this order */
+    size_t taken;           /* recipients */
+    uint64_t sent;          /* of the message */
+    char **replies;         /* NULL: not refused */
+    struct reply_reader reader;
+};
+
+static bool on_reply(struct smtp *s, const struct reply *reply);
+
+/* The end */
+
+void smtp_cancel(struct smtp **sp)
+{
+    struct smtp *s = *sp;
+    if (s == NULL) {
+        return;
+    }
+    dial_cancel(&s->dial);
+    wire_free(&s->wire);
+    cm_timer_free(&s->limit);
+    for (size_t i = 0; i < s->o.to_count; i++) {
+        free(s->replies[i]);
+    }
+    free(s->replies);
+    free(s);
+    *sp = NULL;
+}
+
+bool smtp_spoken(const struct smtp *s)
+{
+    return s->spoken;
+}
+
+/* Returns false, so that callers stop. */
+static bool finish(struct smtp *s, enum smtp_end end, const struct cm_err *err)
+{
+    struct smtp_result result = {
+        .end = end, .connected = s->spoken, .replies = s->replies};
+    dial_cancel(&s->dial);
+    wire_finish(&s->wire);
+    cm_timer_stop(s->limit);
+    s->cb(&result, err, s->ctx);
+    smtp_cancel(&s);
+    return false;
+}
+
+/* What went wrong before or behind the final dot. */
+static bool fail(struct smtp *s, const char *reason)
+{
+    struct cm_err err;
+    (void)cm_err_set(&err, CM_ERR_RETRY, "%s", reason);
+    return finish(s, s->state == FINAL ? SMTP_UNCERTAIN : SMTP_TROUBLE, &err);
+}
+
+static bool done(struct smtp *s)
+{
+    struct cm_err none = {.kind = CM_ERR_NONE};
+    wire_send(s->wire, "QUIT\r\n", 6); /* nobody waits for its reply */
+    return finish(s, SMTP_ANSWERED, &none);
+}
+
+static void on_limit(void *ctx)
+{
+    static const char *const doing[] = {
+        [CONNECTING] = "connection", [GREETING] = "greeting",
+        [EHLO] = "reply to EHLO",    [STARTTLS] = "reply to STARTTLS",
+        [SHAKING] = "TLS handshake", [EHLO_AGAIN] = "reply to EHLO",
+        [ENVELOPE] = "reply",        [BODY] = "room for the message",
+        [FINAL] = "final reply",     [EMPTY] = "reply"};
+    struct smtp *s = ctx;
+    char text[96];
+    snprintf(text, sizeof(text), "timed out waiting for the %s", doing[s->state]);
+    fail(s, text);
+}
+
+/* Refusals */
+
+static char *forwarded(const struct smtp *s, const struct reply *reply)
+{
+    char flat[REPLY_FLAT_MAX], peer[PEER_TEXT_MAX];
+    reply_flat(reply, flat);
+    peer_format(s->o.host, &s->address, s->o.port, peer);
+    return cm_asprintf("%s (forwarded from %s)", flat, peer);
+}
+
+/* A reply that is neither yes nor a proper no says nothing about the message. */
+static bool is_refusal(const struct reply *reply)
+{
+    return reply->code >= 400;
+}
+
+static void refuse_open(struct smtp *s, const struct reply *reply)
+{
+    for (size_t i = 0; i < s->o.to_count; i++) {
+        if (s->replies[i] == NULL) {
+            s->replies[i] = forwarded(s, reply);
+        }
+    }
+}
+
+/* The peer turns the whole message down. */
+static bool refuse_all(struct smtp *s, const struct reply *reply)
+{
+    if (!is_refusal(reply)) {
+        return fail(s, "a reply that has no place here");
+    }
+    refuse_open(s, reply);
+    return done(s);
+}
+
+/* Commands */
+
+static void step(struct smtp *s, enum state state, int64_t limit_ms)
+{
+    s->state = state;
+    cm_timer_set(s->limit, limit_ms);
+}
+
+static void say(struct smtp *s, const char *verb, const char *argument)
+{
+    char line[ADDRESS_MAX + 32];
+    int n = snprintf(line, sizeof(line), "%s%s\r\n", verb, argument);
+    cm_assert(n > 0 && (size_t)n < sizeof(line));
+    wire_send(s->wire, line, (size_t)n);
+}
+
+static bool say_ehlo(struct smtp *s, enum state state)
+{
+    step(s, state, SMTP_STEP_MS);
+    say(s, "EHLO ", s->o.ehlo);
+    return true;
+}
+
+/* Number i of MAIL, RCPT ..., DATA. */
+static void ask(struct smtp *s, size_t i)
+{
+    char line[ADDRESS_MAX + 32];
+    if (i == 0) {
+        snprintf(line, sizeof(line), "MAIL FROM:<%s>", s->o.from);
+    } else if (i <= s->o.to_count) {
+        snprintf(line, sizeof(line), "RCPT TO:<%s>", s->o.to[i - 1]);
+    } else {
+        snprintf(line, sizeof(line), "DATA");
+    }
+    say(s, line, "");
+}
+
+static bool begin_envelope(struct smtp *s, const struct reply *reply)
+{
+    s->pipelining = reply_offers(reply, "PIPELINING");
+    step(s, ENVELOPE, SMTP_STEP_MS);
+    size_t n = s->pipelining ? s->o.to_count + 2 : 1;
+    while (s->asked < n) {
+        ask(s, s->asked++);
+    }
+    return true;
+}
+
+/* The message */
+
+static bool give_piece(struct smtp *s)
+{
+    char piece[PIECE];
+    int64_t n = spool_read(s->o.message, s->sent, piece, sizeof(piece));
+    if (n < 0) {
+        return fail(s, "the message cannot be read");
+    }
+    if (n > 0) {
+        s->sent += (uint64_t)n;
+        step(s, BODY, SMTP_STEP_MS);
+        wire_send(s->wire, piece, (size_t)n);
+        return true;
+    }
+    step(s, FINAL, SMTP_DONE_MS);
+    wire_send(s->wire, ".\r\n", 3);
+    return true;
+}
+
+static bool after_data(struct smtp *s, const struct reply *reply)
+{
+    if (reply->code / 100 == 3) {
+        if (s->taken > 0) {
+            return give_piece(s);
+        }
+        step(s, EMPTY, SMTP_STEP_MS);
+        wire_send(s->wire, ".\r\n", 3);
+        return true;
+    }
+    if (s->taken == 0) {
+        return done(s); /* each recipient has its own refusal */
+    }
+    return refuse_all(s, reply);
+}
+
+/* Replies, by state */
+
+static bool got_greeting(struct smtp *s, const struct reply *reply)
+{
+    char flat[REPLY_FLAT_MAX];
+    if (reply->code / 100 != 2) {
+        /* Perhaps this host, or this way to it, is the wrong one: no verdict about the
+         * message. */
+        reply_flat(reply, flat);
+        return fail(s, flat);
+    }
+    s->spoken = true;
+    return say_ehlo(s, EHLO);
+}
+
+static bool got_ehlo(struct smtp *s, const struct reply *reply)
+{
+    if (reply->code / 100 != 2) {
+        return refuse_all(s, reply);
+    }
+    if (s->state == EHLO_AGAIN || s->o.tls == NULL) {
+        return begin_envelope(s, reply);
+    }
+    if (!reply_offers(reply, "STARTTLS")) {
+        return fail(s, "STARTTLS is not offered");
+    }
+    step(s, STARTTLS, SMTP_STEP_MS);
+    say(s, "STARTTLS", "");
+    return true;
+}
+
+static bool got_starttls(struct smtp *s, const struct reply *reply)
+{
+    if (reply->code / 100 != 2) {
+        char flat[REPLY_FLAT_MAX];
+        reply_flat(reply, flat);
+        return fail(s, flat);
+    }
+    step(s, SHAKING, SMTP_STEP_MS);
+    wire_secure(s->wire, s->o.tls, s->o.host, s->o.verify);
+    return true;
+}
+
+static bool got_envelope(struct smtp *s, const struct reply *reply)
+{
+    size_t i = s->answered++;
+    cm_timer_set(s->limit, SMTP_STEP_MS);
+    if (i == s->o.to_count + 1) {
+        return after_data(s, reply);
+    }
+    bool yes = reply->code / 100 == 2;
+    if (!yes && !is_refusal(reply)) {
+        return fail(s, "a reply that has no place here");
+    }
+    if (i == 0 && !yes) {
+        refuse_open(s, reply);
+        return s->pipelining ? true : done(s);
+    }
+    if (i > 0 && yes) {
+        s->taken += s->replies[i - 1] == NULL;
+    } else if (i > 0 && s->replies[i - 1] == NULL) {
+        s->replies[i - 1] = forwarded(s, reply);
+    }
+    if (!s->pipelining) {
+        if (s->asked == s->o.to_count + 1 && s->taken == 0) {
+            return done(s);
+        }
+        ask(s, s->asked++);
+    }
+    return true;
+}
+
+static bool got_final(struct smtp *s, const struct reply *reply)
+{
+    if (reply->code / 100 != 2) {
+        return refuse_all(s, reply);
+    }
+    for (size_t i = 0; i < s->o.to_count; i++) {
+        if (s->replies[i] == NULL) {
+            s->replies[i] = cm_strdup("250 OK (SMTP)");
+        }
+    }
+    return done(s);
+}
+
+static bool got_empty(struct smtp *s, const struct reply *reply)
+{
+    (void)reply;
+    return done(s);
+}
+
+/* Some servers do not wait for the final dot to say no. */
+static bool got_early(struct smtp *s, const struct reply *reply)
+{
+    if (s->state == BODY && is_refusal(reply)) {
+        return refuse_all(s, reply);
+    }
+    char flat[REPLY_FLAT_MAX];
+    reply_flat(reply, flat);
+    return fail(s, flat);
+}
+
+static bool (*const replies_in[])(struct smtp *, const struct reply *) = {
+    [CONNECTING] = got_early,  [GREETING] = got_greeting, [EHLO] = got_ehlo,
+    [STARTTLS] = got_starttls, [SHAKING] = got_early,     [EHLO_AGAIN] = got_ehlo,
+    [ENVELOPE] = got_envelope, [BODY] = got_early,        [FINAL] = got_final,
+    [EMPTY] = got_empty};
+
+static bool on_reply(struct smtp *s, const struct reply *reply)
+{
+    return replies_in[s->state](s, reply);
+}
+
+static void on_data(struct smtp *s, const char *data, size_t len)
+{
+    while (len > 0) {
+        size_t used;
+        int rc = reply_feed(&s->reader, data, len, &used);
+        data += used;
+        len -= used;
+        if (rc < 0) {
+            fail(s, "this is not SMTP");
+            return;
+        }
+        if (rc == 0 || !on_reply(s, &s->reader.reply)) {
+            return;
+        }
+        if (s->state == SHAKING && len > 0) {
+            fail(s, "bytes behind the reply to STARTTLS"); /* injected in clear */
+            return;
+        }
+    }
+}
+
+static void on_wire(enum wire_event event, const char *data, size_t len, void *ctx)
+{
+    struct smtp *s = ctx;
+    switch (event) {
+    case WIRE_DATA:
+        on_data(s, data, len);
+        break;
+    case WIRE_SECURE:
+        reply_init(&s->reader);
+        say_ehlo(s, EHLO_AGAIN);
+        break;
+    case WIRE_DRAINED:
+        if (s->state == BODY) {
+            give_piece(s);
+        }
+        break;
+    case WIRE_CLOSED:
+        fail(s, data);
+        break;
+    }
+}
+
+static void on_dial(int fd, const struct peer_address *address,
+                    const struct cm_err *err, void *ctx)
+{
+    struct smtp *s = ctx;
+    s->dial = NULL;
+    if (fd < 0) {
+        fail(s, err->text);
+        return;
+    }
+    s->address = *address;
+    s->wire = wire_new(s->o.loop, fd, on_wire, s);
+    step(s, GREETING, SMTP_STEP_MS);
+}
+
+struct smtp *smtp_start(const struct smtp_options *options, smtp_cb cb, void *ctx)
+{
+    struct smtp *s = cm_calloc(1, sizeof(*s));
+    s->o = *options;
+    s->cb = cb;
+    s->ctx = ctx;
+    s->state = CONNECTING;
+    s->replies = cm_calloc(options->to_count, sizeof(*s->replies));
+    reply_init(&s->reader);
+    s->limit = cm_timer_new(options->loop, on_limit, s);
+    s->dial = dial_start(options->loop, options->addresses, options->address_count,
+                         options->port, options->source, SMTP_CONNECT_MS, on_dial, s);
+    return s;
+}
