@@ -1,7 +1,6 @@
 /* chatops gateway drain, resume, hold, off, remove, rotate. */
 #include "modes.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,129 +10,8 @@
 #include "common/mem.h"
 #include "ini_edit.h"
 #include "say.h"
-#include "store_sql.h"
-#include "zone.h"
 
-#define NOTE_MAX  (64 * 1024)
-#define LINES_MAX (64 * 1024)
-
-/* ---- what the store says ---- */
-
-const char op_modes_facts_sql[] =
-    "select 'document ' || split_part(envelope, E'\\n', 2) from desired_state"
-    " order by epoch desc limit 1;\n"
-    "select 'number ' || number || ' ' || name from gateway order by number;\n";
-
-void op_published_clear(struct op_published *was)
-{
-    free(was->numbers);
-    was->numbers = NULL;
-}
-
-int op_published_parse(const char *rows, const char *status, struct op_published *was_r,
-                       struct cm_err *err)
-{
-    struct cm_buf numbers;
-    bool found = false;
-
-    *was_r = (struct op_published){.numbers = NULL};
-    cm_buf_init(&numbers, NOTE_MAX);
-    for (const char *l = rows; *l != '\0';) {
-        size_t len = strcspn(l, "\n");
-        if (len > 9 && strncmp(l, "document ", 9) == 0) {
-            if (px_state_parse(l + 9, len - 9, &was_r->state, err) != 0) {
-                cm_buf_clear(&numbers);
-                return cm_err_prefix(err, "the desired state on the store");
-            }
-            found = true;
-        } else if (len > 7 && strncmp(l, "number ", 7) == 0) {
-            cm_buf_fmt(&numbers, "%.*s\n", (int)len - 7, l + 7);
-        }
-        l += len + (l[len] == '\n');
-    }
-    was_r->numbers = cm_buf_steal(&numbers);
-    if (!found) {
-        return cm_err_set(err, CM_ERR_WORLD,
-                          "nothing has been published yet; run: chatops run");
-    }
-    if (op_fleet_parse(status, &was_r->fleet, err) != 0) {
-        return -1;
-    }
-    return was_r->fleet.refused[0] == '\0'
-               ? 0
-               : cm_err_set(err, CM_ERR_WORLD,
-                            "the newest desired state is refused (%s); run: chatops "
-                            "run",
-                            was_r->fleet.refused);
-}
-
-int op_published_read(struct op_cluster *c, struct op_published *was_r,
-                      struct cm_err *err)
-{
-    struct op_host *store = &c->nodes[0].host;
-    char *rows = NULL, *status = NULL;
-    int rc = -1;
-
-    *was_r = (struct op_published){.numbers = NULL};
-    if (op_store_sql(store, op_modes_facts_sql, &rows, err) == 0 &&
-        op_host_ask(store, "chatmail-cluster ctl status", &status, err) == 0) {
-        rc = op_published_parse(rows, status, was_r, err);
-    }
-    free(rows);
-    free(status);
-    return rc;
-}
-
-bool op_published_knew(const struct op_published *was, const char *name)
-{
-    size_t n = strlen(name);
-
-    for (const char *l = was->numbers; *l != '\0';) {
-        size_t len = strcspn(l, "\n");
-        const char *blank = memchr(l, ' ', len);
-        if (blank != NULL && len - (size_t)(blank - l) - 1 == n &&
-            strncmp(blank + 1, name, n) == 0) {
-            return true;
-        }
-        l += len + (l[len] == '\n');
-    }
-    return false;
-}
-
-int op_drain_time(const char *text, int64_t *ms_r, struct cm_err *err)
-{
-    int64_t seconds = OP_DRAIN_S;
-
-    if (text != NULL && cm_value_int(text, 0, OP_DRAIN_MAX_S, &seconds, err) != 0) {
-        return cm_err_prefix(err, "--for");
-    }
-    *ms_r = seconds * 1000;
-    return 0;
-}
-
-char *op_edited_state(const struct px_state *state, const char *name, enum cm_mode mode,
-                      bool removes, enum cm_egress egress)
-{
-    struct px_state *s = cm_malloc(sizeof(*s));
-    size_t n = 0;
-
-    *s = *state;
-    s->epoch = 0;
-    s->egress = egress;
-    for (size_t i = 0; i < state->gateway_count; i++) {
-        bool ours = strcmp(state->gateways[i].name, name) == 0;
-        if (ours && removes) {
-            continue;
-        }
-        s->gateways[n] = state->gateways[i];
-        s->gateways[n].mode = ours ? mode : s->gateways[n].mode;
-        n++;
-    }
-    s->gateway_count = n;
-    char *text = px_state_dump(s);
-    free(s);
-    return text;
-}
+#define NOTE_MAX (64 * 1024)
 
 /* ---- before anything is changed ---- */
 
@@ -163,20 +41,6 @@ static int unknown_gateway(const struct cm_conf *conf, const char *name,
     return -1;
 }
 
-/* chatmail.ini without that gateway, as its reader understands it. */
-static int conf_without(const struct op_cluster *c, const char *section,
-                        struct cm_conf *conf_r, struct cm_err *err)
-{
-    char *text;
-
-    if (op_ini_without_section(c->ini, section, &text, err) != 0) {
-        return -1;
-    }
-    int rc = cm_conf_parse(c->cli->config, text, strlen(text), conf_r, err);
-    free(text);
-    return rc == 0 ? 0 : cm_err_prefix(err, "without [%s]", section);
-}
-
 /* Egress that was not written down follows from which gateways there are. */
 static int egress_after(const struct op_change *ch, enum cm_egress *egress_r,
                         struct cm_err *err)
@@ -188,7 +52,7 @@ static int egress_after(const struct op_change *ch, enum cm_egress *egress_r,
     if (!ch->removes || !ch->in_ini) {
         return 0;
     }
-    if (conf_without(ch->c, ch->section, &conf, err) != 0) {
+    if (op_conf_without(ch->c, ch->section, &conf, err) != 0) {
         return -1;
     }
     *egress_r = now == ch->c->conf.store.egress ? conf.store.egress : now;
@@ -261,221 +125,44 @@ static int note_number(const struct op_change *ch, struct cm_err *err)
     return rc < 0 ? -1 : 0;
 }
 
-/* ---- DNS ---- */
-
-static void list_records(const struct cm_conf *conf, struct op_zone *zone)
-{
-    struct op_zone_input in = {
-        .conf = conf, .dkim_key = "", .acme_account = "", .mta_sts_id = ""};
-
-    op_zone_build(&in, zone);
-}
-
-static bool has_record(const struct op_zone *zone, const struct op_record *r)
-{
-    for (size_t i = 0; i < zone->count; i++) {
-        const struct op_record *o = &zone->items[i];
-        if (strcmp(o->name, r->name) == 0 && strcmp(o->type, r->type) == 0 &&
-            strcmp(o->data, r->data) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Lines of zone files that `a` has and `b` has not, as a JSON array. */
-static json_t *only_in(const struct cm_conf *a, const struct cm_conf *b)
-{
-    json_t *lines = json_array();
-    struct op_zone za, zb;
-
-    list_records(a, &za);
-    list_records(b, &zb);
-    for (size_t i = 0; i < za.count; i++) {
-        if (!has_record(&zb, &za.items[i])) {
-            char *line = op_zone_line(&za.items[i]);
-            json_array_append_new(lines, json_string(line));
-            free(line);
-        }
-    }
-    op_zone_clear(&za);
-    op_zone_clear(&zb);
-    return lines;
-}
-
-struct dns_change {
-    json_t *gone; /* arrays of zone lines, or NULL */
-    json_t *wanted;
-};
-
-/* Every record that the gateway had counts, in whatever mode it was; and so does every
- * one of its successor, though it may be published already. */
-static int dns_after(struct op_change *ch, const char *successor,
-                     struct dns_change *dns_r, struct cm_err *err)
-{
-    struct cm_conf after, before;
-    char section[48];
-
-    *dns_r = (struct dns_change){NULL, NULL};
-    if (!ch->removes || !ch->in_ini) {
-        return 0;
-    }
-    for (size_t i = 0; i < ch->c->conf.gateway_count; i++) {
-        struct cm_conf_gateway *g = &ch->c->conf.gateways[i];
-        g->mode = strcmp(g->name, ch->name) == 0 ? CM_MODE_ACTIVE : g->mode;
-    }
-    if (conf_without(ch->c, ch->section, &after, err) != 0) {
-        return -1;
-    }
-    dns_r->gone = only_in(&ch->c->conf, &after);
-    snprintf(section, sizeof(section), "gateway %.32s", successor ? successor : "");
-    if (successor != NULL && conf_without(ch->c, section, &before, err) == 0) {
-        dns_r->wanted = only_in(&after, &before);
-        cm_conf_clear(&before);
-    }
-    cm_conf_clear(&after);
-    return 0;
-}
-
-static void say_records(const char *title, const json_t *lines)
-{
-    const json_t *line;
-    size_t i;
-
-    if (json_array_size(lines) > 0) {
-        op_say(OP_PLAIN, "%s", title);
-    }
-    json_array_foreach(lines, i, line)
-    {
-        op_say(OP_PLAIN, "  %s", json_string_value(line));
-    }
-}
-
-/* ---- the end ---- */
-
-static const char *const done_words[] = {
-    [CM_MODE_ACTIVE] = "takes connections",
-    [CM_MODE_DRAIN] = "is drained",
-    [CM_MODE_HOLD] = "leaves new connections without an answer",
-    [CM_MODE_OFF] = "is off",
-};
-
-static void next_word(const struct op_change *ch, char *out, size_t size)
-{
-    if (ch->removes) {
-        snprintf(out, size, "delete the DNS records, then give the machine back");
-    } else if (ch->mode == CM_MODE_DRAIN) {
-        snprintf(out, size, "reboot it, then: chatops gateway resume %s", ch->name);
-    } else if (ch->mode == CM_MODE_HOLD || ch->mode == CM_MODE_OFF) {
-        snprintf(out, size, "chatops gateway resume %s", ch->name);
-    } else {
-        out[0] = '\0';
-    }
-}
-
-static int64_t let_go(const struct op_change *ch)
-{
-    int64_t n = ch->flows_found - ch->flows_cut;
-
-    return n > 0 ? n : 0;
-}
-
-static void say_json(const struct op_change *ch, const struct op_summary *sum,
-                     const struct dns_change *dns)
-{
-    char next[120];
-
-    next_word(ch, next, sizeof(next));
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:s}", "result", "ok", "gateway",
-                  ch->name, "mode", ch->removes ? "removed" : cm_mode_name(ch->mode),
-                  "changed", sum->changed > 0 || ch->flows_cut > 0, "run_needed",
-                  ch->run_needed, "late", ch->late, "next", next);
-    if (ch->drains) {
-        json_object_set_new(o, "flows_ended", json_integer(let_go(ch)));
-        json_object_set_new(o, "flows_cut", json_integer(ch->flows_cut));
-    }
-    if (ch->removes) {
-        json_object_set(o, "dns_delete", dns->gone != NULL ? dns->gone : json_null());
-        json_object_set(o, "dns_keep", dns->wanted != NULL ? dns->wanted : json_null());
-    }
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
-}
-
-static void say_text(const struct op_change *ch, const struct op_summary *sum,
-                     const struct dns_change *dns)
-{
-    bool news = sum->changed > 0 || ch->flows_cut > 0;
-    char flows[100] = "", next[120];
-
-    if (ch->drains && (news || ch->flows_found > 0)) {
-        snprintf(flows, sizeof(flows), "; %lld flow%s let go, %lld cut",
-                 (long long)let_go(ch), let_go(ch) == 1 ? "" : "s",
-                 (long long)ch->flows_cut);
-    }
-    op_say(OP_GREEN, "%s %s%s%s", ch->name,
-           ch->removes ? "is removed" : done_words[ch->mode], news ? "" : " already",
-           flows);
-    if (dns->gone != NULL) {
-        say_records("delete these DNS records:", dns->gone);
-        say_records("these stay, or are still to be published:", dns->wanted);
-    }
-    next_word(ch, next, sizeof(next));
-    if (next[0] != '\0') {
-        op_say(OP_PLAIN, "next: %s", next);
-    }
-    if (ch->run_needed) {
-        op_say(OP_PLAIN, "other changes in %s wait for: chatops run",
-               ch->c->cli->config);
-    }
-}
-
-static int finish(struct op_change *ch, const struct op_summary *sum,
-                  const struct dns_change *dns)
-{
-    if (ch->c->cli->json) {
-        say_json(ch, sum, dns);
-    } else {
-        say_text(ch, sum, dns);
-    }
-    if (ch->late[0] == '\0') {
-        return OP_EXIT_OK;
-    }
-    op_warn("others have not applied the present state: %s; see: chatops status",
-            ch->late);
-    return OP_EXIT_FAILED;
-}
-
 static int run_change(struct op_change *ch, const char *successor, struct cm_err *err)
 {
     struct op_plan plan;
     struct op_summary sum = {0};
-    struct dns_change dns;
+    struct op_dns_change dns;
     int rc = -1;
 
     op_plan_init(&plan, ch->c->state_dir, ch->c->cli->json);
     op_plan_catch(&plan);
     ch->plan = &plan;
-    if (dns_after(ch, successor, &dns, err) == 0 &&
+    if (op_dns_after(ch, successor, &dns, err) == 0 &&
         (!ch->removes || note_number(ch, err) == 0)) {
         op_change_plan(ch);
         rc = op_plan_run(&plan, &sum, err);
         if (rc == 0) {
-            rc = finish(ch, &sum, &dns);
+            rc = op_change_say(ch, &sum, &dns);
         } else if (sum.stopped || *plan.interrupted) {
             op_complain("%s", err->text);
             rc = OP_EXIT_INT;
         }
     }
-    json_decref(dns.gone);
-    json_decref(dns.wanted);
+    op_dns_change_clear(&dns);
     op_plan_clear(&plan);
     return rc;
 }
 
 /* ---- verbs ---- */
+
+int op_drain_time(const char *text, int64_t *ms_r, struct cm_err *err)
+{
+    int64_t seconds = OP_DRAIN_S;
+
+    if (text != NULL && cm_value_int(text, 0, OP_DRAIN_MAX_S, &seconds, err) != 0) {
+        return cm_err_prefix(err, "--for");
+    }
+    *ms_r = seconds * 1000;
+    return 0;
+}
 
 static int check_successor(const struct op_change *ch, const char *name,
                            struct cm_err *err)
@@ -491,20 +178,6 @@ static int check_successor(const struct op_change *ch, const char *name,
     return cm_err_set(err, CM_ERR_WORLD,
                       "%s cannot take over: %s; it has to be active and to report",
                       name, why);
-}
-
-static int say_removed_before(const struct op_change *ch)
-{
-    struct op_summary none = {0};
-    struct dns_change dns = {NULL, NULL};
-
-    if (ch->c->cli->json) {
-        say_json(ch, &none, &dns);
-    } else {
-        op_say(OP_GREEN, "%s is removed already; chatops dns tells what is left of it",
-               ch->name);
-    }
-    return OP_EXIT_OK;
 }
 
 static int change(const struct op_cli *cli, struct op_change *ch, const char *successor,
@@ -530,7 +203,7 @@ static int change(const struct op_cli *cli, struct op_change *ch, const char *su
     if (rc == 0) {
         rc = prepare(ch, err);
         rc = rc > 0    ? run_change(ch, successor, err)
-             : rc == 0 ? say_removed_before(ch)
+             : rc == 0 ? op_change_say_before(ch)
                        : -1;
     }
     free(ch->with_mode);

@@ -75,4 +75,26 @@ extern int64_t op_apply_ms;
 /* Adds the steps of the change, in their order. */
 void op_change_plan(struct op_change *ch);
 
+/* chatmail.ini without that section, as its reader understands it. */
+CM_MUSTUSE int op_conf_without(const struct op_cluster *c, const char *section,
+                               struct cm_conf *conf_r, struct cm_err *err);
+
+struct op_dns_change {
+    struct json_t *gone; /* arrays of zone lines, or NULL; owned */
+    struct json_t *wanted;
+};
+/* What a removal means for DNS: every record that the gateway had, in whatever mode it
+ * was, and every one of its successor (may be NULL), though it may be published
+ * already.
+ */
+CM_MUSTUSE int op_dns_after(struct op_change *ch, const char *successor,
+                            struct op_dns_change *dns_r, struct cm_err *err);
+void op_dns_change_clear(struct op_dns_change *dns);
+
+/* Says how it ended; the exit code. */
+int op_change_say(const struct op_change *ch, const struct op_summary *sum,
+                  const struct op_dns_change *dns);
+/* The same of a gateway that was removed before. */
+int op_change_say_before(const struct op_change *ch);
+
 #endif

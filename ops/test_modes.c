@@ -10,6 +10,7 @@
 #include "modes.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -148,8 +150,13 @@ static int play_ss(const char *dir, int argc, char **argv)
 {
     char *flows = slurp(dir, "flows"), *ending = slurp(dir, "ending"), number[24];
     long n = atol(flows), fewer = atol(ending);
-    bool kill = strchr(argv[1], 'K') != NULL;
+    bool cuts = strchr(argv[1], 'K') != NULL;
+    const char *stops = getenv("FAKE_STOPS");
 
+    if (stops != NULL && !there(dir, "stopped", "")) {
+        spill(dir, "stopped", ""); /* a second one would end it at once */
+        kill((pid_t)atol(stops), SIGINT);
+    }
     cm_assert(argc == 10 && strcmp(argv[4], "src") == 0);
     if (argv[5][0] != '[') {
         cm_assert(strcmp(argv[5], "10.77.1.2") == 0 &&
@@ -157,10 +164,10 @@ static int play_ss(const char *dir, int argc, char **argv)
         for (long i = 0; i < n; i++) {
             puts("0 0 10.77.1.2:993 198.51.100.77:4444");
         }
-        if (kill) {
+        if (cuts) {
             note(dir, "cut");
         }
-        snprintf(number, sizeof(number), "%ld", kill || n < fewer ? 0 : n - fewer);
+        snprintf(number, sizeof(number), "%ld", cuts || n < fewer ? 0 : n - fewer);
         spill(dir, "flows", number);
     }
     free(flows);
@@ -197,7 +204,8 @@ static void begin(const char *text)
 {
     static const char *const gone[] = {"flows",          "ending",         "log",
                                        "silent-edge1",   "silent-edge2",   "no-turn",
-                                       "stubborn-edge1", "stubborn-edge2", "numbers"};
+                                       "stubborn-edge1", "stubborn-edge2", "numbers",
+                                       "stopped"};
     struct cm_conf conf;
     struct cm_err err;
     struct px_state *s = calloc(1, sizeof(*s));
@@ -363,6 +371,31 @@ static void test_goes_on(void **state)
     free(drained);
 }
 
+/* ^C while flows are waited for: the next call takes up the rest. */
+static void test_interrupted(void **state)
+{
+    struct cm_err err;
+    int status;
+
+    (void)state;
+    begin(ini);
+    spill(dir, "flows", "4");
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        char *verb = cm_asprintf("%d", (int)getpid());
+        setenv("FAKE_STOPS", verb, 1);
+        free(say("gateway drain edge1 --for 60", OP_EXIT_INT, &err));
+        _exit(strstr(err.text, "call it again to go on") != NULL ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    expect_file(dir, "log", "publish;drain;active;");
+    expect_file(dir, "flows", "4");
+    expect("gateway drain edge1 --for 0", OP_EXIT_OK, "0 flows let go, 4 cut");
+    expect_file(dir, "log", "publish;drain;active;cut;");
+}
+
 /* Who does not refuse yet keeps its clients. */
 static void test_not_applied(void **state)
 {
@@ -399,6 +432,17 @@ static void test_last_one(void **state)
         free(line);
     }
     expect("gateway off edge1 --force", OP_EXIT_OK, "edge1 is off\n");
+    /* none is left, so mail goes out directly */
+    char *single;
+    struct cm_err err;
+    assert_int_equal(op_ini_without_section(ini, "gateway edge2", &single, &err), 0);
+    begin(single);
+    expect("gateway remove edge1 --force", OP_EXIT_OK, "edge1 is removed");
+    char *document = slurp(dir, "document");
+    assert_non_null(strstr(document, "\"egress\":\"direct\",\"epoch\":6"));
+    assert_non_null(strstr(document, "\"gateways\":[]"));
+    free(document);
+    free(single);
     begin(ini);
     spill(dir, "silent-edge2", "");
     expect("gateway drain edge1", OP_EXIT_FAILED, "is the last gateway that serves");
@@ -604,17 +648,12 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_flows_end),
-        cmocka_unit_test(test_goes_on),
-        cmocka_unit_test(test_not_applied),
-        cmocka_unit_test(test_last_one),
-        cmocka_unit_test(test_remove),
-        cmocka_unit_test(test_remove_lost),
-        cmocka_unit_test(test_rotate),
-        cmocka_unit_test(test_stamps),
-        cmocka_unit_test(test_render),
-        cmocka_unit_test(test_other_changes_wait),
+        cmocka_unit_test(test_drain),       cmocka_unit_test(test_flows_end),
+        cmocka_unit_test(test_goes_on),     cmocka_unit_test(test_not_applied),
+        cmocka_unit_test(test_last_one),    cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_remove_lost), cmocka_unit_test(test_rotate),
+        cmocka_unit_test(test_stamps),      cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_render),      cmocka_unit_test(test_other_changes_wait),
     };
     const char *name = strrchr(argv[0], '/');
     const char *store = getenv("FAKE_STORE");
