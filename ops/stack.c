@@ -152,6 +152,7 @@ static const struct source store_sources[] = {
     {"dovecot/chatmail-auth.conf.ext", "/etc/dovecot/chatmail-auth.conf.ext", ROOT,
      0644, DOVECOT, NULL},
     {"systemd/dovecot.conf", DROPIN(DOVECOT), ROOT, 0644, DOVECOT, NULL},
+    {"systemd/expire.conf", DROPIN("chatmail-expire.service"), ROOT, 0644, NULL, NULL},
     {"opendkim/opendkim.conf", "/etc/opendkim.conf", ROOT, 0644, OPENDKIM, has_name},
     {"opendkim/KeyTable", "/etc/dkimkeys/KeyTable", ROOT, 0644, OPENDKIM, has_name},
     {"opendkim/SigningTable", "/etc/dkimkeys/SigningTable", ROOT, 0644, OPENDKIM,

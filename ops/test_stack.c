@@ -314,6 +314,26 @@ static void test_nothing_can_be_injected(void **state)
     refuse("tls_external_cert_and_key = /a;b /c", "tls_external_cert_and_key");
 }
 
+/* Who writes mail must find it wherever it is; the units themselves do not say. */
+static void test_mailboxes_elsewhere(void **state)
+{
+    struct op_files files = store_files(
+        "[params]\nmail_domain = chat.example.org\nmailboxes_dir = /srv/mail\n",
+        &ordinary);
+
+    (void)state;
+    assert_non_null(
+        strstr(content(&files, "/etc/systemd/system/chatmail-expire.service.d/"
+                               "chatmail.conf"),
+               "\n[Service]\nReadWritePaths=-/srv/mail\n"));
+    assert_non_null(strstr(content(&files, "/etc/dovecot/dovecot.conf"),
+                           "\nmail_location = maildir:/srv/mail/%u\n"));
+    assert_non_null(
+        strstr(content(&files, "/etc/systemd/system/dovecot.service.d/chatmail.conf"),
+               " -m 0700 /srv/mail\n"));
+    op_files_clear(&files);
+}
+
 static bool starts(const char *text, const char *with)
 {
     return strncmp(text, with, strlen(with)) == 0;
@@ -508,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_own_pages_are_left_alone),
         cmocka_unit_test(test_tiny_limits_stay_limits),
         cmocka_unit_test(test_nothing_can_be_injected),
+        cmocka_unit_test(test_mailboxes_elsewhere),
         cmocka_unit_test(test_stock_daemons_come_back),
         cmocka_unit_test(test_every_unit_is_in_the_table),
         cmocka_unit_test(test_units_follow_the_settings),

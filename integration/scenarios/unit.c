@@ -19,6 +19,8 @@ static const struct {
               "chatmail-metadata.service chatmail-metadata.socket "
               "chatmail-push.service chatmail-push.socket "
               "chatmail-transport.service chatmail-transport.socket "
+              "chatmail-web.service chatmail-web.socket chatmail-queue.socket "
+              "chatmail-expire.timer chatmail-fsreport.timer "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
               "nginx.service opendkim.service postgresql@15-main.service "
