@@ -14,7 +14,8 @@
 #include "say.h"
 #include "store_sql.h"
 
-#define SQL_MAX (256 * 1024)
+#define SQL_MAX      (256 * 1024)
+#define DCLOGIN_REST 24 /* letters of a password made here, at least */
 
 static int wish_one(const char *name, const char *text, int64_t max, int64_t fallback,
                     int64_t *out, struct cm_err *err)
@@ -87,6 +88,43 @@ char *op_invite_url(const struct cm_conf *conf, const char *token)
     return cm_asprintf("https://%s/new?invite=%s", conf->mail_domain, token);
 }
 
+/* n letters by chance, all of them plain in a URL. */
+static int letters(char *out, size_t n, struct cm_err *err)
+{
+    char some[CM_INVITE_LEN + 1];
+
+    for (size_t i = 0; i < n; i++) {
+        if (i % CM_INVITE_LEN == 0 && cm_invite_make(some, err) != 0) {
+            return -1;
+        }
+        out[i] = some[i % CM_INVITE_LEN];
+    }
+    out[n] = '\0';
+    cm_wipe(some, sizeof(some));
+    return 0;
+}
+
+char *op_invite_dclogin(const struct cm_conf *conf, const char *token,
+                        struct cm_err *err)
+{
+    size_t name_len = (size_t)conf->username_max_length,
+           rest_len = (size_t)conf->password_min_length;
+    char *uri = NULL, *name = cm_calloc(1, name_len + 1), *rest;
+
+    rest_len = rest_len > DCLOGIN_REST ? rest_len : DCLOGIN_REST;
+    rest = cm_calloc(1, rest_len + 1);
+    if (letters(name, name_len, err) == 0 && letters(rest, rest_len, err) == 0) {
+        const char *ip = conf->mail_domain;
+        uri = conf->is_ip ? cm_asprintf("dclogin:%s@%s?p=%s.%s&v=1&ih=%s&sh=%s&ic=3",
+                                        name, conf->domain, token, rest, ip, ip)
+                          : cm_asprintf("dclogin:%s@%s?p=%s.%s&v=1&ic=3", name,
+                                        conf->domain, token, rest);
+    }
+    cm_wipe_str(&rest);
+    free(name);
+    return uri;
+}
+
 /* ---- make ---- */
 
 struct batch {
@@ -119,31 +157,54 @@ static void batch_clear(struct batch *b)
     free(b->hashes);
 }
 
-static void say_token(const struct op_cluster *c, const char *token, const char *id,
-                      const char *expires, int64_t uses)
+/* url is NULL with a self-signed certificate: the app cannot ask then. */
+static void say_json(const char *token, const char *id, const char *expires,
+                     int64_t uses, const char *url, const char *qr)
 {
-    char *url = op_invite_url(&c->conf, token);
-    char *qr = cm_asprintf("DCACCOUNT:%s", url);
+    json_t *o =
+        json_pack("{s:I, s:s, s:I, s:s}", "id", (json_int_t)strtoll(id, NULL, 10),
+                  "token", token, "uses", (json_int_t)uses, "expires", expires);
 
-    if (c->cli->json) {
-        json_t *o = json_pack("{s:I, s:s, s:I, s:s, s:s, s:s}", "id",
-                              (json_int_t)strtoll(id, NULL, 10), "token", token, "uses",
-                              (json_int_t)uses, "expires", expires, "url", url,
-                              "dcaccount", qr);
-        json_dumpf(o, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(o);
-    } else {
-        op_say(OP_GREEN, "%s", token);
-        op_say(OP_PLAIN, "  invite %s: %lld account%s, until %s", id, (long long)uses,
-               uses == 1 ? "" : "s", expires);
-        op_say(OP_PLAIN,
-               "  link:     %s\n  QR code:  %s\n  by hand:  the password of a "
-               "new account begins with %s.\n",
-               url, qr, token);
+    if (url != NULL) {
+        json_object_set_new(o, "url", json_string(url));
     }
-    free(qr);
+    json_object_set_new(o, url != NULL ? "dcaccount" : "dclogin", json_string(qr));
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(o);
+}
+
+static void say_text(const char *token, const char *id, const char *expires,
+                     int64_t uses, const char *url, const char *qr)
+{
+    op_say(OP_GREEN, "%s", token);
+    op_say(OP_PLAIN, "  invite %s: %lld account%s, until %s", id, (long long)uses,
+           uses == 1 ? "" : "s", expires);
+    if (url != NULL) {
+        op_say(OP_PLAIN, "  link:     %s\n  QR code:  %s", url, qr);
+    } else {
+        op_say(OP_PLAIN, "  QR code:  %s%s", qr,
+               uses == 1 ? "" : "\n            (one account; others by hand)");
+    }
+    op_say(OP_PLAIN, "  by hand:  the password of a new account begins with %s.\n",
+           token);
+}
+
+static int say_token(const struct op_cluster *c, const char *token, const char *id,
+                     const char *expires, int64_t uses, struct cm_err *err)
+{
+    bool self = c->conf.tls_mode == CM_TLS_SELF;
+    char *url = self ? NULL : op_invite_url(&c->conf, token);
+    char *qr = self ? op_invite_dclogin(&c->conf, token, err)
+                    : cm_asprintf("DCACCOUNT:%s", url);
+
+    if (qr != NULL) {
+        (c->cli->json ? say_json : say_text)(token, id, expires, uses, url, qr);
+    }
+    int rc = qr != NULL ? 0 : -1;
+    cm_wipe_str(&qr);
     free(url);
+    return rc;
 }
 
 /* Lines "ID EXPIRES", one for each token. */
@@ -161,7 +222,9 @@ static int say_batch(const struct op_cluster *c, const struct batch *b, char *sa
                               (long long)i, (long long)b->wish.count);
         }
         *blank = '\0';
-        say_token(c, b->tokens[i], line, blank + 1, b->wish.uses);
+        if (say_token(c, b->tokens[i], line, blank + 1, b->wish.uses, err) != 0) {
+            return -1;
+        }
     }
     return 0;
 }

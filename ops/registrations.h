@@ -36,6 +36,12 @@ extern const char op_registrations_sql[];
  * holds. Caller frees. */
 char *op_invite_url(const struct cm_conf *conf, const char *token);
 
+/* "dclogin:NAME@DOMAIN?p=TOKEN.REST&v=1&ic=3", an account with a name and a rest by
+ * chance: for a self-signed certificate, which the app takes in this form only. Caller
+ * frees, with cm_wipe_str. NULL (WORLD) when the system has no randomness. */
+char *op_invite_dclogin(const struct cm_conf *conf, const char *token,
+                        struct cm_err *err);
+
 /* Makes the tokens that the command line asks for, and prints them. As a verb. */
 struct op_cluster;
 int op_invites_make(struct op_cluster *c, struct cm_err *err);

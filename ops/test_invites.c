@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,39 @@ static void test_url(void **state)
     free(url);
 }
 
+/* What the first login sends is a name and a password that the rules allow. */
+static void dclogin(const char *ini, const char *at, const char *end)
+{
+    struct cm_conf conf;
+    struct cm_err err;
+    char name[65], host[65], rest[160], hash[CM_INVITE_HASH], more[160];
+    const char *behind;
+    assert_int_equal(cm_conf_parse("test.ini", ini, strlen(ini), &conf, &err), 0);
+    char *uri = op_invite_dclogin(&conf, "abcdefghjk23", &err);
+    char *again = op_invite_dclogin(&conf, "abcdefghjk23", &err);
+    assert_string_not_equal(uri, again);
+    assert_int_equal(sscanf(uri, "dclogin:%64[a-z0-9]@%64[^?]?p=%159[a-z0-9.]%159s",
+                            name, host, rest, more),
+                     4);
+    assert_string_equal(host, at);
+    assert_string_equal(more, end);
+    assert_int_equal(strlen(name), conf.username_max_length);
+    assert_true(cm_invite_split(rest, hash, &behind));
+    assert_true((int64_t)strlen(behind) >= conf.password_min_length);
+    free(uri);
+    free(again);
+    cm_conf_clear(&conf);
+}
+
+static void test_dclogin(void **state)
+{
+    (void)state;
+    dclogin("[params]\nmail_domain = _chat.example.org\n", "_chat.example.org",
+            "&v=1&ic=3");
+    dclogin("[params]\nmail_domain = 1.3.3.7\npassword_min_length = 40\n", "[1.3.3.7]",
+            "&v=1&ih=1.3.3.7&sh=1.3.3.7&ic=3");
+}
+
 /* A change of the mode concerns those who read it, and nobody else. */
 static void test_whom_it_concerns(void **state)
 {
@@ -158,11 +192,9 @@ static void test_over_postgres(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wish),
-        cmocka_unit_test(test_sql),
-        cmocka_unit_test(test_revoke),
-        cmocka_unit_test(test_url),
-        cmocka_unit_test(test_whom_it_concerns),
+        cmocka_unit_test(test_wish),          cmocka_unit_test(test_sql),
+        cmocka_unit_test(test_revoke),        cmocka_unit_test(test_url),
+        cmocka_unit_test(test_dclogin),       cmocka_unit_test(test_whom_it_concerns),
         cmocka_unit_test(test_over_postgres),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

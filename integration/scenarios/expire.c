@@ -79,10 +79,10 @@ static int unused_account(struct stage *stage, const struct scene_account *accou
     char *left = NULL;
     if (put(stage, account, 2, 1, err) != 0 ||
         scene_sh(&stage->scene, "store", 0, NULL, err,
-                 SQL
+                 "touch -d '100 days ago' " BOX "%s/cur; " SQL
                  "\"update account set last_login = current_date - 100, created_at ="
                  " now() - interval '200 days' where addr = '%s'\"",
-                 account->addr) != 0 ||
+                 account->addr, account->addr) != 0 ||
         run_unit(stage, err) != 0 ||
         scene_sh(&stage->scene, "store", 0, &left, err,
                  "ls -d " BOX "%s 2>/dev/null; ls " BOX ".removing; " SQL

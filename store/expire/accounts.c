@@ -42,6 +42,7 @@ static const struct cm_pg_statement inactive_sql = {
                 " < to_timestamp($2) order by addr" LIMIT};
 static const struct cm_pg_statement mark_sql = {
     "mark", "select expire_mark($1, to_timestamp($2), 256)"};
+static const struct cm_pg_statement used_sql = {"used", "select expire_used($1, $2)"};
 static const struct cm_pg_statement marked_sql = {
     "marked", "select addr from account_removal where addr > $1 order by addr" LIMIT};
 static const struct cm_pg_statement release_sql = {
@@ -263,14 +264,38 @@ int accounts_marked(struct accounts *accounts, const char *after,
     return ask_addrs(accounts, &marked_sql, params, 1, batch_r, err);
 }
 
+/* One a line. */
+static void list_addrs(const struct addr_batch *batch, struct cm_buf *names_r)
+{
+    cm_buf_init(names_r, ACCOUNTS_BATCH * 1024);
+    for (size_t i = 0; i < batch->count; i++) {
+        cm_buf_fmt(names_r, "%s%s", i > 0 ? "\n" : "", batch->addrs[i]);
+    }
+}
+
+int accounts_used(struct accounts *accounts, const struct addr_batch *batch,
+                  const int64_t days[ACCOUNTS_BATCH], struct cm_err *err)
+{
+    struct cm_buf names, times;
+    list_addrs(batch, &names);
+    cm_buf_init(&times, ACCOUNTS_BATCH * sizeof(struct when));
+    for (size_t i = 0; i < batch->count; i++) {
+        cm_buf_fmt(&times, "%s%s", i > 0 ? "\n" : "", when(days[i]).text);
+    }
+    const char *params[] = {names.data, times.data};
+    int rc = names.overflow
+                 ? cm_err_set(err, CM_ERR_WORLD, "table account: long addresses")
+                 : ask(accounts, &used_sql, params, 2, NULL, NULL, err);
+    cm_buf_clear(&names);
+    cm_buf_clear(&times);
+    return rc;
+}
+
 int accounts_release(struct accounts *accounts, const struct addr_batch *batch,
                      struct cm_err *err)
 {
     struct cm_buf names;
-    cm_buf_init(&names, ACCOUNTS_BATCH * 1024);
-    for (size_t i = 0; i < batch->count; i++) {
-        cm_buf_fmt(&names, "%s%s", i > 0 ? "\n" : "", batch->addrs[i]);
-    }
+    list_addrs(batch, &names);
     const char *params[] = {names.data};
     int rc = names.overflow ? cm_err_set(err, CM_ERR_WORLD,
                                          "table account_removal: long addresses")

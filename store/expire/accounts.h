@@ -36,6 +36,10 @@ struct addr_batch {
 };
 void addr_batch_clear(struct addr_batch *batch);
 
+/* Records that they were used on those days (Unix times), unless they were later. */
+CM_MUSTUSE int accounts_used(struct accounts *accounts, const struct addr_batch *batch,
+                             const int64_t days[ACCOUNTS_BATCH], struct cm_err *err);
+
 /* The inactive ones behind `after`, in order; for showing. */
 CM_MUSTUSE int accounts_inactive(struct accounts *accounts, const char *after,
                                  int64_t before, struct addr_batch *batch_r,

@@ -222,35 +222,42 @@ static int failed(const char *event, const struct cm_err *err)
                                         : EXPIRE_TROUBLE;
 }
 
-static int remove_accounts(const struct pass *pass, struct accounts *accounts,
+static int remove_accounts(const struct pass *pass, struct removal *removal,
                            const struct guard_facts *facts, struct tally *counts)
 {
     const struct expire_options *options = pass->options;
-    struct removal removal = {.accounts = accounts,
-                              .base = pass->base,
-                              .before = options->now -
-                                        pass->conf->delete_inactive_users_after * DAY,
-                              .verbose = options->verbose,
-                              .where = pass->conf->mailboxes_dir,
-                              .bell = options->bell,
-                              .bell_dir = options->bell_dir};
     struct cm_err err;
     int status = EXPIRE_OK;
-    if (options->remove && removal_resume(&removal, &err) != 0) {
+    if (options->remove && removal_resume(removal, &err) != 0) {
         status = failed("removal_not_finished", &err);
     }
     if (status != EXPIRE_AWAY) {
         if (!options->force &&
             guard_accounts(facts, options->max_share, options->now, &err) != 0) {
             status = failed("accounts_kept", &err);
-        } else if ((options->remove ? removal_run : removal_show)(&removal, &err) !=
-                   0) {
+        } else if ((options->remove ? removal_run : removal_show)(removal, &err) != 0) {
             status = failed("removal_not_finished", &err);
         }
     }
-    counts->mailboxes_removed += removal.removed;
-    counts->mailboxes += removal.removed;
+    counts->mailboxes_removed += removal->removed;
+    counts->mailboxes += removal->removed;
     return status;
+}
+
+/* Those who are in use without a login are no longer among the inactive of facts. */
+static int spare_used(const struct pass *pass, struct removal *removal,
+                      struct guard_facts *facts, struct cm_err *err)
+{
+    int rc = removal_look(removal, pass->options->remove, err);
+    facts->inactive -= removal->used;
+    if (removal->used > 0) {
+        fprintf(stderr,
+                "%lld account(s) without a login for %lld days kept: a client has "
+                "fetched mail since\n",
+                (long long)removal->used,
+                (long long)pass->conf->delete_inactive_users_after);
+    }
+    return rc;
 }
 
 /* Clock and accounts first: when the clock is wrong nothing at all may go. *go_on_r
@@ -259,18 +266,29 @@ static int with_accounts(const struct pass *pass, struct accounts *accounts,
                          struct tally *counts, bool *go_on_r)
 {
     const struct expire_options *options = pass->options;
-    int64_t before = options->now - pass->conf->delete_inactive_users_after * DAY;
+    struct removal removal = {.accounts = accounts,
+                              .base = pass->base,
+                              .before = options->now -
+                                        pass->conf->delete_inactive_users_after * DAY,
+                              .now = options->now,
+                              .verbose = options->verbose,
+                              .where = pass->conf->mailboxes_dir,
+                              .bell = options->bell,
+                              .bell_dir = options->bell_dir};
     struct guard_facts facts;
     struct cm_err err;
     *go_on_r = true;
-    if (accounts_facts(accounts, before, options->now, &facts, &err) != 0) {
+    if (accounts_facts(accounts, removal.before, options->now, &facts, &err) != 0) {
         return failed("accounts_kept", &err);
     }
     if (!options->force && guard_clock(&facts, options->now, &err) != 0) {
         *go_on_r = false;
         return failed("nothing_removed", &err);
     }
-    return remove_accounts(pass, accounts, &facts, counts);
+    if (spare_used(pass, &removal, &facts, &err) != 0) {
+        return failed("accounts_kept", &err);
+    }
+    return remove_accounts(pass, &removal, &facts, counts);
 }
 
 #define TEXT_FILE     "expire.prom"

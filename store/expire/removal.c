@@ -13,6 +13,8 @@
 #include "common/doorbell.h"
 #include "common/mem.h"
 
+#include "used.h"
+
 #define FORGET_LIMIT_MS 5000
 
 int removal_aside(int base, struct cm_err *err)
@@ -115,9 +117,28 @@ static int finish(struct removal *removal, struct addr_batch *batch, struct cm_e
     return rc;
 }
 
+/* Leaves those in the batch that are in use, or those that are not. */
+static void keep(const struct removal *removal, struct addr_batch *batch, bool used,
+                 int64_t days_r[ACCOUNTS_BATCH])
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        int64_t day = used_day(removal->base, batch->addrs[i], removal->now);
+        if ((day >= removal->before) == used) {
+            days_r[kept] = day;
+            batch->addrs[kept++] = batch->addrs[i];
+        } else {
+            free(batch->addrs[i]);
+        }
+    }
+    batch->count = kept;
+}
+
 static int count(struct removal *removal, struct addr_batch *batch, struct cm_err *err)
 {
+    int64_t days[ACCOUNTS_BATCH];
     (void)err;
+    keep(removal, batch, false, days);
     for (size_t i = 0; i < batch->count; i++) {
         if (removal->verbose) {
             fprintf(stderr, "would remove %s/%s\n", removal->where, batch->addrs[i]);
@@ -125,6 +146,25 @@ static int count(struct removal *removal, struct addr_batch *batch, struct cm_er
     }
     removal->removed += (int64_t)batch->count;
     return 0;
+}
+
+static int count_used(struct removal *removal, struct addr_batch *batch,
+                      struct cm_err *err)
+{
+    int64_t days[ACCOUNTS_BATCH];
+    (void)err;
+    keep(removal, batch, true, days);
+    removal->used += (int64_t)batch->count;
+    return 0;
+}
+
+static int record_used(struct removal *removal, struct addr_batch *batch,
+                       struct cm_err *err)
+{
+    int64_t days[ACCOUNTS_BATCH];
+    keep(removal, batch, true, days);
+    removal->used += (int64_t)batch->count;
+    return batch->count == 0 ? 0 : accounts_used(removal->accounts, batch, days, err);
 }
 
 typedef int next_fn(struct removal *removal, const char *after,
@@ -182,6 +222,11 @@ static int next_inactive(struct removal *removal, const char *after,
                          struct addr_batch *batch_r, struct cm_err *err)
 {
     return accounts_inactive(removal->accounts, after, removal->before, batch_r, err);
+}
+
+int removal_look(struct removal *removal, bool record, struct cm_err *err)
+{
+    return each_batch(removal, next_inactive, record ? record_used : count_used, err);
 }
 
 int removal_resume(struct removal *removal, struct cm_err *err)

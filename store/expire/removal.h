@@ -23,21 +23,26 @@
 
 struct removal {
     struct accounts *accounts;
-    int base;                    /* mailboxes_dir */
-    int64_t before;              /* not seen since: inactive */
+    int base;       /* mailboxes_dir */
+    int64_t before; /* not seen since: inactive */
+    int64_t now;
     bool verbose;                /* a line "removing DIR/ADDR" on stderr for each */
     const char *where;           /* DIR, for that line */
     const char *bell, *bell_dir; /* of chatmail-push; no directory: no push here */
     int64_t removed;             /* counted here */
+    int64_t used;                /* counted by removal_look() */
 };
 
 /* Opens ASIDE_DIR, making it when needed. Returns the descriptor, or -1. */
 CM_MUSTUSE int removal_aside(int base, struct cm_err *err);
+/* Before all others: which of the inactive are in use after all (used.h). Counts them,
+ * and with `record` puts their days on record, so that they are inactive no longer. */
+CM_MUSTUSE int removal_look(struct removal *removal, bool record, struct cm_err *err);
 /* Finishes what an earlier run has marked. */
 CM_MUSTUSE int removal_resume(struct removal *removal, struct cm_err *err);
 /* Removes all inactive accounts. */
 CM_MUSTUSE int removal_run(struct removal *removal, struct cm_err *err);
-/* Counts them instead. */
+/* Counts them instead, without those in use. */
 CM_MUSTUSE int removal_show(struct removal *removal, struct cm_err *err);
 
 #endif

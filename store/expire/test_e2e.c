@@ -117,6 +117,14 @@ static void put(const char *name, const char *rest, size_t size, int64_t days)
     close(fd);
 }
 
+/* Nobody has fetched mail there for so long. */
+static void unused_for(const char *name, int days)
+{
+    struct timespec times[2] = {{.tv_sec = time(NULL) - days * DAY}};
+    times[1] = times[0];
+    assert_int_equal(utimensat(AT_FDCWD, box(name, "cur"), times, 0), 0);
+}
+
 /* login_days, created_days: ago; login -1: never. */
 static void account(const char *name, int login_days, int created_days)
 {
@@ -129,6 +137,7 @@ static void account(const char *name, int login_days, int created_days)
         "('%s" DOMAIN "', 'x', %s, now() - interval '%d days')",
         name, login, created_days);
     put(name, "cur/1", 10, 0);
+    unused_for(name, created_days);
 }
 
 static bool known(const char *name)
@@ -147,6 +156,7 @@ static void many(const char *prefix, int n, int login_days)
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof(name), "%s%04d", prefix, i);
         put(name, "cur/1", 10, 0);
+        unused_for(name, 200);
     }
 }
 
@@ -245,6 +255,38 @@ static void test_inactive(void **state) /* 6 */
     /* Midnight 90 days ago is over 90 days ago, as upstream counts. */
     assert_false(known("edge"));
     assert_int_equal(count_boxes(), 6);
+}
+
+/* No login for long, but a client that stays connected fetches mail. */
+static void test_used_without_login(void **state)
+{
+    (void)state;
+    account("login", 0, 200);
+    account("fetched", 95, 200);
+    account("never", -1, 95);
+    account("mailonly", 95, 200);
+    unused_for("fetched", 3);
+    unused_for("never", -5); /* a clock was wrong: today */
+    put("mailonly", "new/1", 10, 0);
+    assert_int_equal(expire("-v", NULL), 0);
+    assert_said(out, "would remove 1 of ");
+    assert_said(err, "2 account(s) without a login for 90 days kept");
+    assert_string_equal(sql("select count(*) from account where last_login > now() - "
+                            "interval '10 days'"),
+                        "1"); /* looking changes nothing */
+    assert_int_equal(expire("--remove", NULL), 0);
+    assert_said(out, "removed 1 of ");
+    assert_false(known("mailonly"));
+    assert_false(there("mailonly", ""));
+    assert_true(there("fetched", "cur/1"));
+    assert_string_equal(
+        sql("select (now() at time zone 'UTC')::date - last_login from account "
+            "where addr = 'fetched" DOMAIN "'"),
+        "3");
+    assert_string_equal(
+        sql("select (now() at time zone 'UTC')::date - last_login from account "
+            "where addr = 'never" DOMAIN "'"),
+        "0");
 }
 
 static void test_share(void **state)
@@ -561,6 +603,7 @@ static int group_setup(void **state)
     pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/001-account.sql");
     pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/003-token.sql");
     pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/004-expire.sql");
+    pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/010-used.sql");
     snprintf(db, sizeof(db), "%s",
              pgfixture_conninfo(fx, "chatmail", "chatmail_expire"));
     snprintf(dir, sizeof(dir), "/tmp/test-expire-XXXXXX");
@@ -610,6 +653,7 @@ int main(void)
         TEST(test_no_base),
         TEST(test_stray),
         TEST(test_inactive),
+        TEST(test_used_without_login),
         TEST(test_share),
         TEST(test_clock),
         TEST(test_logins_not_recorded),
