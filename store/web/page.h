@@ -9,7 +9,7 @@
 
 #include "conn.h"
 
-#define PAGE_WAIT_MS      2000
+#define PAGE_WAIT_MS 2000
 /* NAMEs of chatmail-metrics@NAME.socket that are missed when they are not there; echo
  * only when it is configured. Ended by NULL. Who else has a socket is asked too. */
 extern const char *const page_programs[];
