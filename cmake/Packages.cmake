@@ -42,6 +42,7 @@ install(FILES ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
               ops/man/chatmail-fsreport.8 ops/man/chatmail-quota-expire.8
               ops/man/chatmail-lastlogin.8 ops/man/chatmail-metadata.8
               ops/man/chatmail-transport.8
+              ops/man/chatmail-turn.8
               ops/man/chatmail-web.8
               ops/man/chatmail-push.8
         DESTINATION share/man/man8 COMPONENT store)

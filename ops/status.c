@@ -27,6 +27,7 @@ struct report {
     long long push_oldest_s, push_success_s; /* since then; -1: not known */
     char invite[600]; /* of the echo bot; "" when there is none, or none yet */
     json_t *plugins;  /* {name: what dovecot-plugin status said} */
+    json_t *runs;     /* {unit: systemd's Result of what a timer last started} */
     char *wrong[WRONG_MAX];
     size_t wrong_count;
 };
@@ -52,6 +53,8 @@ static void wrong(struct report *r, const char *fmt, ...)
 
 static const char store_script[] =
     "for u in $1; do echo unit $u $(systemctl is-active $u); done\n"
+    "for u in chatmail-expire.service chatmail-fsreport.service; do"
+    " echo run $u $(systemctl show -P Result $u); done\n"
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
     "r() { redis-cli -s /run/redis/redis-server.sock --raw \"$@\" 2>/dev/null; }\n"
     "ago() { case $1 in ''|*[!0-9]*) echo -1;;"
@@ -88,6 +91,8 @@ static void take_line(struct report *r, char *line)
         json_object_set_new(r->packages, name, json_string(value));
     } else if (strcmp(kind, "invite") == 0) {
         snprintf(r->invite, sizeof(r->invite), "%.599s", value);
+    } else if (strcmp(kind, "run") == 0) {
+        json_object_set_new(r->runs, name, json_string(value));
     } else if (strcmp(kind, "plugin") == 0) {
         json_object_set_new(r->plugins, name, json_string(value));
     }
@@ -230,6 +235,23 @@ static void judge_plugins(struct report *r)
     }
 }
 
+/* What no unit in the list shows: its timer is active all the same. */
+static void judge_runs(struct report *r)
+{
+    const char *unit;
+    json_t *result;
+
+    json_object_foreach(r->runs, unit, result)
+    {
+        if (strcmp(json_string_value(result), "success") != 0) {
+            wrong(r,
+                  "the last run of %s failed (%s); see: journalctl -u %s; when that is "
+                  "mended: systemctl start %s",
+                  unit, json_string_value(result), unit, unit);
+        }
+    }
+}
+
 static void judge(struct report *r)
 {
     const char *name;
@@ -246,6 +268,7 @@ static void judge(struct report *r)
         wrong(r, "the store has no portico-store; run: chatops run");
     }
     judge_plugins(r);
+    judge_runs(r);
     if (r->queue > QUEUE_LONG) {
         wrong(r, "%lld messages wait in the queue", r->queue);
     }
@@ -326,6 +349,12 @@ static void say_text(const struct report *r)
         bool good = strcmp(json_string_value(value), "active") == 0;
         op_say(good ? OP_PLAIN : OP_RED, "  %-34s %s", name, json_string_value(value));
     }
+    op_say(OP_PLAIN, "\n  last run on the store");
+    json_object_foreach(r->runs, name, value)
+    {
+        bool good = strcmp(json_string_value(value), "success") == 0;
+        op_say(good ? OP_PLAIN : OP_RED, "  %-34s %s", name, json_string_value(value));
+    }
     op_say(OP_PLAIN, "\n  package on the store");
     json_object_foreach(r->packages, name, value)
     {
@@ -357,12 +386,13 @@ static void say_json(const struct report *r)
         json_array_append_new(list, json_string(r->wrong[i]));
     }
     o = json_pack(
-        "{s:s, s:b, s:O*, s:O, s:O, s:O, s:I, s:{s:I, s:I}, s:s, s:o}", "domain",
+        "{s:s, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:{s:I, s:I}, s:s, s:o}", "domain",
         r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster", r->cluster,
         "units", r->units, "packages", r->packages, "dovecot_plugins", r->plugins,
-        "queue", (json_int_t)r->queue, "push", "oldest_s", (json_int_t)r->push_oldest_s,
-        "success_s", (json_int_t)r->push_success_s, "echo_invite",
-        r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong", list);
+        "runs", r->runs, "queue", (json_int_t)r->queue, "push", "oldest_s",
+        (json_int_t)r->push_oldest_s, "success_s", (json_int_t)r->push_success_s,
+        "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
+        list);
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(o);
@@ -379,6 +409,7 @@ int op_status(const struct op_cli *cli, struct cm_err *err)
     r.units = json_object();
     r.packages = json_object();
     r.plugins = json_object();
+    r.runs = json_object();
     int rc = ask_store(&r, &c.nodes[0], err);
     if (rc == 0) {
         judge(&r);
@@ -396,6 +427,7 @@ int op_status(const struct op_cli *cli, struct cm_err *err)
     json_decref(r.units);
     json_decref(r.packages);
     json_decref(r.plugins);
+    json_decref(r.runs);
     op_cluster_clear(&c);
     return rc;
 }
