@@ -55,13 +55,16 @@ static struct cm_redis_script rate_script = {
     .source = "local t = redis.call('TIME')\n"
               "local now = t[1] * 1000000 + t[2]\n"
               "local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
-              "local tat = tonumber(redis.call('GET', KEYS[1]) or '0')\n"
-              "tat = math.min(math.max(tat, now), now + burst * interval)\n"
-              "if tat - now > (burst - 1) * interval then return 0 end\n"
-              "tat = tat + interval\n"
-              "redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX',\n"
-              "    math.ceil((tat - now) / 1000) + 1)\n"
-              "return 1\n"};
+              "local most = now + burst * interval\n"
+              "local stored = tonumber(redis.call('GET', KEYS[1]) or '0')\n"
+              "local tat = math.min(math.max(stored, now), most)\n"
+              "local allowed = tat - now <= (burst - 1) * interval\n"
+              "if allowed then tat = tat + interval end\n"
+              "if allowed or stored > most then\n"
+              "    redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX',\n"
+              "        math.ceil((tat - now) / 1000) + 1)\n"
+              "end\n"
+              "return allowed and 1 or 0\n"};
 
 /* Both sides */
 

@@ -11,9 +11,11 @@ struct gcra gcra_of(int64_t per_minute, int64_t burst)
 
 bool gcra_take(const struct gcra *gcra, int64_t *tat_us, int64_t now_us)
 {
+    int64_t most = now_us + gcra->burst * gcra->interval_us;
+    if (*tat_us > most) {
+        *tat_us = most;
+    }
     int64_t tat = *tat_us > now_us ? *tat_us : now_us;
-    int64_t latest = now_us + gcra->burst * gcra->interval_us; /* a clock may be set */
-    tat = tat < latest ? tat : latest;
     if (tat - now_us > (gcra->burst - 1) * gcra->interval_us) {
         return false;
     }

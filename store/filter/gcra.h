@@ -15,8 +15,9 @@ struct gcra {
 
 struct gcra gcra_of(int64_t per_minute, int64_t burst);
 
-/* tat_us: 0 for a fresh key; changed only when allowed. A key may be forgotten when its
- * tat has passed. */
+/* tat_us: 0 for a fresh key; else changed when allowed, or when it lies further ahead
+ * than these settings and this clock could bring it: another rate, or a clock set back,
+ * costs an interval. A key may be forgotten when its tat has passed. */
 bool gcra_take(const struct gcra *gcra, int64_t *tat_us, int64_t now_us);
 
 #endif

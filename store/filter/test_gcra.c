@@ -55,6 +55,18 @@ static void an_hour_lets_through_what_it_says(void **state)
     assert_in_range(through, 362, 363);
 }
 
+/* A state from slower settings, or from before the clock was set back. */
+static void a_state_far_ahead_costs_one_interval(void **state)
+{
+    (void)state;
+    struct gcra slow = gcra_of(1, 1), quick = gcra_of(60000, 10);
+    int64_t tat = 0, now = 100 * (int64_t)S;
+    assert_true(gcra_take(&slow, &tat, now)); /* a minute ahead */
+    assert_false(gcra_take(&quick, &tat, now));
+    assert_true(gcra_take(&quick, &tat, now + 1000));
+    assert_false(gcra_take(&quick, &tat, now + 1000));
+}
+
 static void odd_settings_do_not_overflow(void **state)
 {
     (void)state;
@@ -72,6 +84,7 @@ int main(void)
         cmocka_unit_test(a_burst_then_one_each_interval),
         cmocka_unit_test(refusals_cost_nothing),
         cmocka_unit_test(an_hour_lets_through_what_it_says),
+        cmocka_unit_test(a_state_far_ahead_costs_one_interval),
         cmocka_unit_test(odd_settings_do_not_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
