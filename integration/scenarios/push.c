@@ -329,11 +329,13 @@ static int looks_well(struct stage *stage, struct people *p,
                       const struct scene_mark *mark, struct cm_err *err)
 {
     char *text = NULL;
-    if (scene_sh(&stage->scene, "store", 0, NULL, err,
-                 "test -z \"$(ls -A /var/spool/chatmail-push/taken)\" &&"
-                 " test \"$(ls -A /var/spool/chatmail-push)\" = taken &&"
-                 " test \"$(redis-cli -s /run/redis/redis-server.sock get push:count)\""
-                 " = 0") != 0) {
+    if (scene_sh(
+            &stage->scene, "store", 0, NULL, err,
+            "test -z \"$(ls -A /var/spool/chatmail-push/taken)\" &&"
+            " test \"$(ls -A /var/spool/chatmail-push)\" = taken &&"
+            " test \"$(redis-cli -s /run/redis/redis-server.sock exists push:a:%s)\""
+            " = 0",
+            p->reader.addr) != 0) {
         return cm_err_prefix(err, "something is left");
     }
     if (scene_journal(&stage->scene, "store", mark, "-u chatmail-push.service", &text,
