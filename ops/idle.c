@@ -63,7 +63,10 @@ static int stop_idle(struct op_step *step, struct cm_err *err)
         return -1;
     }
     struct op_cmd cmd = {
-        .script = "for u in $1; do systemctl -q disable --now \"$u\" || exit;"
+        /* A socket that is left behind would start it again. */
+        .script = "for u in $1; do for s in $(systemctl show -P TriggeredBy \"$u\"); do"
+                  " systemctl stop \"$s\"; done;"
+                  " systemctl -q disable --now \"$u\" || exit;"
                   " rm -f " OP_APPLIED_DIR "/\"$u\"; done",
         .args = {said},
         .repeatable = true};

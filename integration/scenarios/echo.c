@@ -78,6 +78,7 @@ int scenario_echo_off(struct stage *stage, struct cm_err *err)
     return scene_sh(&stage->scene, "store", 0, NULL, err,
                     "! systemctl -q is-active " UNIT
                     " && ! systemctl -q is-enabled " UNIT
+                    " && ! systemctl -q is-active chatmail-metrics@echo.socket"
                     " && ! pgrep -u chatmail-echo");
 }
 

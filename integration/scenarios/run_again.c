@@ -20,10 +20,15 @@ static const char *last_line(char *text)
 
 static int must_say(const char *said, const char *what, struct cm_err *err)
 {
-    return strstr(said, what) != NULL
-               ? 0
-               : cm_err_set(err, CM_ERR_REFUSE, "chatops did not say '%s': %.500s",
-                            what, said);
+    const char *change = strstr(said, " changed ");
+    if (strstr(said, what) != NULL) {
+        return 0;
+    }
+    while (change != NULL && change > said && change[-1] != '\n') {
+        change--; /* the step that did something tells more than the beginning */
+    }
+    return cm_err_set(err, CM_ERR_REFUSE, "chatops did not say '%s': %.500s", what,
+                      change != NULL ? change : said);
 }
 
 /* Runs chatops between two looks at all units; status and output are the caller's to
