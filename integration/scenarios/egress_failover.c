@@ -15,7 +15,7 @@
 #include "stream.h"
 
 #define BATCH      5
-#define DELIVER_MS 200000
+#define DELIVER_MS 50000 /* the next try of the queue would come after 60 s */
 #define MAX_SEEN   1024
 
 static bool is_edge2(const char *address)

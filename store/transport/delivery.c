@@ -313,23 +313,37 @@ static bool choose_egress(struct delivery *d)
     return true;
 }
 
+/* It was healthy when it was chosen: what broke then was the gateway, not the host. */
+static bool egress_is_gone(const struct delivery *d)
+{
+    const struct egress_list *list = egress_now(d->env->egress);
+    size_t i = egress_find(list, d->egress.number);
+    return d->egress.number != 0 && i != SIZE_MAX &&
+           list->items[i].number != d->egress.number;
+}
+
 /* The gateway behind the one that failed; false when there is no other. */
 static bool another_egress(struct delivery *d)
 {
     const struct egress_list *list = egress_now(d->env->egress);
     size_t i = egress_find(list, d->egress.number);
-    if (d->egress.number == 0 || i == SIZE_MAX || list->count < 2) {
+    if (d->egress.number == 0 || i == SIZE_MAX) {
+        return false;
+    }
+    const struct egress *next =
+        &list->items[egress_is_gone(d) ? i : (i + 1) % list->count];
+    if (next->number == d->egress.number) {
         return false;
     }
     d->failed_egress = d->egress.number;
-    d->egress = list->items[(i + 1) % list->count];
+    d->egress = *next;
     return true;
 }
 
 static void out_of_hosts(struct delivery *d)
 {
     bool first = d->failed_egress < 0;
-    if (!d->connected && another_egress(d)) {
+    if ((!d->connected || egress_is_gone(d)) && another_egress(d)) {
         remember_egress(d, d->egress.number);
         if (first && cm_now_mono_ms() - d->begun_ms < DELIVERY_HOSTS_MS) {
             d->host = 0;
