@@ -33,8 +33,7 @@ const struct cm_setting cm_settings[] = {
      "Messages over 200 kB are removed after so many days.", CM_INI_COMMENT},
     {"params", "delete_inactive_users_after", &cm_type_int,
      P(delete_inactive_users_after), "90", 1, DAYS_MAX,
-     "An account without a login or fetched mail for so many days is removed with its "
-     "mail.",
+     "An account without login or fetched mail for so many days goes with its mail.",
      CM_INI_COMMENT},
     {"params", "username_min_length", &cm_type_int, P(username_min_length), "9", 1, 64,
      "Shortest user name of a new account.", CM_INI_COMMENT},

@@ -1,5 +1,6 @@
-/* chatmail-expire over up to 1 000 000 messages in 10 000 mailboxes, against find over
- * the same tree. Both only look; three turns each, interleaved, the best counts. */
+/* chatmail-expire over 1 000 000 messages in 10 000 mailboxes (--quick: a hundredth),
+ * against find over the same tree. The row expire_messages says how many it was. Both
+ * only look; three turns each, interleaved, the best counts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -155,9 +156,7 @@ static int compare(const char *dir, int mailboxes, struct rows *rows,
 
 static int mailboxes(enum bench_size size)
 {
-    return size == BENCH_FULL      ? MAILBOXES
-           : size == BENCH_DEFAULT ? MAILBOXES / 10
-                                   : MAILBOXES / 100;
+    return size == BENCH_QUICK ? MAILBOXES / 100 : MAILBOXES;
 }
 
 int bench_expire(enum bench_size size, struct rows *rows, struct cm_err *err)

@@ -40,6 +40,8 @@ static void args_auth(struct house *h, const char *argv[HOUSE_ARGS_MAX])
                           house_db(h, "chatmail_auth"),
                           "--nocreate",
                           house_path(h, "nocreate"),
+                          "--redis",
+                          house_redis(h),
                           "--sasl-upstream",
                           house_path(h, "auth-sasl")};
     memcpy(argv, args, sizeof(args));
@@ -233,7 +235,9 @@ static int furnish(struct house *h, struct cm_err *err)
     char *text = cm_asprintf("[params]\nmail_domain = " HOUSE_DOMAIN "\n"
                              "mailboxes_dir = %s\nmax_load_1m = 100000\n"
                              "min_available_memory = 1M\nmin_free_disk_space = 1M\n"
-                             "[store]\nnotification_url = http://127.0.0.1:1/\n",
+                             "[store]\ncreations_per_net = 1000000\n"
+                             "creations_per_gateway = 1000000\n"
+                             "notification_url = http://127.0.0.1:1/\n",
                              h->dir);
     setenv("PGHOST", pgfixture_dir(h->pg), 1);
     int rc = cm_file_replace(ini, text, strlen(text), 0644, err);
