@@ -139,7 +139,6 @@ static char *to_html(const char *markdown)
 }
 
 struct site {
-    const struct cm_conf *conf;
     const struct op_source *layout;
     struct vars vars;
     bool refresh;
@@ -251,7 +250,7 @@ static int put_qr(const struct cm_conf *conf, struct op_files *files,
 static int build(const struct cm_conf *conf, const struct op_sources *sources,
                  bool refresh, struct op_files *files, struct cm_err *err)
 {
-    struct site site = {.conf = conf, .refresh = refresh};
+    struct site site = {.refresh = refresh};
     int rc = 0;
 
     site.layout = op_sources_find(sources, "page-layout.html");

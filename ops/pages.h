@@ -20,8 +20,6 @@
 #include "stack.h"
 
 #define OP_PAGES_ROOT "/var/www/html"
-#define OP_PAGES_MAX  500         /* files */
-#define OP_PAGE_MAX   (16u << 20) /* bytes of one file */
 
 /* Appends the files, owned by root, below OP_PAGES_ROOT. `base`: directory to which a
  * relative www_folder belongs (that of chatmail.ini). refresh: pages load themselves

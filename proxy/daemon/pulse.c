@@ -18,7 +18,6 @@ struct pulse {
     struct cm_io *io;
     struct cm_timer *timer;
     int fd;
-    struct sockaddr_in store;
     uint16_t id, seq;
     int64_t heard;
     bool alive;
@@ -118,7 +117,6 @@ struct pulse *pulse_new(struct cm_loop *loop, const struct in_addr *store,
     }
     struct pulse *pulse = cm_calloc(1, sizeof(*pulse));
     *pulse = (struct pulse){.fd = fd,
-                            .store = to,
                             .heard = cm_now_mono_ms(),
                             .alive = true,
                             .changed = changed,
