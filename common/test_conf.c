@@ -854,11 +854,17 @@ static void test_load(void **state)
     assert_int_equal(cm_conf_load(path, &conf, &err), 0);
     assert_string_equal(conf.mail_domain, "chat.example.org");
     cm_conf_clear(&conf);
+    assert_int_equal(cm_conf_reload(path, &conf, &err), 0); /* into nothing */
+    assert_int_equal(cm_conf_reload(path, &conf, &err), 0); /* into what it read */
+    const char *kept = conf.mail_domain;
     assert_int_equal(write(fd, "oops\n", 5), 5);
     assert_int_equal(cm_conf_load(path, &conf, &err), -1);
     assert_memory_equal(err.text, path, strlen(path));
     assert_string_equal(err.text + strlen(path),
                         ":3: neither \"[section]\" nor \"key = value\": \"oops\"");
+    assert_int_equal(cm_conf_reload(path, &conf, &err), -1);
+    assert_ptr_equal(conf.mail_domain, kept);
+    cm_conf_clear(&conf);
     close(fd);
     unlink(path);
 }

@@ -30,6 +30,8 @@ struct daemon {
     char letter;
     bool start_fails;
     bool drain_hangs;
+    int64_t drain_ms; /* so long something is under way after the SIGTERM */
+    bool drained;
     bool full;
     bool hold; /* connections stay open until a reload */
     int held[64];
@@ -90,15 +92,20 @@ static int reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 static void drain(struct cm_service *svc, void *ctx)
 {
     struct daemon *d = ctx;
-    if (!d->drain_hangs) {
-        cm_service_done(svc);
-    }
+    cm_service_status(svc, "drain %d", (int)d->drain_ms);
+}
+
+static bool drained(void *ctx, int64_t waited_ms)
+{
+    struct daemon *d = ctx;
+    d->drained = !d->drain_hangs && waited_ms >= d->drain_ms;
+    return d->drained;
 }
 
 static void stop(struct cm_service *svc, void *ctx)
 {
-    (void)ctx;
-    cm_service_status(svc, "stopped");
+    struct daemon *d = ctx;
+    cm_service_status(svc, "stopped, %s", d->drained ? "drained" : "cut short");
 }
 
 static void add_metrics(struct cm_buf *out, void *ctx)
@@ -120,6 +127,7 @@ static int daemon_main(struct daemon *d)
                                        .start = start,
                                        .reload = reload,
                                        .drain = drain,
+                                       .drained = drained,
                                        .drain_limit_ms = 200,
                                        .stop = stop,
                                        .metrics = add_metrics};
@@ -252,7 +260,7 @@ static void test_life(void **state)
     assert_int_equal(ask(echo_path), 'b');
     kill(pid, SIGTERM);
     await_notify("STOPPING=1");
-    await_notify("STATUS=stopped");
+    await_notify("STATUS=stopped, drained");
     assert_int_equal(wait_exit(pid), 0);
     assert_int_equal(access(echo_path, F_OK), -1);
 }
@@ -317,6 +325,21 @@ static void test_stale_socket_is_replaced(void **state)
     assert_int_equal(wait_exit(pid), 0);
 }
 
+static void test_drained_is_asked_until_it_is(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .drain_ms = 60};
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    int64_t before = cm_now_mono_ms();
+    kill(pid, SIGTERM);
+    await_notify("STOPPING=1");
+    await_notify("STATUS=drain 60");
+    await_notify("STATUS=stopped, drained");
+    assert_int_equal(wait_exit(pid), 0);
+    assert_true(cm_now_mono_ms() - before >= 60);
+}
+
 static void test_drain_limit(void **state)
 {
     (void)state;
@@ -325,6 +348,7 @@ static void test_drain_limit(void **state)
     await_notify("READY=1");
     int64_t before = cm_now_mono_ms();
     kill(pid, SIGTERM);
+    await_notify("STATUS=stopped, cut short");
     assert_int_equal(wait_exit(pid), 0);
     int64_t took = cm_now_mono_ms() - before;
     assert_true(took >= 150 && took < 2000);
@@ -466,6 +490,8 @@ int main(void)
         cmocka_unit_test_setup(test_start_failure, drop_old_notifications),
         cmocka_unit_test_setup(test_metrics, drop_old_notifications),
         cmocka_unit_test_setup(test_stale_socket_is_replaced, drop_old_notifications),
+        cmocka_unit_test_setup(test_drained_is_asked_until_it_is,
+                               drop_old_notifications),
         cmocka_unit_test_setup(test_drain_limit, drop_old_notifications),
         cmocka_unit_test_setup(test_second_signal_hurries, drop_old_notifications),
         cmocka_unit_test_setup(test_held_socket_survives_a_crash,
