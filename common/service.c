@@ -29,8 +29,8 @@
 #define START_GRACE_MS  1000
 
 struct door {
-    struct cm_service *svc;
     const struct cm_listener *def;
+    void *ctx; /* of accept() and ready() */
     int fd;
     bool bound_here; /* the path is ours to remove */
     struct cm_io *io;
@@ -96,7 +96,7 @@ static void door_resume(void *ctx)
 
 static bool door_full(const struct door *door)
 {
-    return door->def->ready != NULL && !door->def->ready(door->svc->ctx);
+    return door->def->ready != NULL && !door->def->ready(door->ctx);
 }
 
 static void on_connection(int fd, unsigned events, void *ctx)
@@ -110,7 +110,7 @@ static void on_connection(int fd, unsigned events, void *ctx)
         }
         int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (conn >= 0) {
-            door->def->accept(door->svc, conn, door->svc->ctx);
+            door->def->accept(conn, door->ctx);
             if (door->io == NULL) {
                 return; /* accept() ended the service */
             }
@@ -194,36 +194,17 @@ static void passed_clear(struct passed *passed)
     free(passed->names);
 }
 
-static void door_add(struct cm_service *svc, const struct cm_listener *def, int fd,
-                     bool bound_here)
-{
-    cm_assert(svc->door_count < LISTENERS_MAX);
-    struct door *door = &svc->doors[svc->door_count++];
-    door->svc = svc;
-    door->def = def;
-    door->fd = fd;
-    door->bound_here = bound_here;
-    door->io = NULL;
-    door->resume = NULL;
-    if (def->hand_over != NULL) {
-        def->hand_over(svc, fd, svc->ctx);
-        return;
-    }
-    /* Watched only once start() has succeeded; until then the backlog holds them. */
-    door->io = cm_io_new(svc->loop, fd, 0, on_connection, door);
-    door->resume = cm_timer_new(svc->loop, door_resume, door);
-}
-
 /* Small enough that the socket takes it at once: nobody is waited for. */
 #define METRICS_MAX (128u << 10)
 
-static void on_metrics(struct cm_service *svc, int fd, void *ctx)
+static void on_metrics(int fd, void *ctx)
 {
+    struct cm_service *svc = ctx;
     struct cm_buf out;
     cm_buf_init(&out, METRICS_MAX);
     cm_metric_process(&out, svc->def->program);
     if (svc->def->metrics != NULL) {
-        svc->def->metrics(&out, ctx);
+        svc->def->metrics(&out, svc->ctx);
     }
     if (out.overflow || send(fd, out.data, out.len, MSG_NOSIGNAL) != (ssize_t)out.len) {
         cm_log(CM_LOG_WARNING, "metrics_not_sent", "reason",
@@ -235,6 +216,26 @@ static void on_metrics(struct cm_service *svc, int fd, void *ctx)
 
 static const struct cm_listener metrics_listener = {.name = "metrics",
                                                     .accept = on_metrics};
+
+static void door_add(struct cm_service *svc, const struct cm_listener *def, int fd,
+                     bool bound_here)
+{
+    cm_assert(svc->door_count < LISTENERS_MAX);
+    struct door *door = &svc->doors[svc->door_count++];
+    door->def = def;
+    door->ctx = def == &metrics_listener ? svc : svc->ctx;
+    door->fd = fd;
+    door->bound_here = bound_here;
+    door->io = NULL;
+    door->resume = NULL;
+    if (def->hand_over != NULL) {
+        def->hand_over(fd, svc->ctx);
+        return;
+    }
+    /* Watched only once start() has succeeded; until then the backlog holds them. */
+    door->io = cm_io_new(svc->loop, fd, 0, on_connection, door);
+    door->resume = cm_timer_new(svc->loop, door_resume, door);
+}
 
 /* A listener may have several sockets of its name; without any, the path is bound. */
 static int open_doors(struct cm_service *svc, struct cm_err *err)
@@ -347,7 +348,7 @@ static void on_stop(int signo, void *ctx)
     cm_timer_set(svc->drain_limit, svc->def->drain_limit_ms);
     svc->drain_since = cm_now_mono_ms();
     if (svc->def->drain != NULL) {
-        svc->def->drain(svc, svc->ctx);
+        svc->def->drain(svc->ctx);
     }
     if (svc->def->drained != NULL) {
         cm_timer_set(svc->drain_turn, 0);
@@ -427,7 +428,7 @@ int cm_service_run(const struct cm_service_def *def, void *ctx)
     }
     cm_timer_stop(svc.drain_turn);
     if (svc.def->stop != NULL) {
-        svc.def->stop(&svc, ctx);
+        svc.def->stop(ctx);
     }
     doors_close(&svc);
     cm_timer_free(&svc.watchdog);

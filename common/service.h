@@ -22,14 +22,14 @@ struct cm_listener {
     const char *name;          /* FileDescriptorName= of the systemd socket */
     const char *fallback_path; /* unix stream socket bound when not run by systemd */
     /* Owns fd (non-blocking, close-on-exec). */
-    void (*accept)(struct cm_service *svc, int fd, void *ctx);
+    void (*accept)(int fd, void *ctx);
     /* false: full; the listener rests 100 ms and asks again, the rest waits in the
      * backlog. NULL means never full. */
     bool (*ready)(void *ctx);
     /* Instead of accept, for a library that accepts by itself: called before start()
      * with the listening descriptor, which stays open, and the service's, until after
      * stop(). */
-    void (*hand_over)(struct cm_service *svc, int fd, void *ctx);
+    void (*hand_over)(int fd, void *ctx);
 };
 
 struct cm_service_def {
@@ -41,7 +41,7 @@ struct cm_service_def {
                   struct cm_err *err); /* may be NULL */
     /* Called once on SIGTERM, when no new connections come any more: stop what begins
      * by itself. May be NULL. */
-    void (*drain)(struct cm_service *svc, void *ctx);
+    void (*drain)(void *ctx);
     /* Is nothing under way that is worth waiting for? Asked after drain(), first at the
      * next turn of the loop, then every 20 ms; waited_ms counts from the SIGTERM. true
      * ends the loop, and so does cm_service_done(), and drain_limit_ms. NULL without a
@@ -50,7 +50,7 @@ struct cm_service_def {
     int64_t drain_limit_ms;
     /* The loop has ended and still exists: free what hangs on it. Also called after a
      * start() that failed, so it accepts what start() did not get to. May be NULL. */
-    void (*stop)(struct cm_service *svc, void *ctx);
+    void (*stop)(void *ctx);
     /* Adds the program's own counters (metrics.h) to those of the process. Asked over
      * the socket that systemd passes as "metrics": each connection is answered with
      * the whole text and closed. May be NULL. */

@@ -27,6 +27,7 @@ static char echo_path[96], other_path[96], notify_path[96];
 /* The daemon under test, run in a child: answers a connection with one letter. */
 
 struct daemon {
+    struct cm_service *svc;
     char letter;
     bool start_fails;
     bool drain_hangs;
@@ -38,9 +39,8 @@ struct daemon {
     size_t held_count;
 };
 
-static void answer(struct cm_service *svc, int fd, void *ctx)
+static void answer(int fd, void *ctx)
 {
-    (void)svc;
     struct daemon *d = ctx;
     ssize_t n = send(fd, &d->letter, 1, MSG_NOSIGNAL);
     (void)n;
@@ -51,9 +51,8 @@ static void answer(struct cm_service *svc, int fd, void *ctx)
     }
 }
 
-static void answer_other(struct cm_service *svc, int fd, void *ctx)
+static void answer_other(int fd, void *ctx)
 {
-    (void)svc;
     (void)ctx;
     ssize_t n = send(fd, "o", 1, MSG_NOSIGNAL);
     (void)n;
@@ -71,6 +70,7 @@ static bool is_ready(void *ctx)
 static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct daemon *d = ctx;
+    d->svc = svc;
     cm_service_status(svc, "letter %c", d->letter);
     return d->start_fails ? cm_err_set(err, CM_ERR_WORLD, "do this and that") : 0;
 }
@@ -89,10 +89,10 @@ static int reload(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void drain(struct cm_service *svc, void *ctx)
+static void drain(void *ctx)
 {
     struct daemon *d = ctx;
-    cm_service_status(svc, "drain %d", (int)d->drain_ms);
+    cm_service_status(d->svc, "drain %d", (int)d->drain_ms);
 }
 
 static bool drained(void *ctx, int64_t waited_ms)
@@ -102,10 +102,10 @@ static bool drained(void *ctx, int64_t waited_ms)
     return d->drained;
 }
 
-static void stop(struct cm_service *svc, void *ctx)
+static void stop(void *ctx)
 {
     struct daemon *d = ctx;
-    cm_service_status(svc, "stopped, %s", d->drained ? "drained" : "cut short");
+    cm_service_status(d->svc, "stopped, %s", d->drained ? "drained" : "cut short");
 }
 
 static void add_metrics(struct cm_buf *out, void *ctx)

@@ -143,11 +143,10 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
     return rc;
 }
 
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
     struct proxy *proxy = ctx;
 
-    (void)svc;
     cm_timer_free(&proxy->leaving);
     pulse_free(&proxy->pulse);
     doors_free(&proxy->doors);

@@ -174,9 +174,8 @@ static void on_drain_turn(void *ctx)
     cm_timer_set(auth->drain_timer, DRAIN_TURN_MS);
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static void on_drain(void *ctx)
 {
-    (void)svc;
     struct auth *auth = ctx;
     auth->drain_since = cm_now_mono_ms();
     auth->drain_timer = cm_timer_new(auth->loop, on_drain_turn, auth);
@@ -186,9 +185,8 @@ static void on_drain(struct cm_service *svc, void *ctx)
 /* The dict first, so that what still runs finds its peer gone; then, in the order of a
  * creation's steps, those who call back into the next; the pools last, which answer all
  * that is left. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct auth *auth = ctx;
     if (auth->dict == NULL) {
         return;
@@ -218,9 +216,8 @@ static void on_metrics(struct cm_buf *out, void *ctx)
 
 /* Listeners */
 
-static void on_dict(struct cm_service *svc, int fd, void *ctx)
+static void on_dict(int fd, void *ctx)
 {
-    (void)svc;
     struct auth *auth = ctx;
     cm_dict_adopt(auth->dict, fd);
 }
@@ -231,9 +228,8 @@ static bool dict_ready(void *ctx)
     return !cm_dict_full(auth->dict);
 }
 
-static void on_sasl(struct cm_service *svc, int fd, void *ctx)
+static void on_sasl(int fd, void *ctx)
 {
-    (void)svc;
     struct auth *auth = ctx;
     sasl_adopt(auth->sasl, fd);
 }

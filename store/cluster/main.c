@@ -230,9 +230,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
                   cm_now_mono_ms());
 }
 
-static void on_accept(struct cm_service *svc, int fd, void *ctx)
+static void on_accept(int fd, void *ctx)
 {
-    (void)svc;
     struct cluster *c = ctx;
     control_adopt(c->control, fd);
 }
@@ -269,9 +268,8 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void stop(struct cm_service *svc, void *ctx)
+static void stop(void *ctx)
 {
-    (void)svc;
     struct cluster *c = ctx;
     ledger_free(&c->ledger); /* a publish under way is answered by this */
     control_free(&c->control);

@@ -75,9 +75,8 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return echo->claim != NULL ? 0 : -1;
 }
 
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct echo *echo = ctx;
     bot_free(&echo->bot);
     claim_free(&echo->claim);

@@ -138,9 +138,8 @@ static void on_drain_turn(void *ctx)
     cm_timer_set(p->drain_timer, DRAIN_TURN_MS);
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static void on_drain(void *ctx)
 {
-    (void)svc;
     struct program *p = ctx;
     milter_stop();
     p->drain_timer = cm_timer_new(p->loop, on_drain_turn, p);
@@ -148,9 +147,8 @@ static void on_drain(struct cm_service *svc, void *ctx)
 }
 
 /* Threads of libmilter may still be there, so what they use is closed, not freed. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct program *p = ctx;
     cm_timer_free(&p->drain_timer);
     cm_timer_free(&p->sweep_timer);
@@ -159,9 +157,8 @@ static void on_stop(struct cm_service *svc, void *ctx)
     }
 }
 
-static void on_listener(struct cm_service *svc, int fd, void *ctx)
+static void on_listener(int fd, void *ctx)
 {
-    (void)svc;
     struct program *p = ctx;
     p->listener = fd;
 }

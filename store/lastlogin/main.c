@@ -123,9 +123,8 @@ static void on_drain_turn(void *ctx)
     cm_timer_set(ll->drain_timer, DRAIN_TURN_MS);
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static void on_drain(void *ctx)
 {
-    (void)svc;
     struct lastlogin *ll = ctx;
     ll->drain_since = cm_now_mono_ms();
     ll->drain_timer = cm_timer_new(ll->loop, on_drain_turn, ll);
@@ -143,9 +142,8 @@ static void tell_lost(const struct lastlogin *ll)
            "stopped while the database was away", NULL);
 }
 
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct lastlogin *ll = ctx;
     cm_timer_free(&ll->drain_timer);
     cm_dict_free(&ll->dict);
@@ -172,9 +170,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
 
 /* Listener */
 
-static void on_dict(struct cm_service *svc, int fd, void *ctx)
+static void on_dict(int fd, void *ctx)
 {
-    (void)svc;
     struct lastlogin *ll = ctx;
     cm_dict_adopt(ll->dict, fd);
 }

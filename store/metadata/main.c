@@ -137,9 +137,8 @@ static void on_drain_turn(void *ctx)
     cm_timer_set(md->drain_timer, DRAIN_TURN_MS);
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static void on_drain(void *ctx)
 {
-    (void)svc;
     struct metadata *md = ctx;
     md->drain_since = cm_now_mono_ms();
     md->drain_timer = cm_timer_new(md->loop, on_drain_turn, md);
@@ -147,9 +146,8 @@ static void on_drain(struct cm_service *svc, void *ctx)
 }
 
 /* The dict first, so that what still runs finds its peer gone. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct metadata *md = ctx;
     cm_timer_free(&md->drain_timer);
     cm_dict_free(&md->dict);
@@ -184,9 +182,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
 
 /* Listener */
 
-static void on_dict(struct cm_service *svc, int fd, void *ctx)
+static void on_dict(int fd, void *ctx)
 {
-    (void)svc;
     struct metadata *md = ctx;
     cm_dict_adopt(md->dict, fd);
 }

@@ -198,9 +198,8 @@ static void on_drain_turn(void *ctx)
     cm_timer_set(push->drain_timer, DRAIN_TURN_MS);
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static void on_drain(void *ctx)
 {
-    (void)svc;
     struct push *push = ctx;
     pump_stop(push->env.pump);
     lookup_stop(push->lookup);
@@ -211,9 +210,8 @@ static void on_drain(struct cm_service *svc, void *ctx)
 }
 
 /* First those that may still call back, then those they call. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct push *push = ctx;
     cm_timer_free(&push->drain_timer);
     courier_free(&push->courier);
@@ -237,9 +235,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
 
 /* Listener */
 
-static void on_bell(struct cm_service *svc, int fd, void *ctx)
+static void on_bell(int fd, void *ctx)
 {
-    (void)svc;
     struct push *push = ctx;
     bell_adopt(push->bell, fd);
 }

@@ -158,18 +158,16 @@ static void on_drain_turn(void *ctx)
     cm_timer_set(t->drain_timer, DRAIN_TURN_MS);
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static void on_drain(void *ctx)
 {
-    (void)svc;
     struct transport *t = ctx;
     sessions_drain(t->sessions);
     t->drain_timer = cm_timer_new(t->env.loop, on_drain_turn, t);
     cm_timer_set(t->drain_timer, 0);
 }
 
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct transport *t = ctx;
     struct env *env = &t->env;
     cm_timer_free(&t->drain_timer);
@@ -198,9 +196,8 @@ static void on_metrics(struct cm_buf *out, void *ctx)
 
 /* Listener */
 
-static void on_lmtp(struct cm_service *svc, int fd, void *ctx)
+static void on_lmtp(int fd, void *ctx)
 {
-    (void)svc;
     struct transport *t = ctx;
     sessions_adopt(t->sessions, fd);
 }

@@ -117,9 +117,8 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 
 /* Listeners */
 
-static void on_http(struct cm_service *svc, int fd, void *ctx)
+static void on_http(int fd, void *ctx)
 {
-    (void)svc;
     struct web *web = ctx;
     conns_adopt(web->http, fd);
 }
@@ -183,9 +182,8 @@ static void on_drain_turn(void *ctx)
     cm_timer_set(web->drain_timer, DRAIN_TURN_MS);
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static void on_drain(void *ctx)
 {
-    (void)svc;
     struct web *web = ctx;
     listen_free(&web->listen);
     web->drain_timer = cm_timer_new(web->site.loop, on_drain_turn, web);
@@ -193,9 +191,8 @@ static void on_drain(struct cm_service *svc, void *ctx)
 }
 
 /* Connections first: they hold on to all the rest. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct web *web = ctx;
     cm_timer_free(&web->drain_timer);
     listen_free(&web->listen);
