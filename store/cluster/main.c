@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/pg.h"
 #include "common/service.h"
 #include "control.h"
 #include "ctl.h"
@@ -320,8 +321,7 @@ int main(int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'v'},
                                             {NULL, 0, NULL, 0}};
-    static struct cluster cluster = {
-        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_cluster"};
+    static struct cluster cluster = {.conninfo = CM_PG_CONNINFO("chatmail_cluster")};
     for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
         if (c == 'h') {
             return usage(stdout);
