@@ -18,7 +18,6 @@
  * for 120 s is reset. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/log.h"
 #include "common/metrics.h"

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 
 #include "common/conf.h"
-#include "common/loop.h"
 #include "common/metrics.h"
 #include "common/pg.h"
 #include "common/service.h"

@@ -26,7 +26,6 @@
 #include <string.h>
 
 #include "common/conf.h"
-#include "common/loop.h"
 #include "common/metrics.h"
 #include "common/service.h"
 
