@@ -34,7 +34,7 @@ struct cm_listener {
 
 struct cm_service_def {
     const char *program;                 /* "chatmail-auth" */
-    const char *version, *about;         /* for the command line; see options.h */
+    const char *version, *about;         /* of cm_service_options(); see options.h */
     const struct cm_listener *listeners; /* ended by name == NULL; may be NULL */
     int (*start)(struct cm_service *svc, void *ctx, struct cm_err *err);
     int (*reload)(struct cm_service *svc, void *ctx,
@@ -60,7 +60,8 @@ struct cm_service_def {
 /* Runs until stopped. Returns the exit status for main(). A start() that fails is
  * logged with its text, status 1. */
 int cm_service_run(const struct cm_service_def *def, void *ctx);
-/* Reads the command line and opens the log. -1 to go on, else the exit status. */
+/* Reads the command line by the table and opens the log. -1 to go on, else the exit
+ * status for main(). */
 int cm_service_options(const struct cm_service_def *def,
                        const struct cm_option *options, int argc, char **argv);
 /* Both, one after the other: all of a main(), when nothing comes between. */

@@ -34,6 +34,7 @@ struct daemon {
     int64_t drain_ms; /* so long something is under way after the SIGTERM */
     bool drained;
     bool full;
+    bool away; /* what it stands on */
     bool hold; /* connections stay open until a reload */
     int held[64];
     size_t held_count;
@@ -62,6 +63,9 @@ static void answer_other(int fd, void *ctx)
 static bool is_ready(void *ctx)
 {
     struct daemon *d = ctx;
+    if (!cm_service_settled(d->svc, !d->away)) {
+        return false;
+    }
     bool full = d->full;
     d->full = false; /* full once, then there is room */
     return !full;
@@ -407,6 +411,29 @@ static void test_full_listener_rests(void **state)
     assert_int_equal(wait_exit(pid), 0);
 }
 
+static void test_nobody_is_heard_before_it_is_settled(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .away = true};
+    int64_t before = cm_now_mono_ms();
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    int fd = dial(echo_path);
+    char letter = 0;
+    for (int i = 0; i < 300 && recv(fd, &letter, 1, MSG_DONTWAIT) != 1; i++) {
+        drop_notifications();
+        usleep(10000);
+    }
+    close(fd);
+    assert_int_equal(letter, 'a');
+    assert_true(cm_now_mono_ms() - before >= 1000);
+    before = cm_now_mono_ms();
+    assert_int_equal(ask(echo_path), 'a'); /* late, not away for ever */
+    assert_true(cm_now_mono_ms() - before < 500);
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+}
+
 static void test_out_of_descriptors(void **state)
 {
     (void)state;
@@ -497,6 +524,8 @@ int main(void)
         cmocka_unit_test_setup(test_held_socket_survives_a_crash,
                                drop_old_notifications),
         cmocka_unit_test_setup(test_full_listener_rests, drop_old_notifications),
+        cmocka_unit_test_setup(test_nobody_is_heard_before_it_is_settled,
+                               drop_old_notifications),
         cmocka_unit_test_setup(test_out_of_descriptors, drop_old_notifications),
         cmocka_unit_test_setup(test_path_that_cannot_be_bound, drop_old_notifications),
     };
