@@ -135,9 +135,8 @@ static int reload(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void stop(struct cm_service *svc, void *ctx)
+static void stop(void *ctx)
 {
-    (void)svc;
     struct program *p = ctx;
     gw_engine_free(&p->engine);
     gw_fetch_free(&p->fetch);

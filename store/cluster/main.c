@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/pg.h"
 #include "common/service.h"
 #include "control.h"
 #include "ctl.h"
@@ -230,9 +231,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
                   cm_now_mono_ms());
 }
 
-static void on_accept(struct cm_service *svc, int fd, void *ctx)
+static void on_accept(int fd, void *ctx)
 {
-    (void)svc;
     struct cluster *c = ctx;
     control_adopt(c->control, fd);
 }
@@ -269,9 +269,8 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void stop(struct cm_service *svc, void *ctx)
+static void stop(void *ctx)
 {
-    (void)svc;
     struct cluster *c = ctx;
     ledger_free(&c->ledger); /* a publish under way is answered by this */
     control_free(&c->control);
@@ -322,8 +321,7 @@ int main(int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'v'},
                                             {NULL, 0, NULL, 0}};
-    static struct cluster cluster = {
-        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_cluster"};
+    static struct cluster cluster = {.conninfo = CM_PG_CONNINFO("chatmail_cluster")};
     for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
         if (c == 'h') {
             return usage(stdout);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -16,21 +15,9 @@
 #include "common/clock.h"
 #include "common/doorbell.h"
 #include "daemonkit/daemonkit.h"
-#include "pushkit.h"
+#include "pushtest.h"
 
 #define QUICK "10" /* ms before the second try: 10, 80, 640, 5120 */
-
-static struct pushkit kit;
-
-static const char *redis(const char *command, const char *key)
-{
-    return redisfixture_ask(kit.redis, command, key, NULL);
-}
-
-static const char *sql(const char *text)
-{
-    return pgfixture_sql(kit.pg, "chatmail", text);
-}
 
 static bool is_empty(void *ctx)
 {
@@ -50,71 +37,27 @@ static void assert_empty(void)
     assert_string_equal(redis("EXISTS", "push:age"), "0");
 }
 
-struct want {
-    const char *prefix;
-    long count;
-};
-
-static bool has_come(void *ctx)
-{
-    const struct want *want = ctx;
-    return pushkit_count(&kit, want->prefix) >= want->count;
-}
-
+/* So many, and no more. */
 static void assert_comes(const char *prefix, long count, int64_t limit_ms)
 {
-    struct want want = {prefix, count};
-    if (!pushkit_until(has_come, &want, limit_ms)) {
-        fail_msg("%ld of %ld for %s", pushkit_count(&kit, prefix), count, prefix);
-    }
+    assert_come(prefix, count, limit_ms);
     assert_int_equal(pushkit_count(&kit, prefix), count);
-}
-
-static void ring(const char *addr)
-{
-    assert_int_equal(pushkit_ring(&kit, addr), 0);
-}
-
-static int fresh_with(const char *retry_ms)
-{
-    if (kit.pg == NULL) {
-        return 0;
-    }
-    pushkit_ask(&kit, "calm");
-    pushkit_ask(&kit, "forget");
-    sql("delete from push_token");
-    redisfixture_ask(kit.redis, "FLUSHALL", NULL);
-    pushkit_start(&kit, retry_ms);
-    (void)daemonkit_log_has(kit.log, "");
-    return 0;
 }
 
 static int fresh(void **state)
 {
     (void)state;
-    return fresh_with(NULL);
+    pushtest_clear();
+    pushtest_start(NULL);
+    return 0;
 }
 
 static int fresh_quick(void **state)
 {
     (void)state;
-    return fresh_with(QUICK);
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    if (kit.push == 0) {
-        return 0;
-    }
-    return pushkit_stop(&kit, SIGTERM);
-}
-
-static void need(void)
-{
-    if (kit.pg == NULL) {
-        skip();
-    }
+    pushtest_clear();
+    pushtest_start(QUICK);
+    return 0;
 }
 
 static void test_body_is_the_token(void **state) /* 9 */
@@ -547,22 +490,8 @@ static void test_metrics(void **state)
     assert_true(pushkit_metric(&kit, "chatmail_push_seconds_since_last_success") >= 4);
 }
 
-static int group_setup(void **state)
-{
-    (void)state;
-    (void)pushkit_open(&kit);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    pushkit_close(&kit);
-    return 0;
-}
-
-#define EACH(test)    cmocka_unit_test_setup_teardown(test, fresh, stop)
-#define QUICKLY(test) cmocka_unit_test_setup_teardown(test, fresh_quick, stop)
+#define EACH(test)    cmocka_unit_test_setup_teardown(test, fresh, pushtest_stop)
+#define QUICKLY(test) cmocka_unit_test_setup_teardown(test, fresh_quick, pushtest_stop)
 
 int main(void)
 {
@@ -585,5 +514,5 @@ int main(void)
         EACH(test_reload),
         EACH(test_metrics),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, pushtest_open, pushtest_close);
 }
