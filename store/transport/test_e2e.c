@@ -635,11 +635,13 @@ static void test_egress(void **state)
     world_peer(70, &(struct world_mood){.smtp = true});
     write_egress("1 127.0.1.1 - gw1.example\n2 127.0.1.2 - -\n");
     assert_string_equal(deliver("a@via.example"), "250 OK (SMTP)");
+    assert_string_equal(world_mail(0)->ehlo, "gw1.example");
     /* An address that this machine does not have: that gateway cannot be used, the
      * other one is taken, and remembered. */
     write_egress("1 203.0.113.99 - -\n2 127.0.1.2 - -\n");
     assert_string_equal(deliver("a@via.example"), "250 OK (SMTP)");
     assert_string_equal(deliver("a@via.example"), "250 OK (SMTP)");
+    assert_string_equal(world_mail(2)->ehlo, "here.example");
     /* None is healthy: it waits. */
     write_egress("");
     assert_memory_equal(deliver("a@via.example"), "451 4.4.1 No gateway", 20);

@@ -35,6 +35,7 @@ struct talk {
     struct world_mood mood;
     int fd;
     SSL *ssl; /* NULL: in clear */
+    char ehlo[128];
     char in[16384];
     size_t len, at;
 };
@@ -202,6 +203,7 @@ static bool on_data(struct talk *t, struct world_mail *mail)
         return true;
     }
     mail->peer = t->peer->n;
+    memcpy(mail->ehlo, t->ehlo, sizeof(mail->ehlo));
     if (t->mood.silent) {
         free(mail->body);
         sleep(30);
@@ -223,6 +225,7 @@ static bool on_data(struct talk *t, struct world_mail *mail)
 static bool on_command(struct talk *t, const char *line, struct world_mail *mail)
 {
     if (strncasecmp(line, "EHLO", 4) == 0) {
+        snprintf(t->ehlo, sizeof(t->ehlo), "%.127s", line + 5);
         put(t, "250-peer\r\n");
         if (!t->mood.no_starttls && t->ssl == NULL) {
             put(t, "250-STARTTLS\r\n");

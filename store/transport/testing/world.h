@@ -20,8 +20,9 @@ struct world_mail {
     bool https;
     int peer; /* N of 127.0.0.N */
     char from[128];
-    char to[512]; /* with a blank behind each */
-    char *body;   /* in transmitted form, without the final dot line */
+    char to[512];   /* with a blank behind each */
+    char ehlo[128]; /* SMTP: what the client calls itself, the last time */
+    char *body;     /* in transmitted form, without the final dot line */
     size_t len;
 };
 
