@@ -648,6 +648,156 @@ static void test_egress(void **state)
     assert_int_equal(world_mails(), 3);
 }
 
+/* SMTP connections that are kept between messages */
+
+static void expect(const char *to, const char *want)
+{
+    assert_memory_equal(deliver(to), want, strlen(want));
+}
+
+static void test_kept(void **state)
+{
+    (void)state;
+    domain("kept.example", 110);
+    for (int way = 0; way < 2; way++) {
+        size_t before = world_connections(110, false);
+        world_forget();
+        world_peer(110, &(struct world_mood){.smtp = true,
+                                             .no_pipelining = way == 1,
+                                             .refused = "bad",
+                                             .rcpt = "550 5.1.1 no bad here"});
+        for (int i = 0; i < 10; i++) {
+            char to[64];
+            snprintf(to, sizeof(to), "a%d@kept.example", i);
+            assert_string_equal(deliver(to), "250 OK (SMTP)");
+            assert_string_equal(deliver("bad@kept.example"),
+                                from_peer("550 5.1.1 no bad here", 110));
+        }
+        assert_int_equal(world_connections(110, false) - before, 1);
+        assert_int_equal(world_mails(), 10);
+        for (int i = 0; i < 10; i++) { /* nothing of one is left in the next */
+            char to[64];
+            snprintf(to, sizeof(to), "a%d@kept.example ", i);
+            assert_string_equal(world_mail((size_t)i)->to, to);
+            assert_int_equal(world_mail((size_t)i)->len, strlen(MESSAGE));
+            assert_memory_equal(world_mail((size_t)i)->body, MESSAGE, strlen(MESSAGE));
+        }
+    }
+    /* Not for long, and with a word of farewell. */
+    assert_int_equal(world_quits(110), 0);
+    usleep(5500000);
+    assert_int_equal(world_quits(110), 1);
+}
+
+/* The second message of a connection that ends in one way or another: it goes over a
+ * fresh one, unless it was perhaps taken. */
+static void test_kept_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        enum world_then then;
+        const char *second;
+        size_t mails, connections;
+    } cases[] = {{WORLD_CLOSES, "250 OK (SMTP)", 2, 2},
+                 {WORLD_SAYS_421, "250 OK (SMTP)", 2, 2},
+                 {WORLD_REFUSES_MAIL, "250 OK (SMTP)", 2, 2},
+                 {WORLD_SLEEPS, "250 OK (SMTP)", 2, 2},
+                 {WORLD_CUTS_BODY, "250 OK (SMTP)", 2, 2},
+                 {WORLD_CUTS_FINAL, "451 4.4.2 Lost the connection", 2, 1}};
+    char *body = malloc(BIG);
+    memset(body, 'x', BIG);
+    memcpy(body + BIG - 2, "\r\n", 2);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int n = 111 + (int)i;
+        char name[64], to[80];
+        snprintf(name, sizeof(name), "ends%d.example", n);
+        snprintf(to, sizeof(to), "a@%s", name);
+        domain(name, n);
+        world_forget();
+        world_peer(n, &(struct world_mood){
+                          .smtp = true, .messages = 1, .then = cases[i].then});
+        expect(to, "250 OK (SMTP)");
+        usleep(50000);
+        int fd = dial();
+        begin(fd, "me@here.example", to);
+        finish(fd, body, BIG); /* so long that it can be cut in the middle */
+        assert_memory_equal(hear(fd), cases[i].second, strlen(cases[i].second));
+        close(fd);
+        assert_int_equal(world_mails(), cases[i].mails);
+        assert_int_equal(world_mail(1)->len, BIG);
+        assert_int_equal(world_connections(n, false), cases[i].connections);
+    }
+    free(body);
+}
+
+/* A connection is what it was made as: by a gateway, under a name, with a certificate
+ * that was looked at or not. */
+static void test_kept_apart(void **state)
+{
+    (void)state;
+    domain("apart.example", 117);
+    domain("_apart.example", 117);
+    world_peer(117, &(struct world_mood){.smtp = true});
+    write_egress("1 127.0.1.1 - gw1.example\n");
+    expect("a@apart.example", "250 OK (SMTP)");
+    expect("a@_apart.example", "250 OK (SMTP)");
+    assert_int_equal(world_connections(117, false), 2);
+    assert_int_equal(world_resumed(117), 0);
+    write_egress("2 127.0.1.2 - gw2.example\n");
+    expect("a@apart.example", "250 OK (SMTP)");
+    assert_int_equal(world_connections(117, false), 3);
+    assert_int_equal(world_resumed(117), 1); /* the ticket of the verified one */
+    assert_string_equal(world_mail(1)->ehlo, "gw1.example");
+    assert_string_equal(world_mail(2)->ehlo, "gw2.example");
+    expect("b@apart.example", "250 OK (SMTP)");
+    assert_int_equal(world_connections(117, false), 3);
+    /* Other roots may trust others. */
+    assert_int_equal(kill(daemon_pid, SIGHUP), 0);
+    usleep(300000);
+    expect("c@apart.example", "250 OK (SMTP)");
+    assert_int_equal(world_connections(117, false), 4);
+    assert_int_equal(world_resumed(117), 1);
+}
+
+#define MANY_KEPT 40
+
+static int64_t time_many(int n, const struct world_mood *mood)
+{
+    char name[64], to[80];
+    snprintf(name, sizeof(name), "many%d.example", n);
+    snprintf(to, sizeof(to), "a@%s", name);
+    domain(name, n);
+    world_peer(n, mood);
+    expect(to, "250 OK (SMTP)"); /* so that HTTPS is out of the way */
+    int64_t before = cm_now_mono_ms();
+    for (int i = 0; i < MANY_KEPT; i++) {
+        expect(to, "250 OK (SMTP)");
+    }
+    return cm_now_mono_ms() - before;
+}
+
+/* With a server whose every turn takes 10 ms, as one at some distance. */
+static void test_kept_pays(void **state)
+{
+    (void)state;
+    int64_t single = time_many(
+        118, &(struct world_mood){
+                 .smtp = true, .turn_ms = 10, .messages = 1, .no_tickets = true});
+    int64_t resumed = time_many(
+        119, &(struct world_mood){.smtp = true, .turn_ms = 10, .messages = 1});
+    int64_t kept = time_many(120, &(struct world_mood){.smtp = true, .turn_ms = 10});
+    print_message("%d messages: one connection each %lld ms, with tickets %lld ms, "
+                  "over one connection %lld ms; ratio %.1f\n",
+                  MANY_KEPT, (long long)single, (long long)resumed, (long long)kept,
+                  (double)single / (double)kept);
+    assert_int_equal(world_connections(118, false), MANY_KEPT + 1);
+    assert_int_equal(world_resumed(118), 0);
+    assert_int_equal(world_connections(119, false), MANY_KEPT + 1);
+    assert_int_equal(world_resumed(119), MANY_KEPT);
+    assert_int_equal(world_connections(120, false), 1);
+    assert_true(single > kept * 3 / 2);
+}
+
 /* LMTP itself */
 
 static void test_lmtp(void **state)
@@ -833,6 +983,10 @@ int main(void)
         E2E(test_check_4),
         E2E(test_dead_beside_living),
         E2E(test_egress),
+        E2E(test_kept),
+        E2E(test_kept_ends),
+        E2E(test_kept_apart),
+        E2E(test_kept_pays),
         E2E(test_lmtp),
         E2E(test_memory),
         E2E(test_kill),
