@@ -620,6 +620,165 @@ static void test_dead_beside_living(void **state)
     close(fd);
 }
 
+/* Few messages at a time to one that has not answered, more to one that has. */
+static void test_concurrency(void **state)
+{
+    (void)state;
+    enum { MANY = 24 };
+    int fds[MANY];
+    size_t most[2];
+    domain("few.example", 62);
+    for (int round = 0; round < 2; round++) {
+        world_peer(62,
+                   &(struct world_mood){.https_status = 200, .https_delay_ms = 300});
+        for (int i = 0; i < MANY; i++) {
+            fds[i] = dial();
+            begin(fds[i], "me@x.example", "a@few.example");
+            finish(fds[i], MESSAGE, strlen(MESSAGE));
+        }
+        if (round == 0) {
+            while (world_busiest(62) == 0) {
+                usleep(1000);
+            }
+            usleep(150000);
+            assert_int_equal(world_busiest(62), 2);
+        }
+        for (int i = 0; i < MANY; i++) {
+            assert_string_equal(hear(fds[i]), "250 OK (HTTPS)");
+            close(fds[i]);
+        }
+        most[round] = world_busiest(62);
+    }
+    assert_int_equal(most[0], 8);
+    assert_int_equal(most[1], 8);
+    assert_int_equal(world_mails(), 2 * MANY);
+}
+
+/* All kinds of dead at once, and as much mail for them as they may hold; then the first
+ * message ever for one that lives. */
+static void test_dead_of_all_kinds(void **state)
+{
+    (void)state;
+    int fds[DEAD * 6], held = 0;
+    world_black_hole(63);
+    world_peer(64, &(struct world_mood){.mute = true});
+    for (int i = 0; i < DEAD * 6; i++) {
+        char name[64], to[80];
+        int d = i % DEAD;
+        snprintf(name, sizeof(name), "kind%d.example", d);
+        snprintf(to, sizeof(to), "a@%s", name);
+        if (i < DEAD) {
+            domain(name, 63 + d % 3); /* 65 refuses */
+        }
+        fds[held] = dial();
+        ask(fds[held], "MAIL FROM:<me@x.example>");
+        if (ask(fds[held], "RCPT TO:<%s>", to)[0] == '4' ||
+            ask(fds[held], "DATA")[0] == '4') {
+            close(fds[held]);
+            continue;
+        }
+        finish(fds[held++], MESSAGE, strlen(MESSAGE));
+    }
+    assert_true(held >= DEAD);
+    domain("stranger.example", 66);
+    world_peer(66, &(struct world_mood){.https_status = 200});
+    int64_t before = cm_now_mono_ms();
+    while (strcmp(deliver("a@stranger.example"), "250 OK (HTTPS)") != 0) {
+        assert_string_equal(reply, "421 Transport busy");
+        assert_true(cm_now_mono_ms() - before < 4000);
+        usleep(50000);
+    }
+    int64_t first = cm_now_mono_ms() - before;
+    before = cm_now_mono_ms();
+    for (int i = 0; i < 20; i++) {
+        assert_string_equal(deliver("a@stranger.example"), "250 OK (HTTPS)");
+    }
+    int64_t each = (cm_now_mono_ms() - before) / 20;
+    print_message("%d held for %d dead ones; a stranger is served after %lld ms, "
+                  "then in %lld ms each\n",
+                  held, DEAD, (long long)first, (long long)each);
+    assert_true(each < 200);
+    for (int i = 0; i < held; i++) {
+        close(fds[i]); /* those that are never spoken to would take a minute */
+    }
+}
+
+/* The breaker, half open */
+
+/* A session that has the first place there is, as soon as there is one: the probe. */
+static int probe(const char *to)
+{
+    for (int i = 0; i < 100; i++) {
+        int fd = dial();
+        ask(fd, "MAIL FROM:<me@x.example>");
+        if (ask(fd, "RCPT TO:<%s>", to)[0] == '2') {
+            return fd;
+        }
+        assert_memory_equal(reply, "451 4.4.1 ", 10);
+        close(fd);
+        usleep(100000);
+    }
+    fail_msg("%s stays closed", to);
+    return -1;
+}
+
+static void test_half_open(void **state)
+{
+    (void)state;
+    enum { OTHERS = 5 };
+    int others[OTHERS];
+    domain("half.example", 90);
+    assert_memory_equal(deliver("a@half.example"), "421 Failed to connect", 21);
+    world_peer(90, &(struct world_mood){.https_status = 200, .https_delay_ms = 500});
+    /* The first goes without a word; one of those that wait takes its part, and the
+     * rest goes when that has arrived. */
+    int first = probe("a@half.example");
+    for (int i = 0; i < OTHERS; i++) {
+        others[i] = dial();
+        assert_memory_equal(begin(others[i], "me@x.example", "b@half.example"), "354",
+                            3);
+        finish(others[i], MESSAGE, strlen(MESSAGE));
+    }
+    usleep(300000);
+    assert_int_equal(world_connections(90, true), 0);
+    close(first);
+    usleep(300000);
+    assert_int_equal(world_busiest(90), 1);
+    for (int i = 0; i < OTHERS; i++) {
+        assert_string_equal(hear(others[i]), "250 OK (HTTPS)");
+        close(others[i]);
+    }
+    assert_int_equal(world_mails(), OTHERS);
+    assert_true(world_busiest(90) > 1);
+}
+
+static void test_half_open_in_vain(void **state)
+{
+    (void)state;
+    domain("still.example", 91);
+    deliver("a@still.example");
+    int first = probe("a@still.example"), other = dial();
+    begin(other, "me@x.example", "b@still.example");
+    finish(other, MESSAGE, strlen(MESSAGE));
+    assert_memory_equal(ask(first, "DATA"), "354", 3);
+    finish(first, MESSAGE, strlen(MESSAGE));
+    assert_memory_equal(hear(first), "421 Failed to connect", 21);
+    assert_memory_equal(hear(other), "451 4.4.1 still.example cannot be reached", 41);
+    close(first);
+    close(other);
+    /* A probe that comes to nothing is not waited for without end. */
+    first = probe("a@still.example");
+    other = dial();
+    begin(other, "me@x.example", "b@still.example");
+    int64_t before = cm_now_mono_ms();
+    finish(other, MESSAGE, strlen(MESSAGE));
+    assert_memory_equal(hear(other), "451 4.4.1 still.example does not answer", 39);
+    int64_t waited = cm_now_mono_ms() - before;
+    assert_true(waited >= 9000 && waited < 13000);
+    close(first);
+    close(other);
+}
+
 /* Gateways */
 
 static void write_egress(const char *text)
@@ -796,6 +955,52 @@ static void test_kept_pays(void **state)
     assert_int_equal(world_resumed(119), MANY_KEPT);
     assert_int_equal(world_connections(120, false), 1);
     assert_true(single > kept * 3 / 2);
+}
+
+/* A peer at an IPv6 address, over both ways, from an address of the same family. */
+static void test_ipv6(void **state)
+{
+    (void)state;
+    if (!world_has_v6()) {
+        skip(); /* no ::1 on this machine */
+    }
+    world_record("six.example", "MX", "10 peer100.example");
+    world_record("peer100.example", "AAAA", "::1");
+    world_peer(100, &(struct world_mood){.https_status = 200, .at_v6 = true});
+    write_egress("1 127.0.1.1 ::1 gw1.example\n");
+    assert_string_equal(deliver("a@six.example"), "250 OK (HTTPS)");
+    world_peer(100, &(struct world_mood){.smtp = true,
+                                         .at_v6 = true,
+                                         .refused = "bad",
+                                         .rcpt = "550 5.1.1 no bad here"});
+    assert_string_equal(deliver("a@six.example"), "250 OK (SMTP)");
+    assert_string_equal(world_mail(1)->ehlo, "gw1.example");
+    char want[128];
+    snprintf(want, sizeof(want),
+             "550 5.1.1 no bad here (forwarded from peer100.example[[::1]:%d])",
+             world_smtp_port());
+    assert_string_equal(deliver("bad@six.example"), want);
+    /* A gateway without IPv6 cannot reach it. */
+    write_egress("1 127.0.1.1 - gw1.example\n");
+    assert_memory_equal(deliver("a@six.example"), "421 Failed to connect", 21);
+    assert_non_null(strstr(reply, "no address of a family that can leave"));
+    /* An address literal; and a host with both families, of which IPv6 answers. */
+    write_egress("direct\n");
+    world_peer(100, &(struct world_mood){.https_status = 200,
+                                         .at_v6 = true,
+                                         .name = "other.example",
+                                         .untrusted = true});
+    assert_string_equal(deliver("a@[IPv6:::1]"), "250 OK (HTTPS)");
+    world_record("dual.example", "MX", "10 peer101.example");
+    world_record("peer101.example", "A", "127.0.0.101");
+    world_record("peer101.example", "AAAA", "::1");
+    world_peer(100, &(struct world_mood){
+                        .smtp = true, .at_v6 = true, .name = "peer101.example"});
+    assert_string_equal(deliver("a@dual.example"), "250 OK (SMTP)");
+    assert_int_equal(world_mails(), 4);
+    world_peer(100, &(struct world_mood){.smtp = false});
+    world_peer(101, &(struct world_mood){.smtp = true});
+    assert_string_equal(deliver("a@dual.example"), "250 OK (SMTP)");
 }
 
 /* LMTP itself */
@@ -982,7 +1187,12 @@ int main(void)
         E2E(test_check_3),
         E2E(test_check_4),
         E2E(test_dead_beside_living),
+        E2E(test_half_open),
+        E2E(test_half_open_in_vain),
+        E2E(test_concurrency),
+        E2E(test_dead_of_all_kinds),
         E2E(test_egress),
+        E2E(test_ipv6),
         E2E(test_kept),
         E2E(test_kept_ends),
         E2E(test_kept_apart),

@@ -220,7 +220,7 @@ static bool on_data(struct talk *t, struct world_mail *mail)
         return true;
     }
     if (then(t, WORLD_CUTS_BODY)) {
-        for (int i = 0; i < 100000 && get(t) >= 0; i++) {
+        for (int i = 0; i < 10000 && get(t) >= 0; i++) {
         }
         return false;
     }
@@ -487,7 +487,12 @@ static int listen_at_v6(int port)
 
 static int listen_for(const struct peer *p, int port)
 {
-    return p->mood.at_v6 ? listen_at_v6(port) : listen_at(p->n, port, 1024);
+    int fd = p->mood.at_v6 ? listen_at_v6(port) : listen_at(p->n, port, 1024);
+    int window = 8192; /* else a whole message may be on its way when it is cut */
+    if (p->mood.then == WORLD_CUTS_BODY) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+    }
+    return fd;
 }
 
 bool world_has_v6(void)
