@@ -171,7 +171,7 @@ static void judge_reverse(const struct check *k, struct finding *f)
 
     if (judge_at(k, &resolver, f, &err) != 0) {
         f->verdict = OP_MISSING;
-        snprintf(f->why, sizeof(f->why), "not known, %s", err.text);
+        snprintf(f->why, sizeof(f->why), "not known, %.900s", err.text);
     }
 }
 
