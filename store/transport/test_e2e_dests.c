@@ -60,7 +60,8 @@ static void test_dead_beside_living(void **state)
     print_message("alone %lld ms, beside %d dead ones %lld ms, worst %lld ms\n",
                   (long long)alone / 20, DEAD, (long long)beside / 20,
                   (long long)worst);
-    assert_true(beside / 20 < alone / 20 * 2 + 20);
+    /* A dead one that is waited for costs seconds; the rest is for a busy machine. */
+    assert_true(beside / 20 < alone / 20 * 2 + 200);
     /* Those that wait are put off at once when it is clear that nobody answers; the
      * others when their connection has timed out. */
     int64_t before = cm_now_mono_ms();
@@ -87,18 +88,18 @@ static void test_concurrency(void **state)
     size_t most[2];
     relay_domain("few.example", 62);
     for (int round = 0; round < 2; round++) {
-        world_peer(62,
-                   &(struct world_mood){.https_status = 200, .https_delay_ms = 300});
+        world_peer(62, &(struct world_mood){.https_status = 200,
+                                            .https_delay_ms = round == 0 ? 1000 : 300});
         for (int i = 0; i < MANY; i++) {
             fds[i] = relay_dial();
             relay_begin(fds[i], "me@x.example", "a@few.example");
             relay_finish(fds[i], RELAY_MESSAGE, strlen(RELAY_MESSAGE));
         }
         if (round == 0) {
-            while (world_busiest(62) == 0) {
+            for (int i = 0; i < 5000 && world_busiest(62) < 2; i++) {
                 usleep(1000);
             }
-            usleep(150000);
+            usleep(100000);
             assert_int_equal(world_busiest(62), 2);
         }
         for (int i = 0; i < MANY; i++) {
@@ -155,7 +156,7 @@ static void test_dead_of_all_kinds(void **state)
     print_message("%d held for %d dead ones; a stranger is served after %lld ms, "
                   "then in %lld ms each\n",
                   held, DEAD, (long long)first, (long long)each);
-    assert_true(each < 200);
+    assert_true(each < 500);
     for (int i = 0; i < held; i++) {
         close(fds[i]); /* those that are never spoken to would take a minute */
     }
@@ -200,7 +201,9 @@ static void test_half_open(void **state)
     usleep(300000);
     assert_int_equal(world_connections(90, true), 0);
     close(first);
-    usleep(300000);
+    for (int i = 0; i < 1000 && world_busiest(90) == 0; i++) {
+        usleep(1000);
+    }
     assert_int_equal(world_busiest(90), 1);
     for (int i = 0; i < OTHERS; i++) {
         assert_string_equal(relay_hear(others[i]), "250 OK (HTTPS)");
@@ -299,7 +302,9 @@ static void test_kept(void **state)
     }
     /* Not for long, and with a word of farewell. */
     assert_int_equal(world_quits(110), 0);
-    usleep(5500000);
+    for (int i = 0; i < 80 && world_quits(110) == 0; i++) {
+        usleep(100000);
+    }
     assert_int_equal(world_quits(110), 1);
 }
 
