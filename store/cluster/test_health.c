@@ -117,7 +117,12 @@ static void the_egress_file_names_what_can_carry(void **state)
     s.gateways[1].address_count = 1;
     static const int both[] = {4, 1};
     char *text = egress_file_text(&s, both, 2);
-    assert_string_equal(text, "4 10.77.4.2 - -\n1 10.77.1.2 fd77:1::2 -\n");
+    assert_string_equal(text, "4 10.77.4.2 - _chat.example\n"
+                              "1 10.77.1.2 fd77:1::2 _chat.example\n");
+    free(text);
+    strcpy(s.domain, "198.51.100.11"); /* no name that all of them have */
+    text = egress_file_text(&s, both, 1);
+    assert_string_equal(text, "4 10.77.4.2 - -\n");
     free(text);
     text = egress_file_text(&s, both, 0);
     assert_string_equal(text, "");

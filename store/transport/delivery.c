@@ -208,6 +208,8 @@ static void try_smtp(struct delivery *d)
     bool clear = !d->job.domain.literal && strcmp(d->job.domain.name, "nauta.cu") == 0;
     struct smtp_options o = {.loop = d->env->loop,
                              .tls = clear ? NULL : d->env->tls,
+                             .pool = d->env->pool,
+                             .counts = &d->env->counters.smtp,
                              .verify = verified(d),
                              .host = h->name,
                              .port = d->env->smtp_port,

@@ -117,6 +117,7 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
         (env->dns = dns_new(env->loop, resolver, err)) == NULL) {
         return -1;
     }
+    env->pool = pool_new(env->loop);
     env->http = http_new(env->loop, t->o.ca);
     env->egress = egress_watch_new(t->o.egress);
     egress_watch_require(env->egress, t->conf.store.egress != CM_EGRESS_DIRECT);
@@ -133,7 +134,11 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     (void)svc;
     struct transport *t = ctx;
-    return load_conf(t, err) != 0 ? -1 : wire_tls_reload(t->env.tls, t->o.ca, err);
+    if (load_conf(t, err) != 0 || wire_tls_reload(t->env.tls, t->o.ca, err) != 0) {
+        return -1;
+    }
+    pool_clear(t->env.pool); /* their certificates were judged by the old roots */
+    return 0;
 }
 
 static void on_drain(void *ctx)
@@ -155,6 +160,7 @@ static void on_stop(void *ctx)
     struct env *env = &t->env;
     sessions_free(&t->sessions);
     dests_free(&t->dests);
+    pool_free(&env->pool);
     sts_store_free(&env->sts);
     http_free(&env->http);
     dns_free(&env->dns);
