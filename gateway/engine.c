@@ -12,6 +12,7 @@
 #include "plane.h"
 #include "proxy/apply.h"
 #include "report.h"
+#include "trial.h"
 
 #define REFUSED_MAX 16
 
@@ -20,7 +21,7 @@ struct job {
     struct gw_engine *engine;
     bool apply;
     bool has_document;
-    int64_t epoch; /* found or put in force */
+    int64_t epoch; /* found in the kernel */
     struct px_state state;
     struct gw_boot boot;
     char private_key[PX_WG_KEY_TEXT];
@@ -39,13 +40,16 @@ struct gw_engine {
     struct cm_work *work;
     enum gw_engine_state state;
 
-    struct px_state wanted; /* the document taken last */
-    bool has_document;
+    struct px_state newest; /* the document taken last; wanted, unless trial.back */
+    bool has_newest;
     char *envelope; /* of that document */
     size_t envelope_len;
-    int64_t epoch;    /* high-water mark */
-    int64_t in_force; /* put in force by this process; 0: none yet */
-    char *early;      /* came before we knew what is in force */
+    struct px_state good; /* the last under which the store was heard */
+    bool has_good;
+    struct gw_trial trial; /* of newest */
+    int64_t epoch;         /* high-water mark */
+    int64_t in_force;      /* put in force by this process; -1: none yet */
+    char *early;           /* came before we knew what is in force */
     size_t early_len;
 
     struct job *job; /* the one that runs, or NULL */
@@ -139,9 +143,33 @@ static void run_job(void *arg)
 
 /* ---- the loop's side ---- */
 
+/* Where a document has cut us off: the one under which the store was heard last, or
+ * what stands in gateway.conf, by which this program heard it at first. */
+static void wanted_state(const struct gw_engine *e, struct px_state *state_r)
+{
+    if (!e->trial.back) {
+        *state_r = e->newest;
+    } else if (e->has_good) {
+        *state_r = e->good;
+    } else {
+        gw_boot_state(&e->boot, state_r);
+    }
+}
+
 static void send_report(struct gw_engine *e)
 {
-    e->hooks.report(&e->report, e->hooks.ctx);
+    struct px_report report = e->report;
+    if (e->trial.back) {
+        report.reverted_epoch = e->newest.epoch;
+    }
+    if (e->trial.back && report.error[0] == 0) {
+        int64_t s = (gw_trial_barred(&e->trial, cm_now_mono_ms()) + 999) / 1000;
+        snprintf(report.error, sizeof(report.error),
+                 "epoch %" PRId64 " cut us off from the store and was taken back; "
+                 "tried again in %" PRId64 " s",
+                 e->newest.epoch, s);
+    }
+    e->hooks.report(&report, e->hooks.ctx);
 }
 
 static void note_warning(struct gw_engine *e, const struct cm_err *warning)
@@ -150,6 +178,20 @@ static void note_warning(struct gw_engine *e, const struct cm_err *warning)
         strncmp(e->warned, warning->text, sizeof(e->warned) - 1) != 0) {
         snprintf(e->warned, sizeof(e->warned), "%.255s", warning->text);
         cm_log_err(CM_LOG_WARNING, "gateway_setting", warning);
+    }
+}
+
+/* What the node was like already, when this program started, is what the document came
+ * by. */
+static void note_trial(struct gw_engine *e, const struct job *job)
+{
+    bool first = e->trial.on && !e->trial.in_force;
+    if (job->state.epoch != e->newest.epoch) {
+        return; /* another one was taken meanwhile */
+    }
+    gw_trial_applied(&e->trial, job->rc == 0, cm_now_mono_ms());
+    if (first && job->rc == 0 && !job->out.changed) {
+        gw_engine_heard(e);
     }
 }
 
@@ -227,6 +269,9 @@ static void job_done(void *arg)
     e->report.flows = job->measured.flows;
     if (job->apply) {
         note_warning(e, &job->out.warning);
+        if (job->has_document) {
+            note_trial(e, job);
+        }
         if (job->rc != 0) {
             apply_failed(e, job);
         } else if (job->has_document) {
@@ -256,8 +301,8 @@ static void submit(struct gw_engine *e)
     struct job *job = cm_calloc(1, sizeof(*job));
     job->engine = e;
     job->apply = apply_due(e);
-    job->has_document = e->has_document;
-    job->state = e->wanted;
+    job->has_document = e->has_newest;
+    wanted_state(e, &job->state);
     job->boot = e->boot;
     job->seen = e->seen;
     memcpy(job->private_key, e->private_key, sizeof(job->private_key));
@@ -273,9 +318,63 @@ static void submit(struct gw_engine *e)
     }
 }
 
+/* ---- trial ---- */
+
+static void say_trial(const char *event, int64_t from, int64_t to, const char *reason)
+{
+    char was[24], now[24];
+    snprintf(was, sizeof(was), "%" PRId64, from);
+    snprintf(now, sizeof(now), "%" PRId64, to);
+    cm_log(CM_LOG_WARNING, event, "from", was, "to", now, "reason", reason, NULL);
+}
+
+static void go_back(struct gw_engine *e)
+{
+    gw_trial_revert(&e->trial, cm_now_mono_ms());
+    say_trial("epoch_reverted", e->newest.epoch, e->has_good ? e->good.epoch : 0,
+              "the store was not heard under it");
+    e->dirty = true;
+    change(e, GW_APPLYING, "back to the former document");
+}
+
+static void try_again(struct gw_engine *e, const char *reason)
+{
+    say_trial("epoch_retried", e->has_good ? e->good.epoch : 0, e->newest.epoch,
+              reason);
+    gw_trial_begin(&e->trial, true, cm_now_mono_ms());
+    e->dirty = true;
+    change(e, GW_APPLYING, "the newer document again");
+    submit(e);
+}
+
+static void watch_trial(struct gw_engine *e)
+{
+    int64_t now = cm_now_mono_ms();
+    if (gw_trial_lost(&e->trial, now)) {
+        go_back(e);
+    } else if (e->trial.back && gw_trial_barred(&e->trial, now) == 0 &&
+               now - e->trial.since_ms >= GW_TRIAL_MS) {
+        struct px_state *former = cm_malloc(sizeof(*former));
+        wanted_state(e, former);
+        if (gw_trial_other_way(former, &e->newest, e->boot.name)) {
+            try_again(e, "the store may have gone over to it");
+        }
+        free(former);
+    }
+}
+
+void gw_engine_heard(struct gw_engine *e)
+{
+    if (gw_trial_heard(&e->trial, cm_now_mono_ms())) {
+        e->good = e->newest;
+        e->has_good = true;
+    }
+}
+
 static void tick(void *ctx)
 {
     struct gw_engine *e = ctx;
+    watch_trial(e);
     submit(e);
     send_report(e);
     cm_timer_set(e->tick, GW_TICK_MS);
@@ -315,9 +414,10 @@ static void take(struct gw_engine *e, const char *envelope, size_t len,
     e->envelope = cm_malloc(len);
     memcpy(e->envelope, envelope, len);
     e->envelope_len = len;
-    e->wanted = *state;
-    e->has_document = true;
+    e->newest = *state;
+    e->has_newest = true;
     e->epoch = state->epoch;
+    gw_trial_begin(&e->trial, false, cm_now_mono_ms());
     e->dirty = true;
     change(e, GW_APPLYING, "new document");
     submit(e);
@@ -339,7 +439,7 @@ void gw_engine_offer(struct gw_engine *e, const char *envelope, size_t len)
         return;
     }
     struct gw_force force = {e->epoch, e->envelope, e->envelope_len,
-                             e->has_document ? e->wanted.domain : ""};
+                             e->has_newest ? e->newest.domain : ""};
     struct px_state *state = cm_calloc(1, sizeof(*state));
     struct cm_err err;
     switch (gw_accept(&e->boot, &force, envelope, len, state, &err)) {
@@ -350,6 +450,9 @@ void gw_engine_offer(struct gw_engine *e, const char *envelope, size_t len)
         refuse(e, envelope, len, &err);
         break;
     case GW_SAME:
+        if (e->trial.back && gw_trial_barred(&e->trial, cm_now_mono_ms()) == 0) {
+            try_again(e, "the store is heard and offers it");
+        }
         break;
     }
     free(state);
@@ -372,6 +475,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     e->boot = *boot;
     e->state = GW_STARTING;
     e->dirty = true;
+    e->in_force = -1;
     e->report.handshake_age_s = e->report.flows = -1;
     e->report.rx_bytes = e->report.tx_bytes = -1;
     snprintf(e->report.name, sizeof(e->report.name), "%s", boot->name);

@@ -17,11 +17,12 @@ char *px_report_dump(const struct px_report *r)
     }
     error[n] = 0;
     json_t *root = json_pack(
-        "{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:s}", "format", "1.0", "name", r->name,
-        "version", r->version, "applied_epoch", (json_int_t)r->applied_epoch,
+        "{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:s}", "format", "1.1", "name",
+        r->name, "version", r->version, "applied_epoch", (json_int_t)r->applied_epoch,
         "applied_mode", r->applied_mode, "handshake_age_s",
         (json_int_t)r->handshake_age_s, "flows", (json_int_t)r->flows, "rx_bytes",
-        (json_int_t)r->rx_bytes, "tx_bytes", (json_int_t)r->tx_bytes, "error", error);
+        (json_int_t)r->rx_bytes, "tx_bytes", (json_int_t)r->tx_bytes, "reverted_epoch",
+        (json_int_t)r->reverted_epoch, "error", error);
     cm_assert(root != NULL);
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     cm_assert(text != NULL);
@@ -42,6 +43,16 @@ static int read_mode(const struct px_object *o, struct px_report *r, struct cm_e
     return 0;
 }
 
+/* Absent before 1.1. */
+static int read_reverted(const struct px_object *o, struct px_report *r,
+                         struct cm_err *err)
+{
+    const char *key = "reverted_epoch";
+    return json_object_get(o->json, key) == NULL
+               ? 0
+               : px_field_int(o, key, 0, INT64_MAX, &r->reverted_epoch, err);
+}
+
 static int read_report(const struct px_object *o, struct px_report *r,
                        struct cm_err *err)
 {
@@ -54,6 +65,7 @@ static int read_report(const struct px_object *o, struct px_report *r,
         px_field_int(o, "flows", -1, INT32_MAX, &r->flows, err) ||
         px_field_int(o, "rx_bytes", -1, INT64_MAX, &r->rx_bytes, err) ||
         px_field_int(o, "tx_bytes", -1, INT64_MAX, &r->tx_bytes, err) ||
+        read_reverted(o, r, err) ||
         px_field_text(o, "error", NULL, 0, r->error, sizeof(r->error), err)) {
         return -1;
     }

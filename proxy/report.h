@@ -21,6 +21,7 @@ struct px_report {
     int64_t flows;           /* -1 */
     int64_t rx_bytes;        /* of wg0; -1 */
     int64_t tx_bytes;        /* -1 */
+    int64_t reverted_epoch;  /* newer, cut it off and was taken back; 0: none (1.1) */
     char error[256];         /* last error in force, printable ASCII; "" */
 };
 

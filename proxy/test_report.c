@@ -19,6 +19,7 @@ static struct px_report sample(void)
                           .flows = 3,
                           .rx_bytes = INT64_C(5000000000),
                           .tx_bytes = 7,
+                          .reverted_epoch = 18,
                           .error = ""};
     return r;
 }
@@ -34,6 +35,7 @@ static void dump_and_back(void **unused)
     assert_string_equal(back.error, "nft failed???[31m");
     assert_int_equal(back.rx_bytes, INT64_C(5000000000));
     assert_string_equal(back.applied_mode, "active");
+    assert_int_equal(back.reverted_epoch, 18);
     free(text);
 }
 
@@ -66,7 +68,23 @@ static void refused_fields(void **unused)
     refuse("\"applied_mode\":\"active\"", "\"applied_mode\":\"root\"", "applied_mode");
     refuse("\"error\":\"\"", "\"error\":\"\\u001b[2J\"", "error");
     refuse("\"error\":\"\"", "\"error\":null", "error: not a text");
+    refuse("\"reverted_epoch\":18", "\"reverted_epoch\":-1", "reverted_epoch: -1");
     refuse("\"version\"", "\"versio\"", "version: missing");
+}
+
+/* Of a gateway that is one version behind. */
+static void without_what_is_new(void **unused)
+{
+    (void)unused;
+    struct px_report r = sample(), back;
+    struct cm_err err;
+    char *text = px_report_dump(&r);
+    char *at = strstr(text, "\"reverted_epoch\"");
+    assert_non_null(at);
+    memcpy(at, "\"from_the_future", 15);
+    assert_int_equal(px_report_parse(text, strlen(text), &back, &err), 0);
+    assert_int_equal(back.reverted_epoch, 0);
+    free(text);
 }
 
 static void too_long(void **unused)
@@ -85,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dump_and_back),
         cmocka_unit_test(refused_fields),
+        cmocka_unit_test(without_what_is_new),
         cmocka_unit_test(too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

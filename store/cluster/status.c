@@ -9,14 +9,15 @@ static json_t *row(const struct px_state *state, const struct health *health,
     const struct health_row *h = &health->rows[gw->number];
     bool heard = h->report_ms >= 0;
     return json_pack(
-        "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s}", "name",
-        gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode), "applied_epoch",
-        (json_int_t)(heard ? h->report.applied_epoch : -1), "applied_mode",
-        heard ? h->report.applied_mode : "", "report_age_ms",
+        "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s}",
+        "name", gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode),
+        "applied_epoch", (json_int_t)(heard ? h->report.applied_epoch : -1),
+        "applied_mode", heard ? h->report.applied_mode : "", "report_age_ms",
         (json_int_t)(heard ? now_ms - h->report_ms : -1), "handshake_age_s",
         (json_int_t)facts->handshake_age_s, "flows",
         (json_int_t)(heard ? h->report.flows : -1), "rx_bytes",
-        (json_int_t)facts->rx_bytes, "tx_bytes", (json_int_t)facts->tx_bytes, "version",
+        (json_int_t)facts->rx_bytes, "tx_bytes", (json_int_t)facts->tx_bytes,
+        "reverted_epoch", (json_int_t)(heard ? h->report.reverted_epoch : 0), "version",
         heard ? h->report.version : "", "egress", health_egress_word(health, state, gw),
         "error", heard ? h->report.error : "no report yet");
 }
