@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "plane.h"
 #include "proxy/apply.h"
+#include "reach.h"
 #include "report.h"
 #include "trial.h"
 
@@ -21,7 +22,9 @@ struct job {
     struct gw_engine *engine;
     bool apply;
     bool has_document;
-    int64_t epoch; /* found in the kernel */
+    bool gone;         /* the store is not reached */
+    enum cm_mode mode; /* as the document says */
+    int64_t epoch;     /* found in the kernel */
     struct px_state state;
     struct gw_boot boot;
     char private_key[PX_WG_KEY_TEXT];
@@ -47,9 +50,11 @@ struct gw_engine {
     struct px_state good; /* the last under which the store was heard */
     bool has_good;
     struct gw_trial trial; /* of newest */
-    int64_t epoch;         /* high-water mark */
-    int64_t in_force;      /* put in force by this process; -1: none yet */
-    char *early;           /* came before we knew what is in force */
+    struct gw_reach reach;
+    bool shut;        /* the rules in force are those for a store that is gone */
+    int64_t epoch;    /* high-water mark */
+    int64_t in_force; /* put in force by this process; -1: none yet */
+    char *early;      /* came before we knew what is in force */
     size_t early_len;
 
     struct job *job; /* the one that runs, or NULL */
@@ -103,9 +108,28 @@ static void change(struct gw_engine *e, enum gw_engine_state to, const char *rea
 
 /* ---- the worker's side ---- */
 
+/* While the store is not reached the kernel answers for it: new connections get a RST,
+ * present ones at their next packet, so that clients go elsewhere at once. Calls under
+ * way are left alone. Who holds, waits; and chatmail-proxy sees for itself. */
+static void shut_doors(struct job *job)
+{
+    for (size_t i = 0; i < job->state.gateway_count; i++) {
+        struct px_gateway *gw = &job->state.gateways[i];
+        if (strcmp(gw->name, job->boot.name) == 0 && !gw->by_proxy &&
+            gw->mode != CM_MODE_HOLD) {
+            gw->mode = CM_MODE_OFF;
+            job->state.turn.port = 0;
+        }
+    }
+}
+
 static int bring_up(struct job *job)
 {
     if (job->has_document) {
+        job->mode = px_state_find(&job->state, job->boot.name)->mode;
+        if (job->gone) {
+            shut_doors(job);
+        }
         const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
         cm_assert(gw != NULL);
         if (gw_plane_follow(&job->state, gw, &job->out.changed, &job->err) != 0) {
@@ -203,14 +227,16 @@ static void applied(struct gw_engine *e, struct job *job)
     e->report.error[0] = 0;
     e->report.applied_epoch = job->state.epoch;
     snprintf(e->report.applied_mode, sizeof(e->report.applied_mode), "%s",
-             cm_mode_name(gw->mode));
+             cm_mode_name(job->mode));
+    bool turned = e->shut != job->gone;
+    e->shut = job->gone;
     if (news) {
         char epoch[24];
         snprintf(epoch, sizeof(epoch), "%" PRId64, job->state.epoch);
         cm_log(CM_LOG_INFO, "epoch_applied", "epoch", epoch, "mode",
                e->report.applied_mode, NULL);
         e->hooks.in_force(gw->number, job->state.bus_port, e->hooks.ctx);
-    } else if (job->out.changed) {
+    } else if (job->out.changed && !turned) {
         cm_log(CM_LOG_WARNING, "repaired", "reason",
                "the node was not as the document says", NULL);
     }
@@ -257,6 +283,20 @@ static void tunnel_up(struct gw_engine *e, const struct job *job)
 
 static void submit(struct gw_engine *e);
 
+static void note_reach(struct gw_engine *e)
+{
+    if (!gw_reach_measure(&e->reach, e->report.rx_bytes, cm_now_mono_ms())) {
+        return;
+    }
+    if (e->reach.gone) {
+        cm_log(CM_LOG_WARNING, "store_gone", "reason", "nothing comes from the tunnel",
+               NULL);
+    } else {
+        cm_log(CM_LOG_INFO, "store_back", NULL);
+    }
+    e->dirty = e->dirty || e->has_newest;
+}
+
 static void job_done(void *arg)
 {
     struct job *job = arg;
@@ -267,6 +307,7 @@ static void job_done(void *arg)
     e->report.rx_bytes = job->measured.rx_bytes;
     e->report.tx_bytes = job->measured.tx_bytes;
     e->report.flows = job->measured.flows;
+    note_reach(e);
     if (job->apply) {
         note_warning(e, &job->out.warning);
         if (job->has_document) {
@@ -302,6 +343,7 @@ static void submit(struct gw_engine *e)
     job->engine = e;
     job->apply = apply_due(e);
     job->has_document = e->has_newest;
+    job->gone = e->reach.gone;
     wanted_state(e, &job->state);
     job->boot = e->boot;
     job->seen = e->seen;

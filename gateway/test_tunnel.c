@@ -578,6 +578,47 @@ static void an_outage_is_no_bad_document(void **unused)
     assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
 }
 
+/* Dials until the answer is that; fails after limit_ms. Returns how long it took. */
+static int64_t until(int want, int64_t limit_ms)
+{
+    char said[64];
+    int64_t start = cm_now_mono_ms();
+    while (dial(CLIENT, "198.51.100.11", 993, said, NULL) != want) {
+        if (cm_now_mono_ms() - start > limit_ms) {
+            fail_msg("not %d within %d ms", want, (int)limit_ms);
+        }
+        usleep(200000);
+    }
+    return cm_now_mono_ms() - start;
+}
+
+static void a_store_that_is_gone_is_answered_for(void **unused)
+{
+    (void)unused;
+    struct px_report report;
+    char said[64];
+    int keep;
+    publish(25, CM_MODE_ACTIVE);
+    wait_report(25, &report);
+    assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, &keep), 0);
+    assert_int_equal(netkit_sh(host[GATEWAY], "ip link set pth0 down"), 0);
+    until(ECONNREFUSED, 9000);
+    assert_int_equal(dial(CLIENT, "2001:db8:1::11", 993, said, NULL), ECONNREFUSED);
+    assert_false(still_alive(keep));
+    assert_int_equal(netkit_sh(host[GATEWAY], "ip link set pth0 up"), 0);
+    until(0, 15000);
+    assert_int_equal(netkit_sh(0, "grep -q event=store_back %s", at("log")), 0);
+    /* Who holds, holds. */
+    publish(26, CM_MODE_HOLD);
+    wait_report(26, &report);
+    assert_int_equal(netkit_sh(host[GATEWAY], "ip link set pth0 down"), 0);
+    usleep(8000000);
+    assert_int_not_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), ECONNREFUSED);
+    assert_int_equal(netkit_sh(host[GATEWAY], "ip link set pth0 up"), 0);
+    publish(27, CM_MODE_ACTIVE);
+    wait_report(27, &report);
+}
+
 static void store_dies_and_comes_back(void **unused)
 {
     (void)unused;
@@ -602,6 +643,7 @@ int main(void)
         cmocka_unit_test(killed_and_back),
         cmocka_unit_test(a_document_that_cuts_off_is_taken_back),
         cmocka_unit_test(an_outage_is_no_bad_document),
+        cmocka_unit_test(a_store_that_is_gone_is_answered_for),
         cmocka_unit_test(store_dies_and_comes_back),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
