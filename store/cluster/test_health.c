@@ -192,13 +192,18 @@ static void status_says_unknown_as_minus_one(void **state)
     struct px_tunnel_facts none = {-1, -1, -1};
     health_init(&h);
     reports(&h, 1, 1, 1000);
-    char *text = status_json(&s, "forged", &h, facts, &none, 1500);
+    static struct woken woken[CM_GATEWAYS_MAX + 1] = {
+        [4] = {.at_ms = 3500, .accounts = 12, .rung = 11, .why = "a reason"}};
+    char *text = status_json(&s, "forged", &h, woken, facts, &none, 7500);
     assert_non_null(strstr(text, "\"epoch\":7"));
     assert_non_null(strstr(text, "\"refused\":\"forged\""));
     assert_non_null(strstr(text, "\"applied_epoch\":7"));
-    assert_non_null(strstr(text, "\"report_age_ms\":500"));
+    assert_non_null(strstr(text, "\"report_age_ms\":6500"));
     assert_non_null(strstr(text, "\"error\":\"no report yet\""));
     assert_non_null(strstr(text, "\"report_age_ms\":-1"));
+    assert_non_null(strstr(text, "\"woken\":null"));
+    assert_non_null(strstr(text, "\"woken\":{\"accounts\":12,\"rung\":11,\"ago_s\":4,"
+                                 "\"why\":\"a reason\"}"));
     free(text);
 }
 
