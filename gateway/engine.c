@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "knock.h"
 #include "plane.h"
 #include "proxy/apply.h"
 #include "reach.h"
@@ -51,6 +52,7 @@ struct gw_engine {
     bool has_good;
     struct gw_trial trial; /* of newest */
     struct gw_reach reach;
+    struct gw_knock *knock;
     bool shut;        /* the rules in force are those for a store that is gone */
     int64_t epoch;    /* high-water mark */
     int64_t in_force; /* put in force by this process; -1: none yet */
@@ -183,6 +185,7 @@ static void wanted_state(const struct gw_engine *e, struct px_state *state_r)
 static void send_report(struct gw_engine *e)
 {
     struct px_report report = e->report;
+    gw_knock_report(e->knock, &report);
     if (e->trial.back) {
         report.reverted_epoch = e->newest.epoch;
     }
@@ -418,6 +421,9 @@ static void tick(void *ctx)
     struct gw_engine *e = ctx;
     watch_trial(e);
     submit(e);
+    if (e->state == GW_FOLLOWING && !e->trial.back && !e->reach.gone) {
+        gw_knock_tick(e->knock, &e->newest, px_state_find(&e->newest, e->boot.name));
+    }
     send_report(e);
     cm_timer_set(e->tick, GW_TICK_MS);
 }
@@ -524,6 +530,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     snprintf(e->report.version, sizeof(e->report.version), "%s", PORTICO_VERSION);
     memcpy(e->private_key, private_key, sizeof(e->private_key));
     e->work = cm_work_new(loop, 1, 2);
+    e->knock = gw_knock_new(loop);
     e->tick = cm_timer_new(loop, tick, e);
     cm_timer_set(e->tick, 0);
     return e;
@@ -537,6 +544,7 @@ void gw_engine_free(struct gw_engine **engine)
     }
     e->dirty = false;
     cm_timer_free(&e->tick);
+    gw_knock_free(&e->knock);
     cm_work_free(&e->work);
     cm_wipe(e->private_key, sizeof(e->private_key));
     free(e->envelope);

@@ -389,6 +389,22 @@ static void forwards_with_the_true_address(void **unused)
     assert_int_not_equal(dial(CLIENT, "10.77.1.1", 22, said, NULL), 0);
 }
 
+/* From its own public address, which the store's firewall lets through; what answers
+ * there says an address, and no SMTP server does. */
+static void knocks_through_the_tunnel(void **unused)
+{
+    (void)unused;
+    struct px_report report = {.probe_count = 0};
+    for (int i = 0; i < 150 && report.probe_count == 0; i++) {
+        wait_report(5, &report);
+        usleep(100000);
+    }
+    assert_int_equal(report.probe_count, 1); /* 25; neither 143 nor 443 is forwarded */
+    assert_int_equal(report.probes[0].port, 25);
+    assert_int_equal(report.probes[0].result, PX_PROBE_WRONG);
+    assert_in_range(report.probes[0].ms, 0, 4000);
+}
+
 static void mail_leaves_by_the_gateway(void **unused)
 {
     (void)unused;
@@ -636,6 +652,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forwards_with_the_true_address),
+        cmocka_unit_test(knocks_through_the_tunnel),
         cmocka_unit_test(mail_leaves_by_the_gateway),
         cmocka_unit_test(stolen_gateway_reaches_nothing_else),
         cmocka_unit_test(refuses_what_is_not_right),

@@ -214,6 +214,9 @@ static void judge_gateway(struct report *r, struct op_node *node)
     if (shake > HANDSHAKE_LATE_S) {
         wrong(r, "%s: last WireGuard handshake %lld s ago", name, shake);
     }
+    if (strcmp(text_of(g, "health"), "impaired") == 0) {
+        wrong(r, "%s is impaired: %s", name, text_of(g, "health_reason"));
+    }
     if (text_of(g, "error")[0] != '\0') {
         wrong(r, "%s: %s", name, text_of(g, "error"));
     }

@@ -11,16 +11,19 @@
 
 static struct px_report sample(void)
 {
-    struct px_report r = {.name = "edge1",
-                          .version = "0.1.0~rc1",
-                          .applied_epoch = 17,
-                          .applied_mode = "active",
-                          .handshake_age_s = 12,
-                          .flows = 3,
-                          .rx_bytes = INT64_C(5000000000),
-                          .tx_bytes = 7,
-                          .reverted_epoch = 18,
-                          .error = ""};
+    struct px_report r = {
+        .name = "edge1",
+        .version = "0.1.0~rc1",
+        .applied_epoch = 17,
+        .applied_mode = "active",
+        .handshake_age_s = 12,
+        .flows = 3,
+        .rx_bytes = INT64_C(5000000000),
+        .tx_bytes = 7,
+        .reverted_epoch = 18,
+        .probes = {{25, PX_PROBE_OK, 3}, {143, PX_PROBE_SILENT, 5000}},
+        .probe_count = 2,
+        .error = ""};
     return r;
 }
 
@@ -36,6 +39,10 @@ static void dump_and_back(void **unused)
     assert_int_equal(back.rx_bytes, INT64_C(5000000000));
     assert_string_equal(back.applied_mode, "active");
     assert_int_equal(back.reverted_epoch, 18);
+    assert_int_equal(back.probe_count, 2);
+    assert_int_equal(back.probes[1].port, 143);
+    assert_int_equal(back.probes[1].result, PX_PROBE_SILENT);
+    assert_int_equal(back.probes[1].ms, 5000);
     free(text);
 }
 
@@ -69,6 +76,8 @@ static void refused_fields(void **unused)
     refuse("\"error\":\"\"", "\"error\":\"\\u001b[2J\"", "error");
     refuse("\"error\":\"\"", "\"error\":null", "error: not a text");
     refuse("\"reverted_epoch\":18", "\"reverted_epoch\":-1", "reverted_epoch: -1");
+    refuse("\"ok\"", "\"fine\"", "probes[].result: not one we know");
+    refuse("\"port\":25", "\"port\":0", "probes[].port: 0");
     refuse("\"version\"", "\"versio\"", "version: missing");
 }
 

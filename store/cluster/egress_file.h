@@ -3,8 +3,8 @@
  *
  * One line per healthy egress gateway, best first: its number, the store's inner
  * addresses of that tunnel ("-" for a family in which the gateway has no public
- * address), the EHLO name ("-": the store's own). "direct" alone: nothing is to be
- * bound. Empty: no gateway is healthy. */
+ * address), the EHLO name ("-": the store's own), its weight. "direct" alone: nothing
+ * is to be bound. Empty: no gateway is healthy. */
 #ifndef EGRESS_FILE_H
 #define EGRESS_FILE_H
 

@@ -10,7 +10,8 @@
  * Sockets: the control socket (root only); the bus on the inner address of each tunnel.
  * Trusts: PostgreSQL for what is newest, its own signature for what is genuine. Reports
  * of gateways are foreign bytes: they steer health and status, nothing else. Known
- * limits: 32 gateways; a gateway is judged by its reports alone. */
+ * limits: 32 gateways; port 25 of a gateway is seen from outside only through another
+ * one, or by a home line that does not filter it. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@
 #include "health.h"
 #include "keygen.h"
 #include "ledger.h"
+#include "outside.h"
 #include "proxy/wgkey.h"
 #include "status.h"
 #include "tunnels.h"
@@ -54,6 +56,7 @@ struct cluster {
     char refused[256];     /* why the newest of all is not obeyed; "" when it is */
     char *egress_text;     /* as it was last written for chatmail-transport */
     struct health health;
+    struct outside *outside;
     struct vanish vanish;
     struct waker *waker;
     struct woken woken[CM_GATEWAYS_MAX + 1]; /* by number */
@@ -78,15 +81,20 @@ static void set_egress(struct cluster *c)
     }
 }
 
-static void on_change(int number, bool up, const char *reason, void *ctx)
+static void on_change(const struct health_change *change, void *ctx)
 {
     struct cluster *c = ctx;
-    char text[16];
-    snprintf(text, sizeof(text), "%d", number);
-    cm_log(up ? CM_LOG_INFO : CM_LOG_WARNING, "gateway_health", "number", text, "old",
-           up ? "down" : "up", "new", up ? "up" : "down", "reason", reason, NULL);
-    if (!up) {
-        tunnels_gone(c->tunnels, number);
+    char number[16], latency[24] = "-";
+    snprintf(number, sizeof(number), "%d", change->number);
+    if (change->latency_ms >= 0) {
+        snprintf(latency, sizeof(latency), "%lld", (long long)change->latency_ms);
+    }
+    cm_log(change->now == HEALTH_UP ? CM_LOG_INFO : CM_LOG_WARNING, "gateway_health",
+           "number", number, "check", change->check, "latency_ms", latency, "old",
+           health_state_name(change->old), "new", health_state_name(change->now),
+           "reason", change->reason, NULL);
+    if (change->now == HEALTH_DOWN) {
+        tunnels_gone(c->tunnels, change->number);
     }
     set_egress(c);
 }
@@ -133,6 +141,7 @@ static void judge(void *ctx)
 {
     struct cluster *c = ctx;
     int64_t now = cm_now_mono_ms();
+    outside_tick(c->outside, &c->state);
     health_judge(&c->health, &c->state, now, on_change, c);
     for (size_t i = 0; i < c->state.gateway_count; i++) {
         int number = c->state.gateways[i].number;
@@ -293,6 +302,7 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
     }
     health_init(&c->health);
     vanish_init(&c->vanish);
+    c->outside = outside_new(loop, &c->health);
     c->started_ms = cm_now_mono_ms();
     struct desk_hooks desk = {.report = on_report, .ctx = c};
     struct tunnels_hooks tunnels = {.done = on_network, .ctx = c};
@@ -318,6 +328,7 @@ static void stop(struct cm_service *svc, void *ctx)
     struct cluster *c = ctx;
     ledger_free(&c->ledger); /* a publish under way is answered by this */
     control_free(&c->control);
+    outside_free(&c->outside);
     waker_free(&c->waker);
     tunnels_free(&c->tunnels);
     desk_free(&c->desk);
