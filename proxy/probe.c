@@ -7,19 +7,15 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-
 #include "common/clock.h"
 #include "common/mem.h"
+#include "probe_tls.h"
 
 #define LINE_MAX_LEN 512
 
-const struct px_probe_speech px_speech_smtp = {false, "220", "QUIT\r\n"};
-const struct px_probe_speech px_speech_imap = {false, "* OK", "x LOGOUT\r\n"};
-const struct px_probe_speech px_speech_tls = {true, NULL, NULL};
-const struct px_probe_speech px_speech_imaps = {true, "* OK", "x LOGOUT\r\n"};
-const struct px_probe_speech px_speech_connect = {false, NULL, NULL};
+const struct px_probe_speech px_speech_smtp = {NULL, "220", "QUIT\r\n"};
+const struct px_probe_speech px_speech_imap = {NULL, "* OK", "x LOGOUT\r\n"};
+const struct px_probe_speech px_speech_connect = {NULL, NULL, NULL};
 
 static const char *const names[] = {"none", "ok", "refused", "silent", "wrong"};
 
@@ -34,7 +30,7 @@ struct probe {
     struct cm_io *io;
     struct cm_timer *limit;
     enum step step;
-    SSL *ssl;
+    void *tls;
     char line[LINE_MAX_LEN];
     size_t len;
     int64_t start_ms;
@@ -45,7 +41,8 @@ struct probe {
 
 struct px_prober {
     struct cm_loop *loop;
-    SSL_CTX *tls; /* made at the first need */
+    const struct px_probe_tls *tls; /* that made what is shared; NULL: none yet */
+    void *shared;
     TAILQ_HEAD(, probe) all;
 };
 
@@ -86,7 +83,9 @@ static void probe_free(struct probe *p)
     TAILQ_REMOVE(&p->prober->all, p, all);
     cm_io_free(&p->io);
     cm_timer_free(&p->limit);
-    SSL_free(p->ssl);
+    if (p->tls != NULL) {
+        p->speech->tls->free(p->tls);
+    }
     if (p->fd >= 0) {
         close(p->fd);
     }
@@ -118,50 +117,14 @@ static enum px_probe_result of_errno(int error)
 
 /* ---- TLS ---- */
 
-static bool certificate_fits(const struct probe *p)
-{
-    X509 *cert = SSL_get1_peer_certificate(p->ssl);
-    struct in_addr v4;
-    bool fits = false;
-    if (cert != NULL) {
-        fits = (inet_pton(AF_INET, p->name, &v4) == 1
-                    ? X509_check_ip_asc(cert, p->name, 0)
-                    : X509_check_host(cert, p->name, 0, 0, NULL)) == 1 &&
-               X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
-    }
-    X509_free(cert);
-    return fits;
-}
-
-static SSL *tls_new(struct px_prober *prober, int fd, const char *name)
-{
-    struct in_addr v4;
-    if (prober->tls == NULL) {
-        prober->tls = SSL_CTX_new(TLS_client_method());
-        cm_assert(prober->tls != NULL);
-    }
-    SSL *ssl = SSL_new(prober->tls);
-    cm_assert(ssl != NULL && SSL_set_fd(ssl, fd) == 1);
-    if (inet_pton(AF_INET, name, &v4) != 1) {
-        (void)SSL_set_tlsext_host_name(ssl, name);
-    }
-    SSL_set_connect_state(ssl);
-    return ssl;
-}
-
 /* True while it wants more; what it waits for is set. */
-static bool tls_waits(struct probe *p, int rc)
+static bool waits(struct probe *p, enum px_tls_step step)
 {
-    switch (SSL_get_error(p->ssl, rc)) {
-    case SSL_ERROR_WANT_READ:
-        cm_io_want(p->io, CM_IO_READ);
+    if (step == PX_TLS_READ || step == PX_TLS_WRITE) {
+        cm_io_want(p->io, step == PX_TLS_READ ? CM_IO_READ : CM_IO_WRITE);
         return true;
-    case SSL_ERROR_WANT_WRITE:
-        cm_io_want(p->io, CM_IO_WRITE);
-        return true;
-    default:
-        return false;
     }
+    return false;
 }
 
 /* ---- speech ---- */
@@ -172,10 +135,8 @@ static void say_goodbye(const struct probe *p)
     if (text == NULL) {
         return;
     }
-    /* Whether it arrives is nobody's business. */
-    if (p->ssl != NULL) {
-        (void)SSL_write(p->ssl, text, (int)strlen(text));
-        (void)SSL_shutdown(p->ssl);
+    if (p->tls != NULL) {
+        p->speech->tls->goodbye(p->tls, text);
     } else {
         (void)!send(p->fd, text, strlen(text), MSG_NOSIGNAL);
     }
@@ -191,27 +152,37 @@ static void judge_line(struct probe *p)
     finish(p, right ? PX_PROBE_OK : PX_PROBE_WRONG);
 }
 
+/* False: nothing yet, or it is over. */
+static bool take_in(struct probe *p, size_t *n_r)
+{
+    char *at = p->line + p->len;
+    size_t room = sizeof(p->line) - p->len;
+    if (p->tls != NULL) {
+        enum px_tls_step step = p->speech->tls->hear(p->tls, at, room, n_r);
+        if (waits(p, step)) {
+            return false;
+        }
+        if (step == PX_TLS_RESET) {
+            finish(p, PX_PROBE_REFUSED);
+            return false;
+        }
+        return true;
+    }
+    ssize_t n = recv(p->fd, at, room, 0);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        finish(p, of_errno(errno));
+    }
+    *n_r = n > 0 ? (size_t)n : 0;
+    return n >= 0;
+}
+
 static void hear(struct probe *p)
 {
-    size_t room = sizeof(p->line) - p->len;
-    ssize_t n;
-    if (p->ssl != NULL) {
-        int got = SSL_read(p->ssl, p->line + p->len, (int)room);
-        if (got <= 0 && tls_waits(p, got)) {
-            return;
-        }
-        n = got > 0 ? got : 0;
-    } else {
-        n = recv(p->fd, p->line + p->len, room, 0);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            return;
-        }
-        if (n < 0) {
-            finish(p, of_errno(errno));
-            return;
-        }
+    size_t n = 0;
+    if (!take_in(p, &n)) {
+        return;
     }
-    p->len += (size_t)n;
+    p->len += n;
     if (n == 0 || memchr(p->line, '\n', p->len) != NULL || p->len == sizeof(p->line)) {
         judge_line(p);
     }
@@ -230,16 +201,14 @@ static void begin_speech(struct probe *p)
 
 static void shake(struct probe *p)
 {
-    int rc = SSL_do_handshake(p->ssl);
-    if (rc != 1 && tls_waits(p, rc)) {
+    enum px_tls_step step = p->speech->tls->shake(p->tls, p->name);
+    if (waits(p, step)) {
         return;
     }
-    if (rc != 1) {
-        finish(p, errno == ECONNRESET ? PX_PROBE_REFUSED : PX_PROBE_WRONG);
-    } else if (!certificate_fits(p)) {
-        finish(p, PX_PROBE_WRONG);
-    } else {
+    if (step == PX_TLS_DONE) {
         begin_speech(p);
+    } else {
+        finish(p, step == PX_TLS_RESET ? PX_PROBE_REFUSED : PX_PROBE_WRONG);
     }
 }
 
@@ -249,9 +218,10 @@ static void connected(struct probe *p)
     socklen_t len = sizeof(error);
     if (getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
         finish(p, of_errno(error));
-    } else if (p->speech->tls) {
+    } else if (p->speech->tls != NULL) {
         p->step = SHAKING;
-        p->ssl = tls_new(p->prober, p->fd, p->name);
+        p->prober->tls = p->speech->tls;
+        p->tls = p->speech->tls->start(&p->prober->shared, p->fd, p->name);
         shake(p);
     } else {
         begin_speech(p);
@@ -264,7 +234,6 @@ static void on_io(int fd, unsigned events, void *ctx)
     (void)events;
     static void (*const steps[])(struct probe * p) = {connected, shake, hear};
     struct probe *p = ctx;
-    errno = 0;
     steps[p->step](p);
 }
 
@@ -334,7 +303,9 @@ void px_prober_free(struct px_prober **proberp)
     while ((p = TAILQ_FIRST(&prober->all)) != NULL) {
         probe_free(p);
     }
-    SSL_CTX_free(prober->tls);
+    if (prober->tls != NULL) {
+        prober->tls->free_shared(prober->shared);
+    }
     free(prober);
     *proberp = NULL;
 }

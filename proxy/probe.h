@@ -25,13 +25,15 @@ const char *px_probe_name(enum px_probe_result result);
 bool px_probe_parse(const char *name, enum px_probe_result *out);
 
 /* What is spoken at a port. */
+struct px_probe_tls; /* how to do TLS; there is one way (probe_tls.c) */
 struct px_probe_speech {
-    bool tls;
+    const struct px_probe_tls *tls; /* NULL: in clear */
     const char *greeting; /* how the first line begins; NULL: none is awaited */
     const char *goodbye;  /* said after it; NULL: nothing */
 };
 
-/* Of the ports of a relay: 25, 143, 443 and 993. */
+/* Of the ports of a relay: 25, 143, 443 and 993, and of any. A program that names no
+ * other than those in clear does not load libssl. */
 extern const struct px_probe_speech px_speech_smtp, px_speech_imap, px_speech_tls,
     px_speech_imaps, px_speech_connect;
 
