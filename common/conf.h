@@ -44,6 +44,8 @@ struct cm_conf_gateway {
     int64_t wg_port; /* wg_port = 51820 */
     enum cm_mode mode;        /* mode = active | drain | hold | off */
     bool egress;              /* egress = yes: the store's mail may leave here */
+    int64_t egress_weight;    /* egress_weight = 100: its share of that mail; 0: only
+                               * when no other is well */
     enum cm_plane data_plane; /* data_plane = auto | kernel | proxy */
     unsigned line;            /* of the section header, for messages */
 };

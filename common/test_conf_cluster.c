@@ -39,6 +39,7 @@ static void test_gateways(void **state)
     assert_int_equal(one->wg_port, 51820);
     assert_int_equal(one->mode, CM_MODE_ACTIVE);
     assert_true(one->egress);
+    assert_int_equal(one->egress_weight, 100);
     assert_int_equal(one->line, 15);
 
     const struct cm_conf_gateway *two = &conf.gateways[1];

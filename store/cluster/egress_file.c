@@ -37,9 +37,10 @@ char *egress_file_text(const struct px_state *state, const int *healthy, size_t 
         char v4[46], v6[46];
         px_inner4(gw->number, 2, v4);
         px_inner6(gw->number, 2, v6);
-        cm_buf_fmt(&out, "%d %s %s %s\n", gw->number,
+        cm_buf_fmt(&out, "%d %s %s %s %d\n", gw->number,
                    px_family_count(gw, false, NULL) > 0 ? v4 : "-",
-                   px_family_count(gw, true, NULL) > 0 ? v6 : "-", ehlo);
+                   px_family_count(gw, true, NULL) > 0 ? v6 : "-", ehlo,
+                   gw->egress_weight);
     }
     return cm_buf_steal(&out);
 }

@@ -307,7 +307,7 @@ static bool choose_egress(struct delivery *d)
     const struct dest_mark *mark = lru_get(d->env->dest_marks, d->job.domain.name);
     bool known = mark != NULL && mark->egress_ms > 0 &&
                  cm_now_mono_ms() - mark->egress_ms < BREAKER_MEMORY_MS;
-    size_t i = egress_find(list, known ? mark->egress : 0);
+    size_t i = egress_choose(list, known ? mark->egress : -1, d->job.domain.name);
     if (i == SIZE_MAX) {
         return false;
     }

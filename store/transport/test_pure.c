@@ -501,7 +501,9 @@ static void test_egress_file(void **state)
                                       "33 10.77.1.2 - -\n",
                                       "1 10.77.1 - -\n",
                                       "1 10.77.1.2 - a..b\n",
-                                      "1 10.77.1.2 - - more\n"};
+                                      "1 10.77.1.2 - - more\n",
+                                      "1 10.77.1.2 - - 1001\n",
+                                      "1 10.77.1.2 - - 5 more\n"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(egress_parse(bad[i], strlen(bad[i]), &list, &err), -1);
     }
@@ -512,6 +514,35 @@ static void test_egress_file(void **state)
     assert_false(list.items[0].source.bound);
     assert_int_equal(egress_parse("", 0, &list, &err), 0);
     assert_int_equal(egress_find(&list, 1), SIZE_MAX);
+}
+
+static void test_egress_shares(void **state)
+{
+    (void)state;
+    static struct egress_list list;
+    struct cm_err err;
+    static const char text[] = "1 10.77.1.2 - - 300\n2 10.77.2.2 - - 100\n"
+                               "3 10.77.3.2 - - 0\n";
+    unsigned got[3] = {0};
+    assert_int_equal(egress_parse(text, strlen(text), &list, &err), 0);
+    for (int i = 0; i < 4000; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "relay%d.example", i);
+        size_t at = egress_choose(&list, -1, name);
+        assert_int_equal(egress_choose(&list, -1, name), at);
+        got[at]++;
+    }
+    assert_in_range(got[0], 2850, 3150);
+    assert_in_range(got[1], 850, 1150);
+    assert_int_equal(got[2], 0);
+    /* What worked before comes first, as long as it is there. */
+    assert_int_equal(egress_choose(&list, 3, "relay1.example"), 2);
+    assert_int_not_equal(egress_choose(&list, 9, "relay1.example"), 2);
+    static const char old[] = "2 10.77.2.2 - -\n1 10.77.1.2 - -\n";
+    assert_int_equal(egress_parse(old, strlen(old), &list, &err), 0);
+    assert_int_equal(egress_choose(&list, -1, "a.example"), 0);
+    list.count = 0;
+    assert_int_equal(egress_choose(&list, -1, "a.example"), SIZE_MAX);
 }
 
 static void test_egress_required(void **state)
@@ -726,16 +757,27 @@ static void test_dns_packet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_extract),     cmocka_unit_test(test_domain),
-        cmocka_unit_test(test_peer),        cmocka_unit_test(test_public),
-        cmocka_unit_test(test_reply),       cmocka_unit_test(test_reply_limits),
-        cmocka_unit_test(test_commands),    cmocka_unit_test(test_data),
-        cmocka_unit_test(test_mx),          cmocka_unit_test(test_breaker),
-        cmocka_unit_test(test_lru),         cmocka_unit_test(test_sts_record),
-        cmocka_unit_test(test_sts_policy),  cmocka_unit_test(test_sts_pattern),
-        cmocka_unit_test(test_egress_file), cmocka_unit_test(test_egress_required),
-        cmocka_unit_test(test_spool),       cmocka_unit_test(test_dns_packet),
-        cmocka_unit_test(test_pool),        cmocka_unit_test(test_pool_ends),
+        cmocka_unit_test(test_extract),
+        cmocka_unit_test(test_domain),
+        cmocka_unit_test(test_peer),
+        cmocka_unit_test(test_public),
+        cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_reply_limits),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_data),
+        cmocka_unit_test(test_mx),
+        cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_lru),
+        cmocka_unit_test(test_sts_record),
+        cmocka_unit_test(test_sts_policy),
+        cmocka_unit_test(test_sts_pattern),
+        cmocka_unit_test(test_egress_file),
+        cmocka_unit_test(test_egress_shares),
+        cmocka_unit_test(test_egress_required),
+        cmocka_unit_test(test_spool),
+        cmocka_unit_test(test_dns_packet),
+        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_pool_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
