@@ -6,6 +6,8 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,11 +24,16 @@
 
 /* ---- the store's end ---- */
 
+struct host {
+    struct cm_loop *loop;
+    uint16_t port;
+};
+
 struct guest {
+    const struct host *host;
     struct cm_io *io;
     int fd;
     uint64_t count;
-    int sink;
 };
 
 static char chunk[CHUNK]; /* one process, one use at a time */
@@ -38,8 +45,19 @@ static void guest_end(struct guest *g)
     free(g);
 }
 
+static void on_taker(int fd, unsigned events, void *ctx)
+{
+    struct guest *g = ctx;
+
+    (void)events;
+    if (send(fd, chunk, sizeof(chunk), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+        errno != EAGAIN) {
+        guest_end(g);
+    }
+}
+
 /* Echoes are small and fit into an empty socket. */
-static void on_guest(int fd, unsigned events, void *ctx)
+static void on_giver(int fd, unsigned events, void *ctx)
 {
     struct guest *g = ctx;
     ssize_t n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
@@ -49,34 +67,31 @@ static void on_guest(int fd, unsigned events, void *ctx)
         return;
     }
     if (n <= 0) {
-        if (n == 0 && g->sink) {
+        if (n == 0 && g->host->port == LOAD_SINK) {
             (void)!send(fd, &g->count, sizeof(g->count), MSG_NOSIGNAL);
         }
         guest_end(g);
         return;
     }
     g->count += (uint64_t)n;
-    if (!g->sink && send(fd, chunk, (size_t)n, MSG_NOSIGNAL) != n) {
+    if (g->host->port == LOAD_ECHO && send(fd, chunk, (size_t)n, MSG_NOSIGNAL) != n) {
         guest_end(g);
     }
 }
 
-struct host {
-    struct cm_loop *loop;
-    int sink;
-};
-
 static void on_knock(int fd, unsigned events, void *ctx)
 {
     const struct host *host = ctx;
+    bool gives = host->port == LOAD_SOURCE;
     int conn, on = 1;
 
     (void)events;
     while ((conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         struct guest *g = cm_calloc(1, sizeof(*g));
         setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        *g = (struct guest){.fd = conn, .sink = host->sink};
-        g->io = cm_io_new(host->loop, conn, CM_IO_READ, on_guest, g);
+        *g = (struct guest){.host = host, .fd = conn};
+        g->io = cm_io_new(host->loop, conn, gives ? CM_IO_WRITE : CM_IO_READ,
+                          gives ? on_taker : on_giver, g);
     }
 }
 
@@ -93,12 +108,15 @@ static int listen_on(uint16_t port)
 
 _Noreturn void load_serve(void)
 {
-    struct host host[2] = {{cm_loop_new(), 0}, {NULL, 1}};
+    static const uint16_t ports[] = {LOAD_ECHO, LOAD_SINK, LOAD_SOURCE};
+    struct host hosts[3];
+    struct cm_loop *loop = cm_loop_new();
 
-    host[1].loop = host[0].loop;
-    cm_io_new(host[0].loop, listen_on(LOAD_ECHO), CM_IO_READ, on_knock, &host[0]);
-    cm_io_new(host[0].loop, listen_on(LOAD_SINK), CM_IO_READ, on_knock, &host[1]);
-    cm_loop_run(host[0].loop);
+    for (size_t i = 0; i < 3; i++) {
+        hosts[i] = (struct host){loop, ports[i]};
+        cm_io_new(loop, listen_on(ports[i]), CM_IO_READ, on_knock, &hosts[i]);
+    }
+    cm_loop_run(loop);
     _exit(0);
 }
 
@@ -196,9 +214,34 @@ static void *connects(void *arg)
     return NULL;
 }
 
-double load_throughput(const char *address, unsigned streams, int64_t ms)
+static void *download(void *arg)
+{
+    struct runner *r = arg;
+    char *data = cm_malloc(CHUNK);
+    int fd = dial(r->address, LOAD_SOURCE);
+
+    while (fd >= 0 && cm_now_mono_ms() < r->until) {
+        ssize_t n = recv(fd, data, CHUNK, 0);
+        if (n <= 0) {
+            break;
+        }
+        r->count += (uint64_t)n;
+    }
+    if (fd >= 0) {
+        hang_up(fd);
+    }
+    free(data);
+    return NULL;
+}
+
+double load_upload(const char *address, unsigned streams, int64_t ms)
 {
     return run(address, streams, ms, upload);
+}
+
+double load_download(const char *address, unsigned streams, int64_t ms)
+{
+    return run(address, streams, ms, download);
 }
 
 double load_connections(const char *address, unsigned threads, int64_t ms)
@@ -254,9 +297,22 @@ size_t load_open(const char *address, size_t n, int *fds)
 
     for (size_t i = 0; i < n; i++) {
         fds[i] = dial(address, LOAD_ECHO);
-        open += fds[i] >= 0 && echo(fds[i]);
+        if (fds[i] >= 0 && echo(fds[i])) {
+            open++;
+        } else {
+            fprintf(stderr, "bench-edge: connection %zu: %s: %s\n", i,
+                    fds[i] < 0 ? "connect" : "a byte there and back", strerror(errno));
+        }
     }
     return open;
+}
+
+void load_speak(int *fd)
+{
+    if (*fd >= 0 && !echo(*fd)) {
+        hang_up(*fd);
+        *fd = -1;
+    }
 }
 
 size_t load_check(const int *fds, size_t n)

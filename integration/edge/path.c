@@ -1,16 +1,17 @@
 #include "path.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/file.h"
 #include "common/mem.h"
+#include "common/sign.h"
 #include "netkit/netkit.h"
 #include "proxy/apply.h"
 #include "proxy/plane.h"
@@ -21,6 +22,10 @@
 #define PUBLIC "198.51.100.11"
 #define INNER  "10.77.1.2"
 #define FILES  300000
+#define AWAIT_DOORS                                                                    \
+    "for i in $(seq 50); do ss -Hltn | grep -q ':993 ' && exit 0; sleep 0.1; done; "   \
+    "exit 1"
+#define PIPES 256 /* of haproxy, for splice */
 
 static const char *const names[CARRIERS] = {"bare", "kernel", "proxy", "nginx",
                                             "haproxy"};
@@ -32,19 +37,18 @@ const char *carrier_name(enum carrier carrier)
 
 /* ---- the network ---- */
 
-static struct px_state state_of(const struct path *path, bool by_proxy)
+static struct px_state state_of(void)
 {
-    (void)path;
     struct px_state state = {.domain = "bench.example",
                              .bus_port = 4710,
-                             .ports = {LOAD_SINK, LOAD_ECHO},
-                             .port_count = 2,
+                             .ports = {LOAD_SINK, LOAD_SOURCE, LOAD_ECHO},
+                             .port_count = 3,
                              .egress = CM_EGRESS_GATEWAYS,
                              .gateway_count = 1,
                              .gateways = {{.name = "edge1",
                                            .number = 1,
                                            .egress = true,
-                                           .by_proxy = by_proxy,
+                                           .egress_weight = PX_WEIGHT_DEFAULT,
                                            .addresses = {PUBLIC, "2001:db8:1::11"},
                                            .address_count = 2,
                                            .endpoint = "10.9.0.1",
@@ -75,14 +79,15 @@ static void wire(struct path *path)
     path->store = netkit_host();
     netkit_wire(path->client, "up0", path->gateway, "pub0");
     netkit_wire(path->gateway, "out0", path->store, "home0");
-    netkit_must(path->client, "ip addr add 198.51.100.40/24 dev up0; "
-                              "ip route add 10.77.1.0/30 via " PUBLIC "; "
+    netkit_must(path->client, "for n in 0 1 2 3 4; do "
+                              "ip addr add 198.51.100.4$n/24 dev up0; done; "
                               "sysctl -qw net.ipv4.ip_local_port_range='2000 65000'");
     netkit_must(path->gateway, "ip addr add " PUBLIC "/24 dev pub0; "
                                "ip -6 addr add 2001:db8:1::11/64 dev pub0 nodad; "
                                "ip addr add 10.9.0.1/24 dev out0; "
                                "sysctl -qw net.ipv4.ip_forward=1 "
-                               "net.ipv4.ip_local_port_range='2000 65000'");
+                               "net.ipv4.ip_local_port_range='2000 65000' "
+                               "net.ipv4.tcp_tw_reuse=1");
     netkit_must(path->store, "ip addr add 10.9.0.2/24 dev home0; "
                              "ip route add default via 10.9.0.1");
     netkit_tunnel(path->gateway, "wg0", &path->tunnels[0]);
@@ -115,6 +120,36 @@ static int applied_in(const struct path *path, pid_t host, const struct px_state
 
 static struct px_state made; /* with its keys */
 
+const struct px_state *path_state(const struct path *path)
+{
+    (void)path;
+    return &made;
+}
+
+int path_envelope(struct path *path, char **envelope_r, struct cm_err *err)
+{
+    char file[96], secret[CM_SIGN_KEY_TEXT], public_key[CM_SIGN_KEY_TEXT];
+
+    if (cm_sign_keygen(secret, public_key, err) != 0) {
+        return -1;
+    }
+    made.epoch = ++path->epoch;
+    made.gateways[0].by_proxy = false;
+    char *conf = cm_asprintf("[gateway]\nname = edge1\nnumber = 1\nwg_port = 51820\n"
+                             "bus_port = %d\ncluster_key = %s\nstore_wg_key = %s\n",
+                             made.bus_port, public_key, made.store_wg_public_key);
+    char *document = px_state_dump(&made);
+    snprintf(file, sizeof(file), "%s/gateway.conf", path->dir);
+    int rc = cm_file_replace(file, conf, strlen(conf), 0600, err);
+    if (rc == 0) {
+        rc = px_envelope_seal(secret, document, envelope_r, err);
+    }
+    free(conf);
+    free(document);
+    cm_wipe(secret, sizeof(secret));
+    return rc;
+}
+
 static int apply_gateway(struct path *path, bool by_proxy, struct cm_err *err)
 {
     made.epoch = ++path->epoch;
@@ -122,18 +157,41 @@ static int apply_gateway(struct path *path, bool by_proxy, struct cm_err *err)
     return applied_in(path, path->gateway, &made, err);
 }
 
-int path_open(struct path *path, struct cm_err *err)
+/* As many as we want, or as we may have. */
+static size_t raise_files(void)
 {
     struct rlimit files = {FILES, FILES};
+
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+        cm_assert(getrlimit(RLIMIT_NOFILE, &files) == 0);
+        files.rlim_cur = files.rlim_max;
+        cm_assert(setrlimit(RLIMIT_NOFILE, &files) == 0);
+    }
+    return files.rlim_cur;
+}
+
+/* Anew: what a former carrier has left open is gone. */
+static void serve(struct path *path)
+{
+    netkit_stop(&path->server, SIGKILL);
+    path->server = netkit_fork(path->store);
+    if (path->server == 0) {
+        load_serve();
+    }
+    netkit_must(path->store, AWAIT_DOORS);
+}
+
+int path_open(struct path *path, struct cm_err *err)
+{
 
     *path = (struct path){.dir = "/tmp/bench-edge-XXXXXX"};
     if (netkit_begin() != 0 || mkdtemp(path->dir) == NULL) {
         return cm_err_set(err, CM_ERR_WORLD, "needs root and network namespaces");
     }
-    (void)setrlimit(RLIMIT_NOFILE, &files);
+    path->files = raise_files();
     signal(SIGPIPE, SIG_IGN);
     wire(path);
-    made = state_of(path, false);
+    made = state_of();
     if (keys_into(path, &made, err) != 0) {
         return -1;
     }
@@ -142,12 +200,10 @@ int path_open(struct path *path, struct cm_err *err)
         apply_gateway(path, false, err) != 0) {
         return -1;
     }
-    path->server = netkit_fork(path->store);
-    if (path->server == 0) {
-        load_serve();
-    }
-    netkit_must(path->store, "for i in 1 2 3 4 5 6 7 8 9; do "
-                             "ss -Hltn | grep -q ':993 ' && exit 0; sleep 0.2; done; "
+    serve(path);
+    /* The store dials; before the first handshake nothing gets through. */
+    netkit_must(path->store, "for i in $(seq 50); do wg show wg1 latest-handshakes | "
+                             "grep -q '[1-9][0-9]*$' && exit 0; sleep 0.2; done; "
                              "exit 1");
     return 0;
 }
@@ -167,6 +223,11 @@ void path_close(struct path *path)
 
 /* ---- carriers ---- */
 
+size_t path_connections(const struct path *path)
+{
+    return (path->files - 2 * PIPES - 100) / 2;
+}
+
 static int put(const struct path *path, const char *name, const char *text,
                struct cm_err *err)
 {
@@ -183,24 +244,32 @@ static void start(struct path *path, const char *const *argv)
         execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(97);
     }
-    usleep(700000);
+    netkit_must(path->gateway, AWAIT_DOORS);
+}
+
+/* All three speak to the store from the client's address, under the same rules. */
+static int carry_from_client(struct path *path, struct cm_err *err)
+{
+    if (apply_gateway(path, true, err) != 0) {
+        return -1;
+    }
+    netkit_must(path->gateway, PROXY_ROUTES " up");
+    return 0;
 }
 
 static int carry_proxy(struct path *path, struct cm_err *err)
 {
     static const char text[] =
-        "[proxy]\nlisten = " PUBLIC "\nports = 465 993\n"
+        "[proxy]\nlisten = " PUBLIC "\nports = 465 587 993\n"
         "store4 = " INNER "\nsource = transparent\n"
         "mode = active\nconnections = 50000\nper_source = 50000\n";
     char file[96];
 
     snprintf(file, sizeof(file), "%s/proxy.conf", path->dir);
     const char *argv[] = {PROXY_PROGRAM, "--settings", file, NULL};
-    if (put(path, "proxy.conf", text, err) != 0 ||
-        apply_gateway(path, true, err) != 0) {
+    if (put(path, "proxy.conf", text, err) != 0 || carry_from_client(path, err) != 0) {
         return -1;
     }
-    netkit_must(path->gateway, PROXY_ROUTES " up");
     start(path, argv);
     return 0;
 }
@@ -211,17 +280,19 @@ static int carry_nginx(struct path *path, struct cm_err *err)
     char *text = cm_asprintf(
         "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n"
         "daemon off; master_process off; pid %s/nginx.pid; error_log stderr crit;\n"
-        "worker_rlimit_nofile 200000;\n"
-        "events { worker_connections 60000; }\n"
-        "stream { server { listen " PUBLIC ":465; proxy_pass " INNER ":465; }\n"
-        " server { listen " PUBLIC ":993; proxy_pass " INNER ":993; } }\n",
-        path->dir);
+        "events { worker_connections %zu; }\n"
+        "stream { proxy_bind $remote_addr transparent; proxy_half_close on;\n"
+        " proxy_timeout 1h;\n"
+        " server { listen " PUBLIC ":465 backlog=4096; proxy_pass " INNER ":465; }\n"
+        " server { listen " PUBLIC ":587 backlog=4096; proxy_pass " INNER ":587; }\n"
+        " server { listen " PUBLIC ":993 backlog=4096; proxy_pass " INNER ":993; } }\n",
+        path->dir, path->files);
     int rc = put(path, "nginx.conf", text, err);
 
     free(text);
     snprintf(file, sizeof(file), "%s/nginx.conf", path->dir);
     const char *argv[] = {"nginx", "-c", file, NULL};
-    if (rc == 0) {
+    if (rc == 0 && (rc = carry_from_client(path, err)) == 0) {
         start(path, argv);
     }
     return rc;
@@ -229,49 +300,57 @@ static int carry_nginx(struct path *path, struct cm_err *err)
 
 static int carry_haproxy(struct path *path, struct cm_err *err)
 {
-    static const char text[] =
-        "global\n maxconn 50000\n nbthread 1\n"
-        "defaults\n mode tcp\n option splice-auto\n timeout connect 5s\n"
-        " timeout client 1h\n timeout server 1h\n"
-        "listen sink\n bind " PUBLIC ":465\n server s " INNER ":465\n"
-        "listen echo\n bind " PUBLIC ":993\n server s " INNER ":993\n";
     char file[96];
+    size_t most = path_connections(path);
+    char *text = cm_asprintf(
+        "global\n maxconn %zu\n maxpipes %d\n nbthread 1\n"
+        "defaults\n mode tcp\n option splice-auto\n timeout connect 5s\n"
+        " timeout client 1h\n timeout server 1h\n maxconn %zu\n backlog 4096\n"
+        " source 0.0.0.0 usesrc clientip\n"
+        "listen sink\n bind " PUBLIC ":465\n server s " INNER ":465\n"
+        "listen source\n bind " PUBLIC ":587\n server s " INNER ":587\n"
+        "listen echo\n bind " PUBLIC ":993\n server s " INNER ":993\n",
+        most, PIPES, most);
+    int rc = put(path, "haproxy.cfg", text, err);
 
+    free(text);
     snprintf(file, sizeof(file), "%s/haproxy.cfg", path->dir);
-    const char *argv[] = {"haproxy", "-q", "-db", "-f", file, NULL};
-    if (put(path, "haproxy.cfg", text, err) != 0) {
-        return -1;
+    const char *argv[] = {"haproxy", "-db", "-f", file, NULL};
+    if (rc == 0 && (rc = carry_from_client(path, err)) == 0) {
+        start(path, argv);
     }
-    start(path, argv);
-    return 0;
+    return rc;
 }
 
 int path_carry(struct path *path, enum carrier carrier, const char **address_r,
                struct cm_err *err)
 {
-    netkit_stop(&path->plane, SIGTERM);
-    netkit_sh(path->gateway, PROXY_ROUTES " down; nft delete table inet chatmail "
-                                          "2>/dev/null; true");
-    /* The store's firewall knows no client with a tunnel's address. */
-    bool ours = carrier == CARRIER_KERNEL || carrier == CARRIER_PROXY;
-    if (!ours) {
-        netkit_sh(path->store, "nft delete table inet chatmail 2>/dev/null; true");
-    } else if (applied_in(path, path->store, &made, err) != 0) {
-        return -1;
-    }
+    static int (*const proxies[CARRIERS])(struct path *, struct cm_err *) = {
+        [CARRIER_PROXY] = carry_proxy,
+        [CARRIER_NGINX] = carry_nginx,
+        [CARRIER_HAPROXY] = carry_haproxy};
+
+    netkit_stop(&path->plane, SIGKILL);
+    netkit_sh(path->gateway,
+              PROXY_ROUTES " down; nft delete table inet chatmail "
+                           "2>/dev/null; conntrack -F 2>/dev/null; true");
+    /* An address for each: what connection tracking remembers of one carrier is not met
+     * by the next. */
+    netkit_must(path->client,
+                "ip route replace " PUBLIC "/32 dev up0 src 198.51.100.4%d && "
+                "ip route replace 10.77.1.0/30 via " PUBLIC " src 198.51.100.4%d",
+                (int)carrier, (int)carrier);
+    serve(path);
     *address_r = carrier == CARRIER_BARE ? INNER : PUBLIC;
-    switch (carrier) {
-    case CARRIER_KERNEL:
-        return apply_gateway(path, false, err);
-    case CARRIER_PROXY:
-        return carry_proxy(path, err);
-    case CARRIER_NGINX:
-        return carry_nginx(path, err);
-    case CARRIER_HAPROXY:
-        return carry_haproxy(path, err);
-    default:
+    if (carrier == CARRIER_BARE) {
+        netkit_sh(path->store, "nft delete table inet chatmail 2>/dev/null; true");
         return 0;
     }
+    if (applied_in(path, path->store, &made, err) != 0) {
+        return -1;
+    }
+    return carrier == CARRIER_KERNEL ? apply_gateway(path, false, err)
+                                     : proxies[carrier](path, err);
 }
 
 int path_reload(struct path *path, struct cm_err *err)
@@ -283,21 +362,14 @@ int path_reload(struct path *path, struct cm_err *err)
 
 double path_cpu_s(const struct path *path)
 {
-    char file[64], *text = NULL;
-    unsigned long user = 0, sys = 0;
-    struct cm_err err;
+    clockid_t clock;
+    struct timespec spent = {0};
 
-    snprintf(file, sizeof(file), "/proc/%d/stat", (int)path->plane);
-    if (path->plane > 0 && cm_file_read(file, 4096, &text, NULL, &err) == 1) {
-        const char *behind = strrchr(text, ')');
-        if (behind != NULL) {
-            (void)sscanf(behind + 1,
-                         " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                         &sys);
-        }
+    if (path->plane <= 0 || clock_getcpuclockid(path->plane, &clock) != 0 ||
+        clock_gettime(clock, &spent) != 0) {
+        return 0;
     }
-    free(text);
-    return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
+    return (double)spent.tv_sec + (double)spent.tv_nsec / 1e9;
 }
 
 double path_pss_kib(const struct path *path)
