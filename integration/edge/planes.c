@@ -1,6 +1,8 @@
 #include "planes.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #define STREAMS 4
 #define THREADS 16
 #define PINGS   3000
+#define ROUNDS  12
 
 struct result {
     double up, down;    /* bytes a second */
@@ -19,6 +22,11 @@ struct result {
     double p50_ms, p99_ms;
     double cpu_gb;         /* of the carrying process: seconds for 10^9 bytes up */
     double cpu_connection; /* ms */
+};
+
+struct series {
+    struct result of[CARRIERS][ROUNDS];
+    size_t rounds;
 };
 
 struct turn {
@@ -64,18 +72,8 @@ static double measure(const struct path *path, const struct turn *t, struct resu
     return path_cpu_s(path) - before;
 }
 
-static void keep_more(double *best, double now)
-{
-    *best = now > *best ? now : *best;
-}
-
-static void keep_less(double *best, double now)
-{
-    *best = now > 0 && (*best == 0 || now < *best) ? now : *best;
-}
-
 static void measure_carrier(const struct path *path, const struct turn *t,
-                            struct result *now, struct result *best)
+                            struct result *now)
 {
     double s = (double)t->ms / 1000;
 
@@ -87,29 +85,25 @@ static void measure_carrier(const struct path *path, const struct turn *t,
     now->cpu_connection =
         now->connections > 0 ? cpu * 1000 / (now->connections * s) : 0;
     measure(path, t, now, measure_latency);
-    keep_more(&best->up, now->up);
-    keep_more(&best->down, now->down);
-    keep_more(&best->connections, now->connections);
-    keep_less(&best->p50_ms, now->p50_ms);
-    keep_less(&best->p99_ms, now->p99_ms);
-    keep_less(&best->cpu_gb, now->cpu_gb);
-    keep_less(&best->cpu_connection, now->cpu_connection);
 }
 
-static int measure_all(struct path *path, bool quick, struct result *best,
+/* Every carrier in turn, round by round: what else the machine does hits all alike. */
+static int measure_all(struct path *path, bool quick, struct series *series,
                        struct cm_err *err)
 {
-    struct turn turn = {.ms = quick ? 700 : 2000, .pings = quick ? PINGS / 3 : PINGS};
+    struct turn turn = {.ms = quick ? 700 : 1000, .pings = quick ? PINGS / 3 : PINGS};
     struct result *now = mmap(NULL, sizeof(*now), PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int rc = 0;
 
     cm_assert(now != MAP_FAILED);
-    for (int round = 0; rc == 0 && round < (quick ? 3 : 6); round++) {
+    series->rounds = quick ? 3 : ROUNDS;
+    for (size_t round = 0; rc == 0 && round < series->rounds; round++) {
         for (int c = 0; rc == 0 && c < CARRIERS; c++) {
             rc = path_carry(path, (enum carrier)c, &turn.address, err);
             if (rc == 0) {
-                measure_carrier(path, &turn, now, &best[c]);
+                measure_carrier(path, &turn, now);
+                series->of[c][round] = *now;
             }
         }
     }
@@ -117,92 +111,143 @@ static int measure_all(struct path *path, bool quick, struct result *best,
     return rc;
 }
 
+/* ---- of many rounds ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *values, size_t n)
+{
+    qsort(values, n, sizeof(*values), by_size);
+    return n == 0       ? 0
+           : n % 2 == 1 ? values[n / 2]
+                        : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+static double figure(const struct series *s, enum carrier carrier, size_t round,
+                     size_t field)
+{
+    return *(const double *)((const char *)&s->of[carrier][round] + field);
+}
+
+/* The median round, and of the rounds' ratios to `base` the median. */
+static double typical(const struct series *s, enum carrier carrier, size_t field)
+{
+    double values[ROUNDS];
+
+    for (size_t i = 0; i < s->rounds; i++) {
+        values[i] = figure(s, carrier, i, field);
+    }
+    return median(values, s->rounds);
+}
+
+static double ratio(const struct series *s, enum carrier carrier, enum carrier base,
+                    size_t field)
+{
+    double values[ROUNDS];
+
+    for (size_t i = 0; i < s->rounds; i++) {
+        double b = figure(s, base, i, field);
+        values[i] = b > 0 ? figure(s, carrier, i, field) / b : 0;
+    }
+    return median(values, s->rounds);
+}
+
 /* ---- rows ---- */
 
-static void tell(struct rows *rows, const char *name, double value, const char *unit)
-{
-    struct row *row = rows_add(rows, name, value, unit);
+static const struct {
+    const char *name;
+    const char *unit;
+    size_t field;
+    double scale;
+} figures[] = {
+    {"up", "MiB/s", offsetof(struct result, up), 1.0 / (1 << 20)},
+    {"down", "MiB/s", offsetof(struct result, down), 1.0 / (1 << 20)},
+    {"connections", "1/s", offsetof(struct result, connections), 1},
+    {"p99", "ms", offsetof(struct result, p99_ms), 1},
+    {"CPU of a gigabyte", "s", offsetof(struct result, cpu_gb), 1},
+    {"CPU of a connection", "ms", offsetof(struct result, cpu_connection), 1},
+};
 
+enum { UP, DOWN, CONNECTIONS, P99, CPU_GB, CPU_CONNECTION };
+
+static struct row *tell(struct rows *rows, const struct series *s, enum carrier carrier,
+                        int which)
+{
+    char name[28];
+    double value = typical(s, carrier, figures[which].field) * figures[which].scale;
+
+    snprintf(name, sizeof(name), "%s: %s", carrier_name(carrier), figures[which].name);
+    struct row *row = rows_add(rows, name, value, figures[which].unit);
     row->ok = value > 0;
+    return row;
 }
 
-/* value / base has to be at least that. */
-static void at_least(struct rows *rows, const char *name, double value,
-                     const char *unit, const char *against, double base, double least)
+static void at_least(struct rows *rows, const struct series *s, enum carrier carrier,
+                     enum carrier base, int which, double least)
 {
-    struct row *row = rows_add(rows, name, value, unit);
+    struct row *row = tell(rows, s, carrier, which);
 
-    row->compared_with = against;
-    row->ratio = base > 0 ? value / base : 0;
+    row->compared_with = carrier_name(base);
+    row->ratio = ratio(s, carrier, base, figures[which].field);
     snprintf(row->goal, sizeof(row->goal), "at least %.2f", least);
-    row->ok = row->ratio >= least;
+    row->ok = row->ok && row->ratio >= least;
 }
 
-static void less_than(struct rows *rows, const char *name, double value,
-                      const char *unit, const char *against, double base)
+static void less_than(struct rows *rows, const struct series *s, enum carrier carrier,
+                      enum carrier base, int which)
 {
-    struct row *row = rows_add(rows, name, value, unit);
+    struct row *row = tell(rows, s, carrier, which);
 
-    row->compared_with = against;
-    row->ratio = base > 0 ? value / base : 0;
+    row->compared_with = carrier_name(base);
+    row->ratio = ratio(s, carrier, base, figures[which].field);
     snprintf(row->goal, sizeof(row->goal), "under 1.00");
-    row->ok = value > 0 && row->ratio > 0 && row->ratio < 1;
+    row->ok = row->ok && row->ratio > 0 && row->ratio < 1;
 }
 
-static void added(struct rows *rows, const char *name, double ms, double bare)
+static void added(struct rows *rows, const struct series *s, enum carrier carrier)
 {
-    struct row *row = rows_add(rows, name, ms - bare, "ms");
+    double values[ROUNDS];
+    struct row *row = tell(rows, s, carrier, P99);
 
-    row->compared_with = "bare";
-    snprintf(row->goal, sizeof(row->goal), "added, under 0.3");
-    row->ok = ms > 0 && bare > 0 && ms - bare < 0.3;
+    for (size_t i = 0; i < s->rounds; i++) {
+        values[i] = figure(s, carrier, i, figures[P99].field) -
+                    figure(s, CARRIER_BARE, i, figures[P99].field);
+    }
+    double ms = median(values, s->rounds);
+    row->compared_with = carrier_name(CARRIER_BARE);
+    snprintf(row->goal, sizeof(row->goal), "%+.2f, under 0.30", ms);
+    row->ok = row->ok && ms < 0.3;
 }
 
-#define MIB(bytes) ((bytes) / (1 << 20))
-
-static void rows_bare(const struct result *bare, struct rows *rows)
+static void proxy_against(struct rows *rows, const struct series *s, enum carrier base)
 {
-    tell(rows, "bare: up", MIB(bare->up), "MiB/s");
-    tell(rows, "bare: down", MIB(bare->down), "MiB/s");
-    tell(rows, "bare: connections", bare->connections, "1/s");
-    tell(rows, "bare: p99", bare->p99_ms, "ms");
-}
-
-static void rows_kernel(const struct result *kernel, const struct result *bare,
-                        struct rows *rows)
-{
-    at_least(rows, "kernel: up", MIB(kernel->up), "MiB/s", "bare", MIB(bare->up), 0.97);
-    at_least(rows, "kernel: down", MIB(kernel->down), "MiB/s", "bare", MIB(bare->down),
-             0.97);
-    at_least(rows, "kernel: connections", kernel->connections, "1/s", "bare",
-             bare->connections, 0.95);
-    added(rows, "kernel: p99", kernel->p99_ms, bare->p99_ms);
-}
-
-static void rows_proxy(const struct result *proxy, const struct result *other,
-                       const char *name, struct rows *rows)
-{
-    at_least(rows, "proxy: up", MIB(proxy->up), "MiB/s", name, MIB(other->up), 1);
-    at_least(rows, "proxy: down", MIB(proxy->down), "MiB/s", name, MIB(other->down), 1);
-    at_least(rows, "proxy: connections", proxy->connections, "1/s", name,
-             other->connections, 1);
-    less_than(rows, "proxy: CPU of a gigabyte", proxy->cpu_gb, "s", name,
-              other->cpu_gb);
-    less_than(rows, "proxy: CPU of a connection", proxy->cpu_connection, "ms", name,
-              other->cpu_connection);
+    at_least(rows, s, CARRIER_PROXY, base, UP, 1);
+    at_least(rows, s, CARRIER_PROXY, base, DOWN, 1);
+    at_least(rows, s, CARRIER_PROXY, base, CONNECTIONS, 1);
+    less_than(rows, s, CARRIER_PROXY, base, CPU_GB);
+    less_than(rows, s, CARRIER_PROXY, base, CPU_CONNECTION);
 }
 
 int planes_compare(struct path *path, bool quick, struct rows *rows, struct cm_err *err)
 {
-    struct result r[CARRIERS] = {{0}};
+    static struct series s;
 
-    if (measure_all(path, quick, r, err) != 0) {
+    if (measure_all(path, quick, &s, err) != 0) {
         return -1;
     }
-    rows_bare(&r[CARRIER_BARE], rows);
-    rows_kernel(&r[CARRIER_KERNEL], &r[CARRIER_BARE], rows);
-    rows_proxy(&r[CARRIER_PROXY], &r[CARRIER_NGINX], "nginx", rows);
-    rows_proxy(&r[CARRIER_PROXY], &r[CARRIER_HAPROXY], "haproxy", rows);
-    added(rows, "proxy: p99", r[CARRIER_PROXY].p99_ms, r[CARRIER_BARE].p99_ms);
+    for (int which = UP; which <= P99; which++) {
+        tell(rows, &s, CARRIER_BARE, which);
+    }
+    at_least(rows, &s, CARRIER_KERNEL, CARRIER_BARE, UP, 0.97);
+    at_least(rows, &s, CARRIER_KERNEL, CARRIER_BARE, DOWN, 0.97);
+    at_least(rows, &s, CARRIER_KERNEL, CARRIER_BARE, CONNECTIONS, 0.95);
+    added(rows, &s, CARRIER_KERNEL);
+    proxy_against(rows, &s, CARRIER_NGINX);
+    proxy_against(rows, &s, CARRIER_HAPROXY);
+    added(rows, &s, CARRIER_PROXY);
     return 0;
 }
