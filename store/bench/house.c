@@ -154,6 +154,11 @@ static void args_filter_out(struct house *h, const char *argv[HOUSE_ARGS_MAX])
 {
     args_filter(h, argv, "outgoing");
 }
+
+static void args_filter_sign(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    args_filter(h, argv, "signing");
+}
 #endif
 
 const struct house_daemon house_daemons[] = {
@@ -170,6 +175,7 @@ const struct house_daemon house_daemons[] = {
 #ifdef FILTER_PROGRAM
     {"chatmail-filter-in", "milter", args_filter_in},
     {"chatmail-filter-out", "milter", args_filter_out},
+    {"chatmail-filter-sign", "milter", args_filter_sign},
 #endif
 };
 const size_t house_daemon_count = sizeof(house_daemons) / sizeof(house_daemons[0]);

@@ -101,6 +101,7 @@ static const struct user {
 #ifdef FILTER_PROGRAM
     {"chatmail-filter-in", "filter_in", {.request = NULL}},
     {"chatmail-filter-out", "filter_out", {.request = NULL}},
+    {"chatmail-filter-sign", "filter_sign", {.request = NULL}},
 #endif
 };
 #define USERS (sizeof(users) / sizeof(users[0]))
