@@ -109,7 +109,8 @@ static int make_signature(struct transaction *t, struct cm_err *err)
     cm_assert(t->sign != NULL); /* dropped only for mail that is refused */
     struct dkim_privkey *key = the_key(&t->filter->seal);
     if (key == NULL) {
-        return cm_err_set(err, CM_ERR_WORLD, "there is no key");
+        return cm_err_set(err, CM_ERR_WORLD,
+                          "there is no key"); /* main.c has said so */
     }
     const struct dkim_sign_as as = {.key = key,
                                     .domain = t->settings.domain,
@@ -117,6 +118,9 @@ static int make_signature(struct transaction *t, struct cm_err *err)
                                     .now_s = cm_now_wall_ms() / 1000};
     int rc = dkim_sign_end(t->sign, &as, &t->signature, err);
     dkim_privkey_free(&key);
+    if (rc != 0) {
+        cm_log_err(CM_LOG_WARNING, "not_signed", err);
+    }
     return rc;
 }
 
@@ -132,7 +136,6 @@ bool seal_end(struct transaction *t, struct decision *d)
         return !t->filter->mode->judges || put_off(d);
     }
     if (make_signature(t, &err) != 0) {
-        cm_log_err(CM_LOG_WARNING, "not_signed", &err);
         return err.kind == CM_ERR_REFUSE
                    ? decide_refuse(d, WHY_HEADER_SIZE, "554", "5.6.0 %s", err.text)
                    : put_off(d);
