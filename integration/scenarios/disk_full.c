@@ -36,16 +36,15 @@
 #define SERVICES "postgresql@15-main redis-server " SOCKETS "dovecot postfix"
 #define STOP                                                                           \
     "systemctl stop " SERVICES                                                         \
-    " chatmail-auth chatmail-filter-in chatmail-filter-out chatmail-filter-sign "
-"chatmail-transport; "
+    " chatmail-auth chatmail-filter-in chatmail-filter-out chatmail-filter-sign"       \
+    " chatmail-transport; "
 #define START "systemctl reset-failed " SERVICES "; systemctl start " SERVICES
 
 /* Where the disk is used, without the leading slash. */
 #define PLACES                                                                         \
     "var/spool/postfix var/lib/redis var/lib/postgresql/15/main home/vmail/mail"
 
-    static int
-    small_disk(struct stage *stage, struct cm_err *err)
+static int small_disk(struct stage *stage, struct cm_err *err)
 {
     return scene_sh(
         &stage->scene, "store", 120, NULL, err,

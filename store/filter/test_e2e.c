@@ -403,6 +403,30 @@ static void nothing_leaves_unsigned(void **state)
     free(good);
 }
 
+/* There is nothing to sign for, and no key is asked for. */
+static void a_relay_without_a_name_signs_nothing(void **state)
+{
+    (void)state;
+    static const char text[] = "From: MAILER-DAEMON@[203.0.113.1]\r\n\r\nSorry.\r\n";
+    static const char address[] = "[params]\nmail_domain = 203.0.113.1\n";
+    struct cm_err err;
+    struct mta m;
+    stop(&sign);
+    daemonkit_log_has(sign.log, "");
+    assert_int_equal(cm_file_replace(ini, address, strlen(address), 0644, &err), 0);
+    assert_int_equal(unlink(key_file), 0);
+    start(&sign);
+    mta_open(&m, sign.path);
+    assert_string_equal(mta_send(&m, "", NULL, "one@[203.0.113.1]", text), "accept");
+    assert_string_equal(m.changes, "");
+    mta_close(&m);
+    assert_false(daemonkit_log_has(sign.log, "signing_key_missing"));
+    stop(&sign);
+    write_ini("max_user_send_per_minute = 60000\nmax_user_send_burst_size = 10000\n");
+    write_key(our_key);
+    start(&sign);
+}
+
 static void many_messages_go_over_one_connection(void **state)
 {
     (void)state;
@@ -876,6 +900,7 @@ int main(void)
         cmocka_unit_test(what_leaves_is_signed_as_it_leaves),
         cmocka_unit_test(what_is_made_here_is_only_signed),
         cmocka_unit_test(nothing_leaves_unsigned),
+        cmocka_unit_test(a_relay_without_a_name_signs_nothing),
         cmocka_unit_test(many_messages_go_over_one_connection),
         cmocka_unit_test(a_disabled_recipient_among_others_is_left_out),
         cmocka_unit_test(incoming_mail),
