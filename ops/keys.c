@@ -172,7 +172,7 @@ static int check_dkim(struct op_step *step, struct cm_err *err)
             &said, err) != 0) {
         return -1;
     }
-    int rc = strcmp(said, "root:chatmail-dkim 640\nroot:chatmail-dkim 750") == 0;
+    int rc = strcmp(said, "root:chatmail-signer 640\nroot:chatmail-signer 750") == 0;
     if (rc == 0) {
         op_step_note(step, "%s", said[0] == '\0' ? "none" : "wrong owner or mode");
     }
@@ -189,7 +189,7 @@ static const char dkim_script[] =
     "  openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out $k.new 2>&1\n"
     "  sync $k.new; mv $k.new $k\n"
     "fi\n"
-    "chown root:chatmail-dkim $k $d; chmod 640 $k; chmod 750 $d";
+    "chown root:chatmail-signer $k $d; chmod 640 $k; chmod 750 $d";
 
 static int make_dkim(struct op_step *step, struct cm_err *err)
 {
