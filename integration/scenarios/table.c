@@ -22,7 +22,7 @@ const struct scenario scenarios[] = {
      "device tokens and last login over IMAP, with kills and restarts in between",
      scenario_metadata, scenario_postgres_back, 240},
     {"push", "a message wakes the phone within a second; nothing loses a wake-up",
-     scenario_push, scenario_push_back, 240},
+     scenario_push, scenario_push_back, 300},
     {"echo", "the bot sends back text and file, killed or not; off: nothing of it runs",
      scenario_echo, scenario_echo_off, 480},
     {"turn", "calls are relayed by the caller's own gateway, and not into the home",
