@@ -29,7 +29,7 @@ const struct scenario scenarios[] = {
     {"echo", "the bot sends back text and file, killed or not; off: nothing of it runs",
      scenario_echo, scenario_echo_off, 480},
     {"turn", "calls are relayed by the caller's own gateway, and not into the home",
-     scenario_turn, NULL, 180},
+     scenario_turn, NULL, 300},
     {"expire",
      "old mail and unused accounts go by the nightly unit; a full mailbox is cut",
      scenario_expire, NULL, 240},
