@@ -54,7 +54,8 @@ static void wrong(struct report *r, const char *fmt, ...)
 
 static const char store_script[] =
     "for u in $1; do echo unit $u $(systemctl is-active $u); done\n"
-    "for u in chatmail-expire.service chatmail-fsreport.service; do"
+    "for u in chatmail-expire.service chatmail-fsreport.service"
+    " chatmail-clock.service; do"
     " echo run $u $(systemctl show -P Result $u); done\n"
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
     "r() { redis-cli -s /run/redis/redis-server.sock --raw \"$@\" 2>/dev/null; }\n"

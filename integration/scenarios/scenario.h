@@ -56,6 +56,8 @@ int scenario_echo_off(struct stage *stage, struct cm_err *err);
 int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
 int scenario_idle_sweep(struct stage *stage, struct cm_err *err);
+int scenario_dovecot_upgrade(struct stage *stage, struct cm_err *err);
+int scenario_dovecot_plugins_back(struct stage *stage, struct cm_err *err);
 int scenario_web(struct stage *stage, struct cm_err *err);
 int scenario_web_back(struct stage *stage, struct cm_err *err);
 int scenario_clock_hour(struct stage *stage, struct cm_err *err);
