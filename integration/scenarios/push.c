@@ -213,13 +213,14 @@ static int age_until_red(struct stage *stage, struct cm_err *err)
 static int blocked(struct stage *stage, struct people *p, struct cm_err *err)
 {
     int64_t at_ms;
-    if (status_must(stage, false, err) != 0 || fresh(&p->service, "refuse", err) != 0 ||
+    if (status_must(stage, false, err) != 0 ||
+        notify_fresh(&p->service, "refuse", err) != 0 ||
         stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
         scene_until(&stage->scene, "store", 10, err,
                     "test \"$(%s zcard push:age)\" -ge 1", REDIS) != 0 ||
-        age_until_red(stage, err) != 0 || fresh(&p->service, "200", err) != 0 ||
+        age_until_red(stage, err) != 0 || notify_fresh(&p->service, "200", err) != 0 ||
         stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
-        comes(&p->service, 2, COMES_MS, &at_ms, err) != 0) {
+        notify_comes(&p->service, TOKEN, 2, COMES_MS, &at_ms, err) != 0) {
         return cm_err_prefix(err, "a blocked service");
     }
     return status_must(stage, false, err);
