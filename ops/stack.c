@@ -61,6 +61,7 @@ const struct op_unit op_store_units[] = {
     {"chatmail-web.service", NULL, false},
     {CLUSTER, NULL, false},
     {DOVECOT, "ulimit -n $(ulimit -H -n); doveconf -n >/dev/null", false},
+    {"chatmail-clock.timer", NULL, false},
     {POSTFIX,
      "said=$( { postconf -n; postconf -M; } 2>&1 >/dev/null | sort -u);"
      " if test -n \"$said\"; then echo \"$said\" >&2; false; else postfix check; fi",

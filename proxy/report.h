@@ -9,8 +9,17 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "proxy/probe.h"
 
 #define PX_REPORT_MAX 4096 /* bytes of JSON */
+#define PX_SIGHTS_MAX 16
+
+/* What was seen at a port of the store's, through the tunnel. */
+struct px_sight {
+    uint16_t port;
+    enum px_probe_result result;
+    int64_t ms;
+};
 
 struct px_report {
     char name[33];
@@ -21,7 +30,10 @@ struct px_report {
     int64_t flows;           /* -1 */
     int64_t rx_bytes;        /* of wg0; -1 */
     int64_t tx_bytes;        /* -1 */
-    char error[256];         /* last error in force, printable ASCII; "" */
+    int64_t reverted_epoch;  /* newer, cut it off and was taken back; 0: none (1.1) */
+    struct px_sight probes[PX_SIGHTS_MAX]; /* (1.1) */
+    size_t probe_count;
+    char error[256]; /* last error in force, printable ASCII; "" */
 };
 
 /* Canonical JSON; caller frees. Bytes of `error` that may not travel become '?'. */

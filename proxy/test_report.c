@@ -11,15 +11,19 @@
 
 static struct px_report sample(void)
 {
-    struct px_report r = {.name = "edge1",
-                          .version = "0.1.0~rc1",
-                          .applied_epoch = 17,
-                          .applied_mode = "active",
-                          .handshake_age_s = 12,
-                          .flows = 3,
-                          .rx_bytes = INT64_C(5000000000),
-                          .tx_bytes = 7,
-                          .error = ""};
+    struct px_report r = {
+        .name = "edge1",
+        .version = "0.1.0~rc1",
+        .applied_epoch = 17,
+        .applied_mode = "active",
+        .handshake_age_s = 12,
+        .flows = 3,
+        .rx_bytes = INT64_C(5000000000),
+        .tx_bytes = 7,
+        .reverted_epoch = 18,
+        .probes = {{25, PX_PROBE_OK, 3}, {143, PX_PROBE_SILENT, 5000}},
+        .probe_count = 2,
+        .error = ""};
     return r;
 }
 
@@ -34,6 +38,11 @@ static void dump_and_back(void **unused)
     assert_string_equal(back.error, "nft failed???[31m");
     assert_int_equal(back.rx_bytes, INT64_C(5000000000));
     assert_string_equal(back.applied_mode, "active");
+    assert_int_equal(back.reverted_epoch, 18);
+    assert_int_equal(back.probe_count, 2);
+    assert_int_equal(back.probes[1].port, 143);
+    assert_int_equal(back.probes[1].result, PX_PROBE_SILENT);
+    assert_int_equal(back.probes[1].ms, 5000);
     free(text);
 }
 
@@ -66,7 +75,25 @@ static void refused_fields(void **unused)
     refuse("\"applied_mode\":\"active\"", "\"applied_mode\":\"root\"", "applied_mode");
     refuse("\"error\":\"\"", "\"error\":\"\\u001b[2J\"", "error");
     refuse("\"error\":\"\"", "\"error\":null", "error: not a text");
+    refuse("\"reverted_epoch\":18", "\"reverted_epoch\":-1", "reverted_epoch: -1");
+    refuse("\"ok\"", "\"fine\"", "probes[].result: not one we know");
+    refuse("\"port\":25", "\"port\":0", "probes[].port: 0");
     refuse("\"version\"", "\"versio\"", "version: missing");
+}
+
+/* Of a gateway that is one version behind. */
+static void without_what_is_new(void **unused)
+{
+    (void)unused;
+    struct px_report r = sample(), back;
+    struct cm_err err;
+    char *text = px_report_dump(&r);
+    char *at = strstr(text, "\"reverted_epoch\"");
+    assert_non_null(at);
+    memcpy(at, "\"from_the_future", 15);
+    assert_int_equal(px_report_parse(text, strlen(text), &back, &err), 0);
+    assert_int_equal(back.reverted_epoch, 0);
+    free(text);
 }
 
 static void too_long(void **unused)
@@ -85,6 +112,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dump_and_back),
         cmocka_unit_test(refused_fields),
+        cmocka_unit_test(without_what_is_new),
         cmocka_unit_test(too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,6 +88,8 @@ static void refused_fields(void **unused)
     refuse("\"egress\":\"gateways\"", "\"egress\":\"some\"", "egress: \"some\"");
     refuse("\"egress\":true", "\"egress\":true,\"plane\":\"carrier\"",
            "gateways[0].plane: \"carrier\"");
+    refuse("\"egress_weight\":300", "\"egress_weight\":1001",
+           "gateways[0].egress_weight: 1001");
     refuse("\"egress\":true", "\"egress\":1", "gateways[0].egress");
     refuse("\"mode\":\"active\"", "\"mode\":\"idle\"", "gateways[0].mode");
     refuse("edge2", "edge1", "gateways[1].name: edge1 twice");

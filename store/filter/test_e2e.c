@@ -129,13 +129,10 @@ static int set_up(void **state)
     snprintf(key_file, sizeof(key_file), "%s/opendkim.private", dir);
     our_key = sg_key_rsa(2048);
     write_key(our_key);
-    pg = pgfixture_new();
+    pg = pgfixture_chatmail(SCHEMA_DIR, "001-account", "009-filter", NULL);
     redis = redisfixture_new();
     assert_non_null(pg);
     assert_non_null(redis);
-    pgfixture_sql(pg, "postgres", "create database chatmail");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/001-account.sql");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/009-filter.sql");
     pgfixture_sql(
         pg, "chatmail",
         "insert into account (addr, password, disabled, enforce_e2ee_incoming)"
