@@ -165,12 +165,12 @@ static void *run(void *arg)
 
 static int lead_here(struct stage *stage, int port, struct cm_err *err)
 {
-    return scene_sh(&stage->scene, "dns", 0, NULL, err,
+    return scene_sh(&stage->scene, "store", 0, NULL, err,
                     "nft delete table " TABLE " 2>/dev/null; nft -f - <<'E'\n"
                     "table " TABLE " {\n"
-                    "  chain arrive { type nat hook prerouting priority -100;\n"
-                    "    ip daddr " RESOLVER " udp dport 53 dnat ip to " RESOLVER
-                    ":%d\n"
+                    "  chain leave { type nat hook output priority -100;\n"
+                    "    meta skuid chatmail-filter udp dport 53"
+                    " dnat ip to " RESOLVER ":%d\n"
                     "  }\n"
                     "}\nE",
                     port);
@@ -178,7 +178,7 @@ static int lead_here(struct stage *stage, int port, struct cm_err *err)
 
 int dns_trouble_back(struct stage *stage, struct cm_err *err)
 {
-    return scene_sh(&stage->scene, "dns", 0, NULL, err,
+    return scene_sh(&stage->scene, "store", 0, NULL, err,
                     "nft delete table " TABLE " 2>/dev/null || true");
 }
 

@@ -1,6 +1,7 @@
-/* dns_trouble: stands in front of the lab's resolver and makes trouble for names whose
- * first label asks for it; all else passes, from all nodes. An nft table of our own in
- * node dns leads questions over UDP to a socket of this process. */
+/* dns_trouble: stands between the store's filter and the lab's resolver, at the
+ * resolver's address, and makes trouble for names whose first label asks for it; all
+ * else passes. An nft table of our own in node store leads the filter's questions over
+ * UDP here, and nobody else's. */
 #ifndef SCENARIOS_DNS_TROUBLE_H
 #define SCENARIOS_DNS_TROUBLE_H
 
