@@ -354,9 +354,8 @@ int chat_send_file(const struct chat_end *from, const char *path, struct cm_err 
     return rpc_call(from->client->rpc, "send_msg", params, CHAT_CALL_MS, NULL, err);
 }
 
-/* A large one comes in two parts, and at first without its file. Returns 1, 0, -1. */
-static int await_file(struct chat_client *client, const struct chat_received *r,
-                      int64_t until_ms, char path_r[512], struct cm_err *err)
+int chat_await_file(struct chat_client *client, const struct chat_received *r,
+                    int64_t until_ms, char path_r[512], struct cm_err *err)
 {
     do {
         json_t *message = NULL;
@@ -389,7 +388,25 @@ int chat_wait_file(struct chat_client *client, unsigned account, const char *nam
         }
         const struct chat_received *r = &client->inbox[i];
         if (r->account == account && strcmp(r->file_name, name) == 0) {
-            return await_file(client, r, until, path_r, err);
+            return chat_await_file(client, r, until, path_r, err);
+        }
+    }
+}
+
+int chat_wait_begins(struct chat_client *client, unsigned account, const char *text,
+                     int64_t until_ms, const struct chat_received **r,
+                     struct cm_err *err)
+{
+    for (size_t i = 0;; i++) {
+        while (i == client->count) {
+            int rc = collect(client, until_ms, err);
+            if (rc <= 0) {
+                return rc;
+            }
+        }
+        *r = &client->inbox[i];
+        if ((*r)->account == account && strncmp((*r)->text, text, strlen(text)) == 0) {
+            return 1;
         }
     }
 }

@@ -35,5 +35,14 @@ CM_MUSTUSE int chat_join_by(struct chat_end *inviter, struct chat_end *joiner,
  * wait. */
 const struct chat_received *chat_find(const struct chat_client *client,
                                       unsigned account, const char *text);
+/* Waits for one whose text begins so: behind it the core says what file is still to
+ * come. Returns 1 with *r, 0, -1. */
+CM_MUSTUSE int chat_wait_begins(struct chat_client *client, unsigned account,
+                                const char *text, int64_t until_ms,
+                                const struct chat_received **r, struct cm_err *err);
+/* A large one comes in two parts, and at first without its file. Returns 1, 0, -1. */
+CM_MUSTUSE int chat_await_file(struct chat_client *client,
+                               const struct chat_received *r, int64_t until_ms,
+                               char path_r[512], struct cm_err *err);
 
 #endif

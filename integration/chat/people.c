@@ -134,10 +134,22 @@ int chat_write(const struct chat_end *from, const char *text, unsigned *message_
     return 0;
 }
 
-int chat_send_image(const struct chat_end *from, const char *path, struct cm_err *err)
+int chat_send_image(const struct chat_end *from, const char *path, const char *text,
+                    struct cm_err *err)
 {
-    return send_data(from, json_pack("{s:s, s:s}", "file", path, "viewtype", "Image"),
-                     NULL, err);
+    return send_data(
+        from,
+        json_pack("{s:s, s:s, s:s}", "file", path, "text", text, "viewtype", "Image"),
+        NULL, err);
+}
+
+int chat_wait_file_under(struct chat_client *client, unsigned account, const char *text,
+                         int64_t timeout_ms, char path_r[512], struct cm_err *err)
+{
+    int64_t until = cm_now_mono_ms() + timeout_ms;
+    const struct chat_received *r = NULL;
+    int rc = chat_wait_begins(client, account, text, until, &r, err);
+    return rc <= 0 ? rc : chat_await_file(client, r, until, path_r, err);
 }
 
 /* ---- who has read what ---- */

@@ -30,8 +30,13 @@ CM_MUSTUSE int chat_members(const struct chat_end *chat, size_t *count_r,
 /* Hands a text to the core, and says as which message it goes. */
 CM_MUSTUSE int chat_write(const struct chat_end *from, const char *text,
                           unsigned *message_r, struct cm_err *err);
+/* A picture under a text. The core gives it another name on the way. */
 CM_MUSTUSE int chat_send_image(const struct chat_end *from, const char *path,
-                               struct cm_err *err);
+                               const char *text, struct cm_err *err);
+/* As chat_wait_file(), for the file that comes with this text. */
+CM_MUSTUSE int chat_wait_file_under(struct chat_client *client, unsigned account,
+                                    const char *text, int64_t timeout_ms,
+                                    char path_r[512], struct cm_err *err);
 
 /* The app shows the message with this text, which has come: its chat is accepted and
  * the sender told. */

@@ -285,10 +285,13 @@ static int nothing_died(struct stage *stage, const struct scene_mark *mark,
                         struct cm_err *err)
 {
     char *log = NULL;
-    if (scene_journal(&stage->scene, "store", mark,
-                      "-u chatmail-filter-out -u chatmail-filter-in --grep="
-                      "'assert|exited|Failed|killed|dumped|watchdog' || true",
-                      &log, err) != 0) {
+    if (scene_sh(
+            &stage->scene, "store", 0, &log, err,
+            "journalctl --sync; journalctl -q -o cat --no-pager -u chatmail-filter-out"
+            " -u chatmail-filter-in --since=@%lld.%06lld"
+            " --grep='assert|exited|Failed|killed|dumped|watchdog' || true",
+            (long long)(mark->since_us / 1000000),
+            (long long)(mark->since_us % 1000000)) != 0) {
         return -1;
     }
     int rc = log[0] == '\0'

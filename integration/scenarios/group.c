@@ -166,14 +166,18 @@ static int text_to_all(struct stage *stage, struct cast *cast, unsigned *message
     return 0;
 }
 
+/* under: the text it comes with, NULL: to be known by its name. */
 static int files_same(struct stage *stage, struct cast *cast, const char *name,
-                      struct cm_err *err)
+                      const char *under, struct cm_err *err)
 {
     int64_t begun = cm_now_mono_ms();
     for (int i = 0; i < FRIENDS; i++) {
         char path[512];
-        int rc = chat_wait_file(cast->theirs, cast->friends[i].account, name, FILE_MS,
-                                path, err);
+        unsigned account = cast->friends[i].account;
+        int rc =
+            under != NULL
+                ? chat_wait_file_under(cast->theirs, account, under, FILE_MS, path, err)
+                : chat_wait_file(cast->theirs, account, name, FILE_MS, path, err);
         if (rc <= 0) {
             return rc < 0 ? -1
                           : cm_err_set(err, CM_ERR_REFUSE, "%s did not reach friend %d",
@@ -204,15 +208,17 @@ static int make_files(struct stage *stage, struct cm_err *err)
 
 static int files_to_all(struct stage *stage, struct cast *cast, struct cm_err *err)
 {
+    char under[17];
+    mail_random(under, sizeof under);
     if (make_files(stage, err) != 0 ||
-        chat_send_image(&cast->group, DIR "/" IMAGE, err) != 0 ||
-        files_same(stage, cast, IMAGE, err) != 0) {
+        chat_send_image(&cast->group, DIR "/" IMAGE, under, err) != 0 ||
+        files_same(stage, cast, IMAGE, under, err) != 0) {
         return -1;
     }
     stage_sleep_ms(SPACE_MS);
     return chat_send_file(&cast->group, DIR "/" FILE_NAME, err) != 0
                ? -1
-               : files_same(stage, cast, FILE_NAME, err);
+               : files_same(stage, cast, FILE_NAME, NULL, err);
 }
 
 static int receipts(struct stage *stage, struct cast *cast, unsigned message,
