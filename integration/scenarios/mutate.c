@@ -197,8 +197,9 @@ char *mutate_letter(struct mutate *m, const char *letter, bool mark)
     if (mark) {
         put_mark(m, &b);
     }
-    for (unsigned n = mark ? mutate_below(m, CHANGES) : 1 + mutate_below(m, CHANGES);
-         n > 0; n--) {
+    /* One change in half of them, since most are one too many. */
+    unsigned n = 1 + mutate_below(m, 1 + mutate_below(m, CHANGES));
+    for (n -= mark; n > 0; n--) {
         change(m, &b);
     }
     return cm_buf_steal(&b);
@@ -217,6 +218,23 @@ char *mutate_stuffed(const char *text)
     }
     if (b.len < 2 || strcmp(b.data + b.len - 2, "\r\n") != 0) {
         cm_buf_str(&b, "\r\n");
+    }
+    cm_assert(!b.overflow);
+    return cm_buf_steal(&b);
+}
+
+char *mutate_received(const char *text)
+{
+    struct cm_buf b;
+    cm_buf_init(&b, 2 * TEXT_MAX);
+    for (const char *line = text; *line != '\0';) {
+        size_t n = strcspn(line, "\n"), from = b.len;
+        cm_buf_add(&b, line, n - (n > 0 && line[n - 1] == '\r'));
+        for (size_t i = from; i < b.len; i++) {
+            b.data[i] = b.data[i] == '\r' ? ' ' : b.data[i];
+        }
+        cm_buf_str(&b, "\r\n");
+        line += n + (line[n] == '\n');
     }
     cm_assert(!b.overflow);
     return cm_buf_steal(&b);

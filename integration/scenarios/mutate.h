@@ -28,5 +28,8 @@ char *mutate_letter(struct mutate *m, const char *letter, bool mark);
 /* The text as DATA wants it: a dot more where a line begins with one, CRLF at the end.
  * Caller frees. */
 char *mutate_stuffed(const char *text);
+/* The text as Postfix hands it on: every line ends with CRLF, and a CR elsewhere is a
+ * blank (cleanup_replace_stray_cr_lf). Caller frees. */
+char *mutate_received(const char *text);
 
 #endif

@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include "common/buf.h"
 #include "filtercore/judge.h"
 #include "letters/letters.h"
 #include "mutate.h"
@@ -63,21 +62,6 @@ static void witness_reads_all_packets(void **state)
     }
 }
 
-/* Postfix hands lines on with one kind of end, and ends a header where it must. */
-static char *with_crlf(const char *text)
-{
-    struct cm_buf b;
-    cm_buf_init(&b, 1 << 22);
-    for (const char *line = text; *line != '\0';) {
-        size_t n = strcspn(line, "\n"), keep = n;
-        keep -= keep > 0 && line[keep - 1] == '\r';
-        cm_buf_add(&b, line, keep);
-        cm_buf_str(&b, "\r\n");
-        line += n + (line[n] == '\n');
-    }
-    return cm_buf_steal(&b);
-}
-
 static void judge_one(unsigned number, const char *text, enum verdict_side side,
                       unsigned *passed)
 {
@@ -104,7 +88,7 @@ static void witness_agrees_about_mutants(void **state)
         char *base = letter_text(letter, FROM, TO, "x@y");
         bool mark = letter != LETTER_MAILER_DAEMON && i % 3 == 0;
         char *mutant = mutate_letter(&m, base, mark);
-        char *text = with_crlf(mutant);
+        char *text = mutate_received(mutant);
         unsigned before = passed;
         judge_one(i, text, i % 4 < 2 ? VERDICT_OUTGOING : VERDICT_INCOMING, &passed);
         if (passed > before && strstr(text, MUTANT_MARK) != NULL) {
@@ -159,6 +143,24 @@ static void dots_are_stuffed(void **state)
     }
 }
 
+static void line_ends_become_one(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"", ""},
+        {"a", "a\r\n"},
+        {"a\nb\r\n", "a\r\nb\r\n"},
+        {"\r\r\n", " \r\n"},
+        {"a\rb\n", "a b\r\n"},
+        {"\n\r\n", "\r\n\r\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *text = mutate_received(rows[i][0]);
+        assert_string_equal(text, rows[i][1]);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +169,7 @@ int main(void)
         cmocka_unit_test(witness_agrees_about_mutants),
         cmocka_unit_test(mutants_can_be_made_again),
         cmocka_unit_test(dots_are_stuffed),
+        cmocka_unit_test(line_ends_become_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,9 +40,7 @@ static void cut_lines(struct lines *l, const char *text)
         size_t n = strcspn(at, "\n");
         char *next = at + n + (at[n] == '\n');
         at[n] = '\0';
-        if (n > 0 && at[n - 1] == '\r') {
-            at[n - 1] = '\0';
-        }
+        at[n - (n > 0 && at[n - 1] == '\r')] = '\0';
         l->line[l->count++] = at;
         at = next;
     }
@@ -98,13 +96,10 @@ static void unfold(const struct entity *e, size_t i, const char *first,
         size_t used = strlen(value);
         snprintf(value + used, VALUE_MAX - used, "%s", e->lines->line[i]);
     }
-    size_t n = 0;
-    for (const char *c = value; *c != '\0'; c++) {
-        if (*c != '\r') { /* alone in a line it means nothing */
-            value[n++] = iscntrl((unsigned char)*c) ? ' ' : *c;
-        }
+    size_t n = strlen(value);
+    for (size_t k = 0; k < n; k++) {
+        value[k] = iscntrl((unsigned char)value[k]) ? ' ' : value[k];
     }
-    value[n] = '\0';
     size_t before = strspn(value, BLANKS);
     memmove(value, value + before, n + 1 - before);
     for (n -= before; n > 0 && isspace((unsigned char)value[n - 1]); n--) {
@@ -362,17 +357,13 @@ static bool are_packets(const unsigned char *p, size_t len)
     return false;
 }
 
-/* The body in one piece, without blank lines around; a CR is a line end too. Caller
- * frees. */
+/* The body in one piece, without blank lines around. Caller frees. */
 static char *body_of(const struct entity *e)
 {
     struct cm_buf b;
     cm_buf_init(&b, BODY_MAX);
     for (size_t i = e->body; i < e->end; i++) {
         cm_buf_fmt(&b, "%s\n", e->lines->line[i]);
-    }
-    for (size_t i = 0; i < b.len; i++) {
-        b.data[i] = b.data[i] == '\r' ? '\n' : b.data[i];
     }
     while (b.len > 0 && isspace((unsigned char)b.data[b.len - 1])) {
         b.data[--b.len] = '\0';
@@ -389,10 +380,10 @@ static char *inside_armour(char *body, bool incoming)
                       end[] = "-----END PGP MESSAGE-----";
     size_t n = strlen(body);
     if (strncmp(body, begin, sizeof begin - 1) != 0 || n < sizeof begin + sizeof end ||
-        strcmp(body + n - (sizeof end - 1), end) != 0 || body[n - sizeof end] != '\n') {
+        strcmp(body + n - (sizeof end - 1), end) != 0) {
         return NULL;
     }
-    body[n - sizeof end] = '\0';
+    body[n - (sizeof end - 1)] = '\0';
     body += sizeof begin - 1;
     size_t rest = strspn(body, BLANKS);
     if (body[rest] != '\n') {

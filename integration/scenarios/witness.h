@@ -2,7 +2,7 @@
  * from store/filter and sharing no code with it: slow, with the whole text at hand, and
  * strict, so that an error of one of the two shows as a difference.
  *
- * Line ends may be CRLF or LF, as Postfix makes them one. No NUL bytes. */
+ * Texts as Postfix hands them on: see mutate_received(). No NUL bytes. */
 #ifndef SCENARIOS_WITNESS_H
 #define SCENARIOS_WITNESS_H
 
