@@ -338,7 +338,7 @@ static int clear_away(struct stage *stage, const struct cast *cast, struct cm_er
         }
     }
     return scene_sh(&stage->scene, "client", 0, NULL, err,
-                    "rm -f " DIR "/" IMAGE " " DIR "/" FILE_NAME);
+                    "rm -rf " DIR "/" IMAGE " " DIR "/" FILE_NAME " " DIR "/chat-*");
 }
 
 /* ---- all of it ---- */
