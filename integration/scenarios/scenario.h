@@ -75,6 +75,13 @@ int scenario_proxy_plane(struct stage *stage, struct cm_err *err);
 int scenario_proxy_back(struct stage *stage, struct cm_err *err);
 int scenario_registrations(struct stage *stage, struct cm_err *err);
 int scenario_registrations_open(struct stage *stage, struct cm_err *err);
+int scenario_filter_storm(struct stage *stage, struct cm_err *err);
+int scenario_filter_kill(struct stage *stage, struct cm_err *err);
+int scenario_filter_alive(struct stage *stage, struct cm_err *err);
+int scenario_big_messages(struct stage *stage, struct cm_err *err);
+int scenario_dkim_dns(struct stage *stage, struct cm_err *err);
+int scenario_dkim_dns_well(struct stage *stage, struct cm_err *err);
+int scenario_group(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
 
 #endif
