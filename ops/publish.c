@@ -25,6 +25,7 @@ static void fill_gateway(const struct cm_conf_gateway *from, const char *wg_key,
     to->mode = from->mode;
     to->egress = from->egress;
     to->by_proxy = from->data_plane == CM_PLANE_PROXY;
+    to->budget = from->traffic_budget;
     char words[CM_ADDRESSES_MAX][64];
     to->address_count = cm_conf_words(from->addresses, words, CM_ADDRESSES_MAX);
     for (size_t i = 0; i < to->address_count; i++) {
@@ -56,6 +57,9 @@ void op_publish_fill(const struct op_cluster *c, struct px_state *state)
                              (uint16_t)conf->store.turn_port_max};
     }
     state->egress = conf->store.egress;
+    state->limits =
+        (struct px_limits){(int)conf->store.source_rate, (int)conf->store.source_burst,
+                           (int)conf->store.stranger_rate};
     state->gateway_count = conf->gateway_count;
     for (size_t i = 0; i < conf->gateway_count; i++) {
         fill_gateway(&conf->gateways[i], c->nodes[i + 1].wg_key, &state->gateways[i]);
