@@ -6,6 +6,7 @@
 
 #include "common/conf.h"
 #include "fields.h"
+#include "report_counts.h"
 
 char *px_report_dump(const struct px_report *r)
 {
@@ -17,12 +18,13 @@ char *px_report_dump(const struct px_report *r)
     }
     error[n] = 0;
     json_t *root = json_pack(
-        "{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:s}", "format", "1.0", "name", r->name,
+        "{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:s}", "format", "1.1", "name", r->name,
         "version", r->version, "applied_epoch", (json_int_t)r->applied_epoch,
         "applied_mode", r->applied_mode, "handshake_age_s",
         (json_int_t)r->handshake_age_s, "flows", (json_int_t)r->flows, "rx_bytes",
         (json_int_t)r->rx_bytes, "tx_bytes", (json_int_t)r->tx_bytes, "error", error);
     cm_assert(root != NULL);
+    px_counts_dump(&r->counts, root);
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     cm_assert(text != NULL);
     json_decref(root);
@@ -54,6 +56,7 @@ static int read_report(const struct px_object *o, struct px_report *r,
         px_field_int(o, "flows", -1, INT32_MAX, &r->flows, err) ||
         px_field_int(o, "rx_bytes", -1, INT64_MAX, &r->rx_bytes, err) ||
         px_field_int(o, "tx_bytes", -1, INT64_MAX, &r->tx_bytes, err) ||
+        px_counts_read(o, &r->counts, err) ||
         px_field_text(o, "error", NULL, 0, r->error, sizeof(r->error), err)) {
         return -1;
     }
