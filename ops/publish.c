@@ -77,7 +77,8 @@ char *op_publish_state(const struct op_cluster *c)
 }
 
 /* "HASH EPOCH" of what this tool published last, and the epoch there is now: when both
- * agree nobody has published anything else since. */
+ * agree nobody has published anything else since. Bans bring epochs of their own; the
+ * store then says that the content is still that one. */
 static int check_published(struct op_step *step, struct cm_err *err)
 {
     struct op_cluster *c = step->ctx;
@@ -101,10 +102,12 @@ static int check_published(struct op_step *step, struct cm_err *err)
     long long epoch = json_integer_value(json_object_get(o, "epoch"));
     const char *refused = json_string_value(json_object_get(o, "refused"));
     bool forged = refused != NULL && refused[0] != '\0';
+    const char *content = json_string_value(json_object_get(o, "content"));
+    bool same = content != NULL && strcmp(content, hash) == 0;
     json_decref(o);
     free(said);
-    if (n == 2 && strcmp(stamp, hash) == 0 && epoch == stamp_epoch && epoch > 0 &&
-        !forged) {
+    if (n == 2 && strcmp(stamp, hash) == 0 && (epoch == stamp_epoch || same) &&
+        epoch > 0 && !forged) {
         op_step_note(step, "epoch %lld", epoch);
         return 1;
     }

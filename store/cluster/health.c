@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+static const struct health_row nobody = {.report_ms = -1, .month_bytes = -1};
+
 void health_init(struct health *health)
 {
     memset(health, 0, sizeof(*health));
     for (int n = 0; n <= CM_GATEWAYS_MAX; n++) {
-        health->rows[n].report_ms = -1;
+        health->rows[n] = nobody;
     }
 }
 
@@ -26,7 +28,7 @@ void health_keep(struct health *health, const struct px_state *state)
 {
     for (int n = 1; n <= CM_GATEWAYS_MAX; n++) {
         if (!is_in(state, n)) {
-            health->rows[n] = (struct health_row){.report_ms = -1};
+            health->rows[n] = nobody;
         }
     }
 }
@@ -80,6 +82,15 @@ bool health_silent(const struct health *health, int number, int64_t since_ms,
     return now_ms - (last < 0 ? since_ms : last) > HEALTH_SILENCE_MS;
 }
 
+bool health_traffic(struct health *health, int number, int64_t bytes, int64_t budget)
+{
+    struct health_row *row = &health->rows[number];
+    bool spent = budget > 0 && bytes >= budget, changed = spent != row->spent;
+    row->month_bytes = bytes;
+    row->spent = spent;
+    return changed;
+}
+
 static bool may_carry(const struct health *health, const struct px_state *state,
                       const struct px_gateway *gateway)
 {
@@ -92,9 +103,13 @@ size_t health_egress(const struct health *health, const struct px_state *state,
                      int numbers[CM_GATEWAYS_MAX])
 {
     size_t n = 0;
-    for (size_t i = 0; i < state->gateway_count; i++) {
-        if (may_carry(health, state, &state->gateways[i])) {
-            numbers[n++] = state->gateways[i].number;
+    for (int spent = 0; spent <= 1 && n == 0; spent++) {
+        for (size_t i = 0; i < state->gateway_count; i++) {
+            const struct px_gateway *gw = &state->gateways[i];
+            if (may_carry(health, state, gw) &&
+                health->rows[gw->number].spent == (spent != 0)) {
+                numbers[n++] = gw->number;
+            }
         }
     }
     return n;
@@ -111,7 +126,9 @@ const char *health_egress_word(const struct health *health,
         return "down";
     }
     int numbers[CM_GATEWAYS_MAX];
-    return health_egress(health, state, numbers) > 0 && numbers[0] == gateway->number
-               ? "active"
-               : "standby";
+    size_t n = health_egress(health, state, numbers);
+    if (n > 0 && numbers[0] == gateway->number) {
+        return "active";
+    }
+    return health->rows[gateway->number].spent ? "spent" : "standby";
 }

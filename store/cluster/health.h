@@ -23,6 +23,8 @@ struct health_row {
     int64_t report_ms;       /* monotonic; -1: never */
     unsigned good;           /* in a row */
     bool up;
+    int64_t month_bytes; /* carried this month; -1: unknown */
+    bool spent;          /* that is its budget, or more */
 };
 
 struct health {
@@ -45,11 +47,16 @@ void health_judge(struct health *health, const struct px_state *state, int64_t n
 bool health_silent(const struct health *health, int number, int64_t since_ms,
                    int64_t now_ms);
 
+/* What it has carried this month; budget 0: none. True when `spent` changed. */
+bool health_traffic(struct health *health, int number, int64_t bytes, int64_t budget);
+
 /* Numbers of the gateways that may carry outgoing mail now: egress duty, mode active,
- * up. Lowest number first. Returns the count. */
+ * up. Lowest number first. Those whose budget is spent only when all are so. Returns
+ * the count. */
 size_t health_egress(const struct health *health, const struct px_state *state,
                      int numbers[CM_GATEWAYS_MAX]);
-/* "active" (mail leaves here now), "standby", "down" or "no" (no egress duty). */
+/* "active" (mail leaves here now), "standby", "spent" (others do it, for its budget's
+ * sake), "down" or "no" (no egress duty). */
 const char *health_egress_word(const struct health *health,
                                const struct px_state *state,
                                const struct px_gateway *gateway);

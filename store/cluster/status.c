@@ -2,6 +2,8 @@
 
 #include <jansson.h>
 
+#include "content.h"
+
 static json_t *row(const struct px_state *state, const struct health *health,
                    const struct px_gateway *gw, const struct px_tunnel_facts *facts,
                    int64_t now_ms)
@@ -9,16 +11,17 @@ static json_t *row(const struct px_state *state, const struct health *health,
     const struct health_row *h = &health->rows[gw->number];
     bool heard = h->report_ms >= 0;
     return json_pack(
-        "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s}", "name",
-        gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode), "applied_epoch",
-        (json_int_t)(heard ? h->report.applied_epoch : -1), "applied_mode",
-        heard ? h->report.applied_mode : "", "report_age_ms",
+        "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:I, s:I}",
+        "name", gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode),
+        "applied_epoch", (json_int_t)(heard ? h->report.applied_epoch : -1),
+        "applied_mode", heard ? h->report.applied_mode : "", "report_age_ms",
         (json_int_t)(heard ? now_ms - h->report_ms : -1), "handshake_age_s",
         (json_int_t)facts->handshake_age_s, "flows",
         (json_int_t)(heard ? h->report.flows : -1), "rx_bytes",
         (json_int_t)facts->rx_bytes, "tx_bytes", (json_int_t)facts->tx_bytes, "version",
         heard ? h->report.version : "", "egress", health_egress_word(health, state, gw),
-        "error", heard ? h->report.error : "no report yet");
+        "error", heard ? h->report.error : "no report yet", "month_bytes",
+        (json_int_t)h->month_bytes, "budget", (json_int_t)gw->budget);
 }
 
 char *status_json(const struct px_state *state, const char *refused,
@@ -36,6 +39,9 @@ char *status_json(const struct px_state *state, const char *refused,
         json_pack("{s:I, s:s, s:s, s:o}", "epoch", (json_int_t)state->epoch, "domain",
                   state->domain, "refused", refused, "gateways", gateways);
     cm_assert(o != NULL);
+    char content[CONTENT_TEXT];
+    content_name(state, content);
+    json_object_set_new(o, "content", json_string(content));
     char *text = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     return text;
