@@ -71,5 +71,8 @@ int scenario_proxy_back(struct stage *stage, struct cm_err *err);
 int scenario_registrations(struct stage *stage, struct cm_err *err);
 int scenario_registrations_open(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
+int scenario_many_clients(struct stage *stage, struct cm_err *err);
+int scenario_ban(struct stage *stage, struct cm_err *err);
+int scenario_unban(struct stage *stage, struct cm_err *err);
 
 #endif
