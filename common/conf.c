@@ -575,6 +575,17 @@ int cm_conf_load(const char *path, struct cm_conf *conf_r, struct cm_err *err)
     return rc;
 }
 
+int cm_conf_reload(const char *path, struct cm_conf *conf, struct cm_err *err)
+{
+    struct cm_conf fresh;
+    if (cm_conf_load(path, &fresh, err) != 0) {
+        return -1;
+    }
+    cm_conf_clear(conf);
+    *conf = fresh;
+    return 0;
+}
+
 void cm_conf_clear(struct cm_conf *conf)
 {
     free_strings(conf, "params");

@@ -26,6 +26,8 @@ enum cm_registrations {
 enum cm_transport { CM_TRANSPORT_CHATMAIL, CM_TRANSPORT_POSTFIX };
 enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 
+#define CM_CONF_PATH "/etc/chatmail/chatmail.ini" /* on the store */
+
 #define CM_GATEWAYS_MAX  32 /* gateway numbers are 1..32 */
 #define CM_ADDRESSES_MAX 8  /* public addresses of one gateway */
 
@@ -42,6 +44,8 @@ struct cm_conf_gateway {
     int64_t wg_port; /* wg_port = 51820 */
     enum cm_mode mode;        /* mode = active | drain | hold | off */
     bool egress;              /* egress = yes: the store's mail may leave here */
+    int64_t egress_weight;    /* egress_weight = 100: its share of that mail; 0: only
+                               * when no other is well */
     enum cm_plane data_plane; /* data_plane = auto | kernel | proxy */
     int64_t traffic_budget;   /* bytes in a month; 0: none */
     unsigned line;            /* of the section header, for messages */
@@ -141,6 +145,11 @@ CM_MUSTUSE int cm_conf_parse(const char *name, const char *text, size_t len,
 /* Reads and parses; a missing file says to run "chatops init DOMAIN". */
 CM_MUSTUSE int cm_conf_load(const char *path, struct cm_conf *conf_r,
                             struct cm_err *err);
+/* The same into a conf that is all zero or holds what was read before, which stays as
+ * it is when this fails, else is cleared. */
+CM_MUSTUSE int cm_conf_reload(const char *path, struct cm_conf *conf,
+                              struct cm_err *err);
+/* All zero afterwards, and nothing to do when it was. */
 void cm_conf_clear(struct cm_conf *conf);
 
 /* The text of a fresh chatmail.ini for DOMAIN: mail_domain and the privacy keys live,

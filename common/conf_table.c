@@ -189,6 +189,10 @@ const struct cm_setting cm_settings[] = {
      CM_INI_COMMENT},
     {"gateway", "egress", &cm_type_yesno, G(egress), "yes", 0, 0,
      "Whether the store's mail may leave here.", CM_INI_COMMENT},
+    {"gateway", "egress_weight", &cm_type_int, G(egress_weight), "100", 0, 1000,
+     "Its share of that mail, beside the weights of the others; 0: only when no other "
+     "gateway is well.",
+     CM_INI_COMMENT},
     {"gateway", "data_plane", &cm_type_plane, G(data_plane), "auto", 0, 0,
      "What moves the bytes: kernel, by address translation; proxy, which ends TCP on the "
      "gateway; auto, what docs/data-planes.md found better.",

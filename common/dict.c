@@ -862,3 +862,8 @@ bool cm_dict_full(const struct cm_dict *dict)
 {
     return dict->count >= CM_DICT_MAX_CONNS;
 }
+
+bool cm_dict_quiet(const struct cm_dict *dict, int64_t waited_ms, int64_t idle_ms)
+{
+    return dict->count == 0 || (dict->pending == 0 && waited_ms >= idle_ms);
+}

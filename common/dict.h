@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/err.h"
 #include "common/loop.h"
@@ -66,6 +67,9 @@ void cm_dict_adopt(struct cm_dict *dict, int fd);
 size_t cm_dict_connections(const struct cm_dict *dict);
 size_t cm_dict_pending(const struct cm_dict *dict); /* requests not answered yet */
 bool cm_dict_full(const struct cm_dict *dict);      /* CM_DICT_MAX_CONNS reached */
+/* For the end of a daemon: nobody is connected, or nothing waits for an answer and the
+ * connections have had idle_ms of waited_ms to ask something. */
+bool cm_dict_quiet(const struct cm_dict *dict, int64_t waited_ms, int64_t idle_ms);
 
 /* A place for the handler's own pointer, so that gone() finds its work. */
 void cm_dict_req_set_data(struct cm_dict_req *req, void *data);

@@ -276,6 +276,17 @@ static const char *kind_name(enum cm_err_kind kind)
     return "unknown";
 }
 
+void cm_log_state(const char *what, bool up, const char *reason, const char *effect)
+{
+    char event[64];
+    snprintf(event, sizeof(event), "%s_%s", what, up ? "up" : "down");
+    if (up) {
+        cm_log(CM_LOG_INFO, event, NULL);
+    } else {
+        cm_log(CM_LOG_ERROR, event, "reason", reason, "effect", effect, NULL);
+    }
+}
+
 void cm_log_err(enum cm_log_level level, const char *event, const struct cm_err *err)
 {
     cm_log(level, event, "kind", kind_name(err->kind), "reason", err->text, NULL);

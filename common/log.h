@@ -9,6 +9,8 @@
 #ifndef CM_LOG_H
 #define CM_LOG_H
 
+#include <stdbool.h>
+
 #include "common/err.h"
 
 enum cm_log_level { CM_LOG_DEBUG, CM_LOG_INFO, CM_LOG_WARNING, CM_LOG_ERROR };
@@ -21,6 +23,10 @@ void cm_log(enum cm_log_level level, const char *event, ...) __attribute__((sent
 
 /* A plain sentence, for the texts that counters match (relay-spec.md 3.9). */
 void cm_log_text(enum cm_log_level level, const char *fmt, ...) CM_PRINTF(2, 3);
+
+/* What a program stands on came or went: event=WHAT_up; or, as an error,
+ * event=WHAT_down reason=... effect=... */
+void cm_log_state(const char *what, bool up, const char *reason, const char *effect);
 
 /* The line for an error value: event=NAME kind=... reason="..." */
 void cm_log_err(enum cm_log_level level, const char *event, const struct cm_err *err);

@@ -31,9 +31,11 @@ static struct cm_redis_script script_secret = {
  * their names were made with, this minute, then the limit of each hash. Returns which
  * hash is full (0: none, -1: the secret is another now) and the minute, counted from
  * 1970, at which it has room. Minutes that a clock put back has left in the future go
- * too. */
+ * too. REPL_NONE: counts are not in the append-only file, whose every write is synced,
+ * and Redis answers nobody meanwhile. */
 static struct cm_redis_script script_count = {
-    .source = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {-1, 0} end "
+    .source = "redis.set_repl(redis.REPL_NONE) "
+              "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {-1, 0} end "
               "local now = tonumber(ARGV[2]) "
               "for i = 2, #KEYS do "
               "  local max, sum, kept = tonumber(ARGV[i + 1]), 0, {} "

@@ -1,13 +1,13 @@
 /* netlimit: how often a network, and a gateway, did something within the last hour.
  *
- * Counts live in Redis, so that programs share them and a restart forgets nothing,
- * under keys that hold no address: an HMAC-SHA256 of "/24" (IPv4) or "/48" (IPv6) of
- * the client, and of the local address it came in by (each gateway has its own), keyed
- * with a random secret that lives in Redis too and is replaced after a day (counts
- * begin anew then). Keys expire by themselves. Time is counted in minutes: an event
- * counts for 59 to 60 of them. Both addresses of a tunnel (10.77.N.2, fd77:N::2) are
- * one gateway. While Redis is away the same counts are kept in this process (bounded,
- * oldest go). */
+ * Counts live in the memory of Redis, so that programs share them and their restart
+ * forgets nothing (one of Redis does), under keys that hold no address: an HMAC-SHA256
+ * of "/24" (IPv4) or "/48" (IPv6) of the client, and of the local address it came in by
+ * (each gateway has its own), keyed with a random secret that lives in Redis too and is
+ * replaced after a day (counts begin anew then). Keys expire by themselves. Time is
+ * counted in minutes: an event counts for 59 to 60 of them. Both addresses of a tunnel
+ * (10.77.N.2, fd77:N::2) are one gateway. While Redis is away the same counts are kept
+ * in this process (bounded, oldest go). */
 #ifndef CM_NETLIMIT_H
 #define CM_NETLIMIT_H
 

@@ -17,6 +17,9 @@
 #include "common/err.h"
 #include "common/loop.h"
 
+/* Our database, by the socket of this machine. */
+#define CM_PG_CONNINFO(role) "host=/run/postgresql dbname=chatmail user=" role
+
 struct cm_pg;
 
 struct cm_pg_options {

@@ -15,6 +15,8 @@
 #include "common/err.h"
 #include "common/loop.h"
 
+#define CM_REDIS_PATH "/run/redis/redis-server.sock" /* on the store */
+
 struct cm_redis;
 
 struct cm_redis_options {

@@ -25,10 +25,12 @@
 #define BACKLOG         4096
 #define ACCEPT_BURST    64 /* then other events get their turn */
 #define ACCEPT_PAUSE_MS 100
+#define DRAIN_TURN_MS   20
+#define START_GRACE_MS  1000
 
 struct door {
-    struct cm_service *svc;
     const struct cm_listener *def;
+    void *ctx; /* of accept() and ready() */
     int fd;
     bool bound_here; /* the path is ours to remove */
     struct cm_io *io;
@@ -43,7 +45,10 @@ struct cm_service {
     size_t door_count;
     struct cm_timer *watchdog;
     int64_t watchdog_ms; /* half of what systemd allows */
-    struct cm_timer *drain_limit;
+    int64_t started;     /* monotonic, as the next */
+    bool settled;
+    struct cm_timer *drain_limit, *drain_turn;
+    int64_t drain_since;
     bool draining;
 };
 
@@ -55,6 +60,13 @@ struct cm_loop *cm_service_loop(struct cm_service *svc)
 void cm_service_done(struct cm_service *svc)
 {
     cm_loop_stop(svc->loop);
+}
+
+bool cm_service_settled(struct cm_service *svc, bool is_up)
+{
+    svc->settled =
+        svc->settled || is_up || cm_now_mono_ms() - svc->started >= START_GRACE_MS;
+    return svc->settled;
 }
 
 void cm_service_status(struct cm_service *svc, const char *fmt, ...)
@@ -84,7 +96,7 @@ static void door_resume(void *ctx)
 
 static bool door_full(const struct door *door)
 {
-    return door->def->ready != NULL && !door->def->ready(door->svc->ctx);
+    return door->def->ready != NULL && !door->def->ready(door->ctx);
 }
 
 static void on_connection(int fd, unsigned events, void *ctx)
@@ -98,7 +110,7 @@ static void on_connection(int fd, unsigned events, void *ctx)
         }
         int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (conn >= 0) {
-            door->def->accept(door->svc, conn, door->svc->ctx);
+            door->def->accept(conn, door->ctx);
             if (door->io == NULL) {
                 return; /* accept() ended the service */
             }
@@ -182,36 +194,17 @@ static void passed_clear(struct passed *passed)
     free(passed->names);
 }
 
-static void door_add(struct cm_service *svc, const struct cm_listener *def, int fd,
-                     bool bound_here)
-{
-    cm_assert(svc->door_count < LISTENERS_MAX);
-    struct door *door = &svc->doors[svc->door_count++];
-    door->svc = svc;
-    door->def = def;
-    door->fd = fd;
-    door->bound_here = bound_here;
-    door->io = NULL;
-    door->resume = NULL;
-    if (def->hand_over != NULL) {
-        def->hand_over(svc, fd, svc->ctx);
-        return;
-    }
-    /* Watched only once start() has succeeded; until then the backlog holds them. */
-    door->io = cm_io_new(svc->loop, fd, 0, on_connection, door);
-    door->resume = cm_timer_new(svc->loop, door_resume, door);
-}
-
 /* Small enough that the socket takes it at once: nobody is waited for. */
 #define METRICS_MAX (128u << 10)
 
-static void on_metrics(struct cm_service *svc, int fd, void *ctx)
+static void on_metrics(int fd, void *ctx)
 {
+    struct cm_service *svc = ctx;
     struct cm_buf out;
     cm_buf_init(&out, METRICS_MAX);
     cm_metric_process(&out, svc->def->program);
     if (svc->def->metrics != NULL) {
-        svc->def->metrics(&out, ctx);
+        svc->def->metrics(&out, svc->ctx);
     }
     if (out.overflow || send(fd, out.data, out.len, MSG_NOSIGNAL) != (ssize_t)out.len) {
         cm_log(CM_LOG_WARNING, "metrics_not_sent", "reason",
@@ -223,6 +216,26 @@ static void on_metrics(struct cm_service *svc, int fd, void *ctx)
 
 static const struct cm_listener metrics_listener = {.name = "metrics",
                                                     .accept = on_metrics};
+
+static void door_add(struct cm_service *svc, const struct cm_listener *def, int fd,
+                     bool bound_here)
+{
+    cm_assert(svc->door_count < LISTENERS_MAX);
+    struct door *door = &svc->doors[svc->door_count++];
+    door->def = def;
+    door->ctx = def == &metrics_listener ? svc : svc->ctx;
+    door->fd = fd;
+    door->bound_here = bound_here;
+    door->io = NULL;
+    door->resume = NULL;
+    if (def->hand_over != NULL) {
+        def->hand_over(fd, svc->ctx);
+        return;
+    }
+    /* Watched only once start() has succeeded; until then the backlog holds them. */
+    door->io = cm_io_new(svc->loop, fd, 0, on_connection, door);
+    door->resume = cm_timer_new(svc->loop, door_resume, door);
+}
 
 /* A listener may have several sockets of its name; without any, the path is bound. */
 static int open_doors(struct cm_service *svc, struct cm_err *err)
@@ -306,6 +319,16 @@ static void on_drain_limit(void *ctx)
     cm_service_done(svc);
 }
 
+static void on_drain_turn(void *ctx)
+{
+    struct cm_service *svc = ctx;
+    if (svc->def->drained(svc->ctx, cm_now_mono_ms() - svc->drain_since)) {
+        cm_service_done(svc);
+        return;
+    }
+    cm_timer_set(svc->drain_turn, DRAIN_TURN_MS);
+}
+
 static void on_stop(int signo, void *ctx)
 {
     (void)signo;
@@ -318,12 +341,18 @@ static void on_stop(int signo, void *ctx)
     sd_notify(0, "STOPPING=1");
     cm_log(CM_LOG_INFO, "stopping", "program", svc->def->program, NULL);
     doors_unwatch(svc);
-    if (svc->def->drain == NULL) {
+    if (svc->def->drain == NULL && svc->def->drained == NULL) {
         cm_service_done(svc);
         return;
     }
     cm_timer_set(svc->drain_limit, svc->def->drain_limit_ms);
-    svc->def->drain(svc, svc->ctx);
+    svc->drain_since = cm_now_mono_ms();
+    if (svc->def->drain != NULL) {
+        svc->def->drain(svc->ctx);
+    }
+    if (svc->def->drained != NULL) {
+        cm_timer_set(svc->drain_turn, 0);
+    }
 }
 
 static void on_reload(int signo, void *ctx)
@@ -386,7 +415,9 @@ static int service_start(struct cm_service *svc, struct cm_err *err)
 int cm_service_run(const struct cm_service_def *def, void *ctx)
 {
     struct cm_service svc = {.def = def, .ctx = ctx, .loop = cm_loop_new()};
+    svc.started = cm_now_mono_ms();
     svc.drain_limit = cm_timer_new(svc.loop, on_drain_limit, &svc);
+    svc.drain_turn = cm_timer_new(svc.loop, on_drain_turn, &svc);
     struct cm_err err = {0};
     int status = 0;
     if (service_start(&svc, &err) != 0) {
@@ -395,12 +426,32 @@ int cm_service_run(const struct cm_service_def *def, void *ctx)
     } else {
         cm_loop_run(svc.loop);
     }
+    cm_timer_stop(svc.drain_turn);
     if (svc.def->stop != NULL) {
-        svc.def->stop(&svc, ctx);
+        svc.def->stop(ctx);
     }
     doors_close(&svc);
     cm_timer_free(&svc.watchdog);
     cm_timer_free(&svc.drain_limit);
+    cm_timer_free(&svc.drain_turn);
     cm_loop_free(&svc.loop);
     return status;
+}
+
+int cm_service_options(const struct cm_service_def *def,
+                       const struct cm_option *options, int argc, char **argv)
+{
+    int status =
+        cm_options_parse(def->program, def->version, def->about, options, argc, argv);
+    if (status < 0) {
+        cm_log_init(def->program, CM_LOG_INFO);
+    }
+    return status;
+}
+
+int cm_service_main(const struct cm_service_def *def, const struct cm_option *options,
+                    void *ctx, int argc, char **argv)
+{
+    int status = cm_service_options(def, options, argc, argv);
+    return status >= 0 ? status : cm_service_run(def, ctx);
 }

@@ -315,6 +315,7 @@ static void test_answers_keep_request_order(void **state)
     assert_true(say(&w, HELLO "Lhold1\tu\nLx\tu\nLhold2\tu\nI0\t0\tp\tu\nLy\tu\n"));
     expect(&w, "");
     assert_int_equal(cm_dict_pending(w.dict), 5);
+    assert_false(cm_dict_quiet(w.dict, 1000, 200));
     answer_held(&w, 1);
     assert_true(turn(&w));
     expect(&w, "");
@@ -322,6 +323,8 @@ static void test_answers_keep_request_order(void **state)
     assert_true(turn(&w));
     expect(&w, "Ohold1\nOx\nOhold2\nOshared/userdb/a@x\t\nOk\001nk\tv\001tv\n\nOy\n");
     assert_int_equal(cm_dict_pending(w.dict), 0);
+    assert_false(cm_dict_quiet(w.dict, 199, 200)); /* it may still ask something */
+    assert_true(cm_dict_quiet(w.dict, 200, 200));
     close_world(&w);
 }
 
@@ -380,6 +383,7 @@ static void test_gone(void **state)
     }
     assert_string_equal(w.gone, "hold1");
     assert_int_equal(cm_dict_connections(w.dict), 0);
+    assert_true(cm_dict_quiet(w.dict, 0, 200));
     assert_int_equal(cm_dict_pending(w.dict), 0);
     assert_int_equal(w.log_lines, 0); /* leaving is no event */
     close_world(&w);

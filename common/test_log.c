@@ -129,6 +129,16 @@ static void test_error_values(void **state)
     assert_non_null(strstr(last, "kind=world"));
 }
 
+static void test_states(void **state)
+{
+    (void)state;
+    cm_log_state("redis", true, "of long ago", "none");
+    assert_string_equal(last, "event=redis_up");
+    cm_log_state("redis", false, "not there", "rings wait");
+    assert_string_equal(last,
+                        "event=redis_down reason=\"not there\" effect=\"rings wait\"");
+}
+
 static void test_rate_limit(void **state)
 {
     (void)state;
@@ -217,6 +227,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_long_lines_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_error_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_states, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rate_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_text_is_never_suppressed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_event_names, setup, teardown),

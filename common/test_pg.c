@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "common/mem.h"
+#include "need/need.h"
 #include "pgfixture/pgfixture.h"
 
 static struct pgfixture *fx;
@@ -399,8 +400,8 @@ static void test_query_before_a_failed_attempt(void **state)
 
 static int group_setup(void **state)
 {
-    (void)state;
     fx = pgfixture_new();
+    *state = fx;
     if (fx != NULL) {
         pgfixture_sql(fx, "postgres", "create table t(k text)");
     }
@@ -414,31 +415,22 @@ static int group_teardown(void **state)
     return 0;
 }
 
-static int need_postgres(void **state)
-{
-    (void)state;
-    if (fx == NULL) {
-        skip();
-    }
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_queries, need_postgres),
-        cmocka_unit_test_setup(test_sql_error_is_world, need_postgres),
-        cmocka_unit_test_setup(test_many_queries_share_few_connections, need_postgres),
-        cmocka_unit_test_setup(test_queue_limit, need_postgres),
-        cmocka_unit_test_setup(test_deadline_then_recovers, need_postgres),
-        cmocka_unit_test_setup(test_frozen_server, need_postgres),
-        cmocka_unit_test_setup(test_server_restart, need_postgres),
-        cmocka_unit_test_setup(test_notify, need_postgres),
-        cmocka_unit_test_setup(test_schema_changes_under_a_statement, need_postgres),
-        cmocka_unit_test_setup(test_free_answers_everything, need_postgres),
-        cmocka_unit_test_setup(test_query_from_a_callback, need_postgres),
-        cmocka_unit_test_setup(test_wrong_role, need_postgres),
-        cmocka_unit_test_setup(test_query_before_the_first_connection, need_postgres),
+        cmocka_unit_test_setup(test_queries, need),
+        cmocka_unit_test_setup(test_sql_error_is_world, need),
+        cmocka_unit_test_setup(test_many_queries_share_few_connections, need),
+        cmocka_unit_test_setup(test_queue_limit, need),
+        cmocka_unit_test_setup(test_deadline_then_recovers, need),
+        cmocka_unit_test_setup(test_frozen_server, need),
+        cmocka_unit_test_setup(test_server_restart, need),
+        cmocka_unit_test_setup(test_notify, need),
+        cmocka_unit_test_setup(test_schema_changes_under_a_statement, need),
+        cmocka_unit_test_setup(test_free_answers_everything, need),
+        cmocka_unit_test_setup(test_query_from_a_callback, need),
+        cmocka_unit_test_setup(test_wrong_role, need),
+        cmocka_unit_test_setup(test_query_before_the_first_connection, need),
         cmocka_unit_test(test_query_before_a_failed_attempt),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/loop.h"
+#include "need/need.h"
 #include "redisfixture/redisfixture.h"
 
 static struct redisfixture *fx;
@@ -322,8 +323,7 @@ static void test_free_inside(void **state)
 
 static int group_setup(void **state)
 {
-    (void)state;
-    fx = redisfixture_new();
+    *state = fx = redisfixture_new();
     return 0;
 }
 
@@ -334,26 +334,17 @@ static int group_teardown(void **state)
     return 0;
 }
 
-static int need_redis(void **state)
-{
-    (void)state;
-    if (fx == NULL) {
-        skip();
-    }
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_values, need_redis),
-        cmocka_unit_test_setup(test_every_byte, need_redis),
-        cmocka_unit_test_setup(test_pipelined, need_redis),
-        cmocka_unit_test_setup(test_deadline, need_redis),
-        cmocka_unit_test_setup(test_restart_and_scripts, need_redis),
-        cmocka_unit_test_setup(test_full, need_redis),
-        cmocka_unit_test_setup(test_free_inside, need_redis),
-        cmocka_unit_test_setup(test_absent_then_loading, need_redis),
+        cmocka_unit_test_setup(test_values, need),
+        cmocka_unit_test_setup(test_every_byte, need),
+        cmocka_unit_test_setup(test_pipelined, need),
+        cmocka_unit_test_setup(test_deadline, need),
+        cmocka_unit_test_setup(test_restart_and_scripts, need),
+        cmocka_unit_test_setup(test_full, need),
+        cmocka_unit_test_setup(test_free_inside, need),
+        cmocka_unit_test_setup(test_absent_then_loading, need),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

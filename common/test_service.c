@@ -27,18 +27,21 @@ static char echo_path[96], other_path[96], notify_path[96];
 /* The daemon under test, run in a child: answers a connection with one letter. */
 
 struct daemon {
+    struct cm_service *svc;
     char letter;
     bool start_fails;
     bool drain_hangs;
+    int64_t drain_ms; /* so long something is under way after the SIGTERM */
+    bool drained;
     bool full;
+    bool away; /* what it stands on */
     bool hold; /* connections stay open until a reload */
     int held[64];
     size_t held_count;
 };
 
-static void answer(struct cm_service *svc, int fd, void *ctx)
+static void answer(int fd, void *ctx)
 {
-    (void)svc;
     struct daemon *d = ctx;
     ssize_t n = send(fd, &d->letter, 1, MSG_NOSIGNAL);
     (void)n;
@@ -49,9 +52,8 @@ static void answer(struct cm_service *svc, int fd, void *ctx)
     }
 }
 
-static void answer_other(struct cm_service *svc, int fd, void *ctx)
+static void answer_other(int fd, void *ctx)
 {
-    (void)svc;
     (void)ctx;
     ssize_t n = send(fd, "o", 1, MSG_NOSIGNAL);
     (void)n;
@@ -61,6 +63,9 @@ static void answer_other(struct cm_service *svc, int fd, void *ctx)
 static bool is_ready(void *ctx)
 {
     struct daemon *d = ctx;
+    if (!cm_service_settled(d->svc, !d->away)) {
+        return false;
+    }
     bool full = d->full;
     d->full = false; /* full once, then there is room */
     return !full;
@@ -69,6 +74,7 @@ static bool is_ready(void *ctx)
 static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct daemon *d = ctx;
+    d->svc = svc;
     cm_service_status(svc, "letter %c", d->letter);
     return d->start_fails ? cm_err_set(err, CM_ERR_WORLD, "do this and that") : 0;
 }
@@ -87,18 +93,23 @@ static int reload(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void drain(struct cm_service *svc, void *ctx)
+static void drain(void *ctx)
 {
     struct daemon *d = ctx;
-    if (!d->drain_hangs) {
-        cm_service_done(svc);
-    }
+    cm_service_status(d->svc, "drain %d", (int)d->drain_ms);
 }
 
-static void stop(struct cm_service *svc, void *ctx)
+static bool drained(void *ctx, int64_t waited_ms)
 {
-    (void)ctx;
-    cm_service_status(svc, "stopped");
+    struct daemon *d = ctx;
+    d->drained = !d->drain_hangs && waited_ms >= d->drain_ms;
+    return d->drained;
+}
+
+static void stop(void *ctx)
+{
+    struct daemon *d = ctx;
+    cm_service_status(d->svc, "stopped, %s", d->drained ? "drained" : "cut short");
 }
 
 static void add_metrics(struct cm_buf *out, void *ctx)
@@ -120,6 +131,7 @@ static int daemon_main(struct daemon *d)
                                        .start = start,
                                        .reload = reload,
                                        .drain = drain,
+                                       .drained = drained,
                                        .drain_limit_ms = 200,
                                        .stop = stop,
                                        .metrics = add_metrics};
@@ -252,7 +264,7 @@ static void test_life(void **state)
     assert_int_equal(ask(echo_path), 'b');
     kill(pid, SIGTERM);
     await_notify("STOPPING=1");
-    await_notify("STATUS=stopped");
+    await_notify("STATUS=stopped, drained");
     assert_int_equal(wait_exit(pid), 0);
     assert_int_equal(access(echo_path, F_OK), -1);
 }
@@ -317,6 +329,21 @@ static void test_stale_socket_is_replaced(void **state)
     assert_int_equal(wait_exit(pid), 0);
 }
 
+static void test_drained_is_asked_until_it_is(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .drain_ms = 60};
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    int64_t before = cm_now_mono_ms();
+    kill(pid, SIGTERM);
+    await_notify("STOPPING=1");
+    await_notify("STATUS=drain 60");
+    await_notify("STATUS=stopped, drained");
+    assert_int_equal(wait_exit(pid), 0);
+    assert_true(cm_now_mono_ms() - before >= 60);
+}
+
 static void test_drain_limit(void **state)
 {
     (void)state;
@@ -325,6 +352,7 @@ static void test_drain_limit(void **state)
     await_notify("READY=1");
     int64_t before = cm_now_mono_ms();
     kill(pid, SIGTERM);
+    await_notify("STATUS=stopped, cut short");
     assert_int_equal(wait_exit(pid), 0);
     int64_t took = cm_now_mono_ms() - before;
     assert_true(took >= 150 && took < 2000);
@@ -379,6 +407,29 @@ static void test_full_listener_rests(void **state)
     int64_t before = cm_now_mono_ms();
     assert_int_equal(ask(echo_path), 'a');
     assert_true(cm_now_mono_ms() - before >= 80);
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), 0);
+}
+
+static void test_nobody_is_heard_before_it_is_settled(void **state)
+{
+    (void)state;
+    struct daemon d = {.letter = 'a', .away = true};
+    int64_t before = cm_now_mono_ms();
+    pid_t pid = launch(&d, -1);
+    await_notify("READY=1");
+    int fd = dial(echo_path);
+    char letter = 0;
+    for (int i = 0; i < 300 && recv(fd, &letter, 1, MSG_DONTWAIT) != 1; i++) {
+        drop_notifications();
+        usleep(10000);
+    }
+    close(fd);
+    assert_int_equal(letter, 'a');
+    assert_true(cm_now_mono_ms() - before >= 1000);
+    before = cm_now_mono_ms();
+    assert_int_equal(ask(echo_path), 'a'); /* late, not away for ever */
+    assert_true(cm_now_mono_ms() - before < 500);
     kill(pid, SIGTERM);
     assert_int_equal(wait_exit(pid), 0);
 }
@@ -466,11 +517,15 @@ int main(void)
         cmocka_unit_test_setup(test_start_failure, drop_old_notifications),
         cmocka_unit_test_setup(test_metrics, drop_old_notifications),
         cmocka_unit_test_setup(test_stale_socket_is_replaced, drop_old_notifications),
+        cmocka_unit_test_setup(test_drained_is_asked_until_it_is,
+                               drop_old_notifications),
         cmocka_unit_test_setup(test_drain_limit, drop_old_notifications),
         cmocka_unit_test_setup(test_second_signal_hurries, drop_old_notifications),
         cmocka_unit_test_setup(test_held_socket_survives_a_crash,
                                drop_old_notifications),
         cmocka_unit_test_setup(test_full_listener_rests, drop_old_notifications),
+        cmocka_unit_test_setup(test_nobody_is_heard_before_it_is_settled,
+                               drop_old_notifications),
         cmocka_unit_test_setup(test_out_of_descriptors, drop_old_notifications),
         cmocka_unit_test_setup(test_path_that_cannot_be_bound, drop_old_notifications),
     };

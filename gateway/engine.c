@@ -9,9 +9,12 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "knock.h"
 #include "plane.h"
 #include "proxy/apply.h"
+#include "reach.h"
 #include "report.h"
+#include "trial.h"
 
 #define REFUSED_MAX 16
 
@@ -20,7 +23,9 @@ struct job {
     struct gw_engine *engine;
     bool apply;
     bool has_document;
-    int64_t epoch; /* found or put in force */
+    bool gone;         /* the store is not reached */
+    enum cm_mode mode; /* as the document says */
+    int64_t epoch;     /* found in the kernel */
     struct px_state state;
     struct gw_boot boot;
     char private_key[PX_WG_KEY_TEXT];
@@ -40,12 +45,18 @@ struct gw_engine {
     struct cm_work *work;
     enum gw_engine_state state;
 
-    struct px_state wanted; /* the document taken last */
-    bool has_document;
+    struct px_state newest; /* the document taken last; wanted, unless trial.back */
+    bool has_newest;
     char *envelope; /* of that document */
     size_t envelope_len;
+    struct px_state good; /* the last under which the store was heard */
+    bool has_good;
+    struct gw_trial trial; /* of newest */
+    struct gw_reach reach;
+    struct gw_knock *knock;
+    bool shut;        /* the rules in force are those for a store that is gone */
     int64_t epoch;    /* high-water mark */
-    int64_t in_force; /* put in force by this process; 0: none yet */
+    int64_t in_force; /* put in force by this process; -1: none yet */
     char *early;      /* came before we knew what is in force */
     size_t early_len;
 
@@ -101,9 +112,28 @@ static void change(struct gw_engine *e, enum gw_engine_state to, const char *rea
 
 /* ---- the worker's side ---- */
 
+/* While the store is not reached the kernel answers for it: new connections get a RST,
+ * present ones at their next packet, so that clients go elsewhere at once. Calls under
+ * way are left alone. Who holds, waits; and chatmail-proxy sees for itself. */
+static void shut_doors(struct job *job)
+{
+    for (size_t i = 0; i < job->state.gateway_count; i++) {
+        struct px_gateway *gw = &job->state.gateways[i];
+        if (strcmp(gw->name, job->boot.name) == 0 && !gw->by_proxy &&
+            gw->mode != CM_MODE_HOLD) {
+            gw->mode = CM_MODE_OFF;
+            job->state.turn.port = 0;
+        }
+    }
+}
+
 static int bring_up(struct job *job)
 {
     if (job->has_document) {
+        job->mode = px_state_find(&job->state, job->boot.name)->mode;
+        if (job->gone) {
+            shut_doors(job);
+        }
         const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
         cm_assert(gw != NULL);
         if (gw_plane_follow(&job->state, gw, &job->out.changed, &job->err) != 0) {
@@ -142,9 +172,34 @@ static void run_job(void *arg)
 
 /* ---- the loop's side ---- */
 
+/* Where a document has cut us off: the one under which the store was heard last, or
+ * what stands in gateway.conf, by which this program heard it at first. */
+static void wanted_state(const struct gw_engine *e, struct px_state *state_r)
+{
+    if (!e->trial.back) {
+        *state_r = e->newest;
+    } else if (e->has_good) {
+        *state_r = e->good;
+    } else {
+        gw_boot_state(&e->boot, state_r);
+    }
+}
+
 static void send_report(struct gw_engine *e)
 {
-    e->hooks.report(&e->report, e->hooks.ctx);
+    struct px_report report = e->report;
+    gw_knock_report(e->knock, &report);
+    if (e->trial.back) {
+        report.reverted_epoch = e->newest.epoch;
+    }
+    if (e->trial.back && report.error[0] == 0) {
+        int64_t s = (gw_trial_barred(&e->trial, cm_now_mono_ms()) + 999) / 1000;
+        snprintf(report.error, sizeof(report.error),
+                 "epoch %" PRId64 " cut us off from the store and was taken back; "
+                 "tried again in %" PRId64 " s",
+                 e->newest.epoch, s);
+    }
+    e->hooks.report(&report, e->hooks.ctx);
 }
 
 static void note_warning(struct gw_engine *e, const struct cm_err *warning)
@@ -156,6 +211,20 @@ static void note_warning(struct gw_engine *e, const struct cm_err *warning)
     }
 }
 
+/* What the node was like already, when this program started, is what the document came
+ * by. */
+static void note_trial(struct gw_engine *e, const struct job *job)
+{
+    bool first = e->trial.on && !e->trial.in_force;
+    if (job->state.epoch != e->newest.epoch) {
+        return; /* another one was taken meanwhile */
+    }
+    gw_trial_applied(&e->trial, job->rc == 0, cm_now_mono_ms());
+    if (first && job->rc == 0 && !job->out.changed) {
+        gw_engine_heard(e);
+    }
+}
+
 static void applied(struct gw_engine *e, struct job *job)
 {
     const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
@@ -164,14 +233,16 @@ static void applied(struct gw_engine *e, struct job *job)
     e->report.error[0] = 0;
     e->report.applied_epoch = job->state.epoch;
     snprintf(e->report.applied_mode, sizeof(e->report.applied_mode), "%s",
-             cm_mode_name(gw->mode));
+             cm_mode_name(job->mode));
+    bool turned = e->shut != job->gone;
+    e->shut = job->gone;
     if (news) {
         char epoch[24];
         snprintf(epoch, sizeof(epoch), "%" PRId64, job->state.epoch);
         cm_log(CM_LOG_INFO, "epoch_applied", "epoch", epoch, "mode",
                e->report.applied_mode, NULL);
         e->hooks.in_force(gw->number, job->state.bus_port, e->hooks.ctx);
-    } else if (job->out.changed) {
+    } else if (job->out.changed && !turned) {
         cm_log(CM_LOG_WARNING, "repaired", "reason",
                "the node was not as the document says", NULL);
     }
@@ -218,6 +289,20 @@ static void tunnel_up(struct gw_engine *e, const struct job *job)
 
 static void submit(struct gw_engine *e);
 
+static void note_reach(struct gw_engine *e)
+{
+    if (!gw_reach_measure(&e->reach, e->report.rx_bytes, cm_now_mono_ms())) {
+        return;
+    }
+    if (e->reach.gone) {
+        cm_log(CM_LOG_WARNING, "store_gone", "reason", "nothing comes from the tunnel",
+               NULL);
+    } else {
+        cm_log(CM_LOG_INFO, "store_back", NULL);
+    }
+    e->dirty = e->dirty || e->has_newest;
+}
+
 static void job_done(void *arg)
 {
     struct job *job = arg;
@@ -230,8 +315,12 @@ static void job_done(void *arg)
     e->report.tx_bytes = job->measured.tx_bytes;
     e->report.flows = job->measured.flows;
     e->report.counts = job->measured.counts;
+    note_reach(e);
     if (job->apply) {
         note_warning(e, &job->out.warning);
+        if (job->has_document) {
+            note_trial(e, job);
+        }
         if (job->rc != 0) {
             apply_failed(e, job);
         } else if (job->has_document) {
@@ -261,8 +350,9 @@ static void submit(struct gw_engine *e)
     struct job *job = cm_calloc(1, sizeof(*job));
     job->engine = e;
     job->apply = apply_due(e);
-    job->has_document = e->has_document;
-    job->state = e->wanted;
+    job->has_document = e->has_newest;
+    job->gone = e->reach.gone;
+    wanted_state(e, &job->state);
     job->boot = e->boot;
     job->seen = e->seen;
     job->tally = e->tally;
@@ -279,10 +369,67 @@ static void submit(struct gw_engine *e)
     }
 }
 
+/* ---- trial ---- */
+
+static void say_trial(const char *event, int64_t from, int64_t to, const char *reason)
+{
+    char was[24], now[24];
+    snprintf(was, sizeof(was), "%" PRId64, from);
+    snprintf(now, sizeof(now), "%" PRId64, to);
+    cm_log(CM_LOG_WARNING, event, "from", was, "to", now, "reason", reason, NULL);
+}
+
+static void go_back(struct gw_engine *e)
+{
+    gw_trial_revert(&e->trial, cm_now_mono_ms());
+    say_trial("epoch_reverted", e->newest.epoch, e->has_good ? e->good.epoch : 0,
+              "the store was not heard under it");
+    e->dirty = true;
+    change(e, GW_APPLYING, "back to the former document");
+}
+
+static void try_again(struct gw_engine *e, const char *reason)
+{
+    say_trial("epoch_retried", e->has_good ? e->good.epoch : 0, e->newest.epoch,
+              reason);
+    gw_trial_begin(&e->trial, true, cm_now_mono_ms());
+    e->dirty = true;
+    change(e, GW_APPLYING, "the newer document again");
+    submit(e);
+}
+
+static void watch_trial(struct gw_engine *e)
+{
+    int64_t now = cm_now_mono_ms();
+    if (gw_trial_lost(&e->trial, now)) {
+        go_back(e);
+    } else if (e->trial.back && gw_trial_barred(&e->trial, now) == 0 &&
+               now - e->trial.since_ms >= GW_TRIAL_MS) {
+        struct px_state *former = cm_malloc(sizeof(*former));
+        wanted_state(e, former);
+        if (gw_trial_other_way(former, &e->newest, e->boot.name)) {
+            try_again(e, "the store may have gone over to it");
+        }
+        free(former);
+    }
+}
+
+void gw_engine_heard(struct gw_engine *e)
+{
+    if (gw_trial_heard(&e->trial, cm_now_mono_ms())) {
+        e->good = e->newest;
+        e->has_good = true;
+    }
+}
+
 static void tick(void *ctx)
 {
     struct gw_engine *e = ctx;
+    watch_trial(e);
     submit(e);
+    if (e->state == GW_FOLLOWING && !e->trial.back && !e->reach.gone) {
+        gw_knock_tick(e->knock, &e->newest, px_state_find(&e->newest, e->boot.name));
+    }
     send_report(e);
     cm_timer_set(e->tick, GW_TICK_MS);
 }
@@ -321,9 +468,10 @@ static void take(struct gw_engine *e, const char *envelope, size_t len,
     e->envelope = cm_malloc(len);
     memcpy(e->envelope, envelope, len);
     e->envelope_len = len;
-    e->wanted = *state;
-    e->has_document = true;
+    e->newest = *state;
+    e->has_newest = true;
     e->epoch = state->epoch;
+    gw_trial_begin(&e->trial, false, cm_now_mono_ms());
     e->dirty = true;
     change(e, GW_APPLYING, "new document");
     submit(e);
@@ -345,7 +493,7 @@ void gw_engine_offer(struct gw_engine *e, const char *envelope, size_t len)
         return;
     }
     struct gw_force force = {e->epoch, e->envelope, e->envelope_len,
-                             e->has_document ? e->wanted.domain : ""};
+                             e->has_newest ? e->newest.domain : ""};
     struct px_state *state = cm_calloc(1, sizeof(*state));
     struct cm_err err;
     switch (gw_accept(&e->boot, &force, envelope, len, state, &err)) {
@@ -356,6 +504,9 @@ void gw_engine_offer(struct gw_engine *e, const char *envelope, size_t len)
         refuse(e, envelope, len, &err);
         break;
     case GW_SAME:
+        if (e->trial.back && gw_trial_barred(&e->trial, cm_now_mono_ms()) == 0) {
+            try_again(e, "the store is heard and offers it");
+        }
         break;
     }
     free(state);
@@ -378,6 +529,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     e->boot = *boot;
     e->state = GW_STARTING;
     e->dirty = true;
+    e->in_force = -1;
     e->report.handshake_age_s = e->report.flows = -1;
     e->report.rx_bytes = e->report.tx_bytes = -1;
     e->report.counts = px_counts_unknown();
@@ -385,6 +537,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     snprintf(e->report.version, sizeof(e->report.version), "%s", PORTICO_VERSION);
     memcpy(e->private_key, private_key, sizeof(e->private_key));
     e->work = cm_work_new(loop, 1, 2);
+    e->knock = gw_knock_new(loop);
     e->tick = cm_timer_new(loop, tick, e);
     cm_timer_set(e->tick, 0);
     return e;
@@ -398,6 +551,7 @@ void gw_engine_free(struct gw_engine **engine)
     }
     e->dirty = false;
     cm_timer_free(&e->tick);
+    gw_knock_free(&e->knock);
     cm_work_free(&e->work);
     cm_wipe(e->private_key, sizeof(e->private_key));
     free(e->envelope);

@@ -2,6 +2,9 @@
  *
  * All touching happens on one worker thread, one job at a time: apply (a new document,
  * a fault, or every GW_RECONCILE_MS, to repair what somebody else changed) and measure.
+ *
+ * A document under which the store falls silent is taken back (trial.h). The highest
+ * epoch stays the mark below which nothing is taken.
  */
 #ifndef GW_ENGINE_H
 #define GW_ENGINE_H
@@ -29,7 +32,8 @@ struct gw_engine;
 struct gw_engine_hooks {
     /* Every GW_TICK_MS, and at once after each change of epoch. */
     void (*report)(const struct px_report *report, void *ctx);
-    /* A document is in force: its numbers for the bus. */
+    /* Another document is in force: its numbers for the bus. What is open was opened
+     * under the former one and shows nothing: ask anew. */
     void (*in_force)(int number, int bus_port, void *ctx);
     void (*state)(const char *name, int64_t epoch, void *ctx);
     void *ctx;
@@ -43,6 +47,8 @@ void gw_engine_free(struct gw_engine **engine); /* waits for a running job */
 /* gateway.conf was read again. */
 void gw_engine_boot(struct gw_engine *engine, const struct gw_boot *boot);
 
+/* The store has answered a question that was asked after the last call of in_force. */
+void gw_engine_heard(struct gw_engine *engine);
 /* A document came. Refusals are logged once per document. */
 void gw_engine_offer(struct gw_engine *engine, const char *envelope, size_t len);
 /* The epoch taken last, or found in the kernel at the start; 0: none. */

@@ -28,13 +28,17 @@ struct gw_fetch {
     struct cm_timer *poll;
     int64_t heard_ms;
     int64_t opened_ms;
+    bool answered; /* since then */
 };
 
 static void received(struct cm_bus *bus, const char *data, size_t len, void *ctx)
 {
-    (void)bus;
     struct gw_fetch *f = ctx;
     f->heard_ms = cm_now_mono_ms();
+    if (bus == f->bus[REQ]) {
+        f->answered = true;
+        f->hooks.answered(f->hooks.ctx);
+    }
     /* Empty: a store that has no document yet. */
     if (len > 0) {
         f->hooks.document(data, len, f->hooks.ctx);
@@ -46,6 +50,7 @@ static int open_endpoints(struct gw_fetch *f, struct cm_err *err)
     char inner[46], url[80];
     px_inner4(f->number, 2, inner);
     f->opened_ms = cm_now_mono_ms();
+    f->answered = false;
     for (int i = 0; i < SOCKETS; i++) {
         if (f->endpoint[i] >= 0) {
             cm_bus_unbind(f->bus[i], f->endpoint[i]);
@@ -81,7 +86,7 @@ static void poll_now(void *ctx)
     }
     ask(f);
     /* More often while nothing is heard: somebody waits for the rules. */
-    cm_timer_set(f->poll, silent ? GW_HURRY_MS : GW_POLL_MS);
+    cm_timer_set(f->poll, silent || !f->answered ? GW_HURRY_MS : GW_POLL_MS);
 }
 
 struct gw_fetch *gw_fetch_new(struct cm_loop *loop, const char *name,
@@ -118,15 +123,15 @@ void gw_fetch_free(struct gw_fetch **fetch)
 
 int gw_fetch_target(struct gw_fetch *f, int number, int bus_port, struct cm_err *err)
 {
-    if (f->number == number && f->bus_port == bus_port) {
-        return 0;
-    }
     f->number = number;
     f->bus_port = bus_port;
     if (open_endpoints(f, err) != 0) {
         return -1;
     }
-    cm_timer_set(f->poll, 0);
+    /* At once: the new question makes an answer that has just come to the old one void.
+     */
+    ask(f);
+    cm_timer_set(f->poll, GW_HURRY_MS);
     return 0;
 }
 

@@ -21,6 +21,9 @@ struct gw_fetch;
 struct gw_fetch_hooks {
     /* A document, maybe one that is known already, maybe nonsense. */
     void (*document)(const char *envelope, size_t len, void *ctx);
+    /* An answer to a question asked since the connections were opened, before the
+     * document that came with it. */
+    void (*answered)(void *ctx);
     int64_t (*epoch)(void *ctx); /* what we have, for the question */
     void *ctx;
 };
@@ -28,7 +31,7 @@ struct gw_fetch_hooks {
 struct gw_fetch *gw_fetch_new(struct cm_loop *loop, const char *name,
                               const struct gw_fetch_hooks *hooks, struct cm_err *err);
 void gw_fetch_free(struct gw_fetch **fetch);
-/* Where the store is; a repeat of the same does nothing, another place moves there. */
+/* Where the store is. Opens the connections anew and asks at once. */
 CM_MUSTUSE int gw_fetch_target(struct gw_fetch *fetch, int number, int bus_port,
                                struct cm_err *err);
 void gw_fetch_report(struct gw_fetch *fetch, const char *text);

@@ -57,6 +57,12 @@ static void on_document(const char *envelope, size_t len, void *ctx)
     gw_engine_offer(p->engine, envelope, len);
 }
 
+static void on_answered(void *ctx)
+{
+    struct program *p = ctx;
+    gw_engine_heard(p->engine);
+}
+
 static int64_t on_epoch(void *ctx)
 {
     struct program *p = ctx;
@@ -100,7 +106,7 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct program *p = ctx;
     char key[PX_WG_KEY_TEXT];
-    struct gw_fetch_hooks fetch_hooks = {on_document, on_epoch, p};
+    struct gw_fetch_hooks fetch_hooks = {on_document, on_answered, on_epoch, p};
     struct gw_engine_hooks engine_hooks = {on_report, on_in_force, on_state, p};
     p->svc = svc;
     if (gw_boot_load(p->options->config, &p->boot, err) != 0 ||
@@ -135,9 +141,8 @@ static int reload(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void stop(struct cm_service *svc, void *ctx)
+static void stop(void *ctx)
 {
-    (void)svc;
     struct program *p = ctx;
     gw_engine_free(&p->engine);
     gw_fetch_free(&p->fetch);

@@ -35,6 +35,7 @@
 #include "proxy/apply.h"
 #include "proxy/report.h"
 #include "proxy/wgkey.h"
+#include "trial.h"
 
 enum { CLIENT, GATEWAY, STORE, HOSTS };
 
@@ -388,6 +389,22 @@ static void forwards_with_the_true_address(void **unused)
     assert_int_not_equal(dial(CLIENT, "10.77.1.1", 22, said, NULL), 0);
 }
 
+/* From its own public address, which the store's firewall lets through; what answers
+ * there says an address, and no SMTP server does. */
+static void knocks_through_the_tunnel(void **unused)
+{
+    (void)unused;
+    struct px_report report = {.probe_count = 0};
+    for (int i = 0; i < 150 && report.probe_count == 0; i++) {
+        wait_report(5, &report);
+        usleep(100000);
+    }
+    assert_int_equal(report.probe_count, 1); /* 25; neither 143 nor 443 is forwarded */
+    assert_int_equal(report.probes[0].port, 25);
+    assert_int_equal(report.probes[0].result, PX_PROBE_WRONG);
+    assert_in_range(report.probes[0].ms, 0, 4000);
+}
+
 static void mail_leaves_by_the_gateway(void **unused)
 {
     (void)unused;
@@ -533,7 +550,7 @@ static void bans_and_counts(void **unused)
     int64_t end = cm_now_mono_ms() + 15000, flows = -1;
     while (flows < 3 && cm_now_mono_ms() < end) {
         assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
-        flows = reported_flows(20);
+        flows = reported_flows(state.epoch);
     }
     assert_true(flows >= 3);
     assert_int_equal(netkit_sh(host[GATEWAY], "nft add counter inet chatmail kept"), 0);
@@ -546,8 +563,8 @@ static void bans_and_counts(void **unused)
     state.bans[0].until = cm_now_wall_ms() / 1000 + 600;
     state.ban_count = 1;
     assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
-    publish(25, CM_MODE_ACTIVE);
-    assert_true(reported_flows(25) >= flows);
+    publish(28, CM_MODE_ACTIVE);
+    assert_true(reported_flows(28) >= flows);
     assert_int_not_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
     assert_int_equal(dial(CLIENT, "2001:db8:1::11", 993, said, NULL), 0);
     assert_int_equal(netkit_sh(host[GATEWAY],
@@ -555,9 +572,116 @@ static void bans_and_counts(void **unused)
                                "'packets [1-9]'"),
                      0);
     state.ban_count = 0;
-    publish(26, CM_MODE_ACTIVE);
-    assert_true(reported_flows(26) >= flows);
+    publish(29, CM_MODE_ACTIVE);
+    assert_true(reported_flows(29) >= flows);
     assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+}
+
+/* Waits until the store has a report that says so. */
+static void wait_reverted(int64_t bad, int64_t former, int64_t limit_ms)
+{
+    struct px_report report = {0};
+    int64_t end = cm_now_mono_ms() + limit_ms;
+    unlink(at("report"));
+    while (cm_now_mono_ms() < end) {
+        struct cm_err err;
+        char *text = NULL;
+        size_t len;
+        if (cm_file_read(at("report"), PX_REPORT_MAX, &text, &len, &err) == 1 &&
+            px_report_parse(text, len, &report, &err) == 0 &&
+            report.reverted_epoch == bad && report.applied_epoch == former) {
+            free(text);
+            assert_non_null(strstr(report.error, "cut us off from the store"));
+            return;
+        }
+        free(text);
+        usleep(100000);
+    }
+    fail_msg("no report of a revert; the last one was of epoch %d",
+             (int)report.applied_epoch);
+}
+
+/* Its bus is somewhere else, says the document, and is not. */
+static void a_document_that_cuts_off_is_taken_back(void **unused)
+{
+    (void)unused;
+    struct px_report report;
+    char said[64];
+    int keep;
+    publish(21, CM_MODE_ACTIVE);
+    wait_report(21, &report);
+    assert_int_equal(report.reverted_epoch, 0);
+    assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, &keep), 0);
+    state.bus_port = 4720;
+    publish(22, CM_MODE_ACTIVE);
+    wait_reverted(22, 21, 60000);
+    assert_int_equal(
+        netkit_sh(0, "test $(grep -c event=epoch_reverted %s) = 1", at("log")), 0);
+    assert_true(still_alive(keep));
+    /* What is right is taken at once, what is older than the bad one is not. */
+    state.bus_port = 4710;
+    publish(23, CM_MODE_ACTIVE);
+    wait_report(23, &report);
+    assert_int_equal(report.reverted_epoch, 0);
+    assert_string_equal(report.error, "");
+}
+
+/* The store goes away in the moment of a change and comes back: no harm is done. */
+static void an_outage_is_no_bad_document(void **unused)
+{
+    (void)unused;
+    struct px_report report;
+    char said[64];
+    publish(24, CM_MODE_ACTIVE);
+    wait_report(24, &report);
+    netkit_stop(&stand_in, SIGKILL);
+    usleep((GW_TRIAL_MS + 5000) * 1000);
+    assert_int_equal(
+        netkit_sh(0, "test $(grep -c event=epoch_reverted %s) = 1", at("log")), 0);
+    stand_in = serve_in(STORE);
+    wait_report(24, &report);
+    assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+}
+
+/* Dials until the answer is that; fails after limit_ms. Returns how long it took. */
+static int64_t until(int want, int64_t limit_ms)
+{
+    char said[64];
+    int64_t start = cm_now_mono_ms();
+    while (dial(CLIENT, "198.51.100.11", 993, said, NULL) != want) {
+        if (cm_now_mono_ms() - start > limit_ms) {
+            fail_msg("not %d within %d ms", want, (int)limit_ms);
+        }
+        usleep(200000);
+    }
+    return cm_now_mono_ms() - start;
+}
+
+static void a_store_that_is_gone_is_answered_for(void **unused)
+{
+    (void)unused;
+    struct px_report report;
+    char said[64];
+    int keep;
+    publish(25, CM_MODE_ACTIVE);
+    wait_report(25, &report);
+    assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, &keep), 0);
+    assert_int_equal(netkit_sh(host[GATEWAY], "ip link set pth0 down"), 0);
+    until(ECONNREFUSED, 9000);
+    assert_int_equal(dial(CLIENT, "2001:db8:1::11", 993, said, NULL), ECONNREFUSED);
+    assert_false(still_alive(keep));
+    assert_int_equal(netkit_sh(host[GATEWAY], "ip link set pth0 up"), 0);
+    until(0, 15000);
+    assert_int_equal(netkit_sh(0, "grep -q event=store_back %s", at("log")), 0);
+    /* Who holds, holds. */
+    publish(26, CM_MODE_HOLD);
+    wait_report(26, &report);
+    assert_int_equal(netkit_sh(host[GATEWAY], "ip link set pth0 down"), 0);
+    usleep(8000000);
+    assert_int_not_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), ECONNREFUSED);
+    assert_int_equal(netkit_sh(host[GATEWAY], "ip link set pth0 up"), 0);
+    publish(27, CM_MODE_ACTIVE);
+    wait_report(27, &report);
 }
 
 static void store_dies_and_comes_back(void **unused)
@@ -577,11 +701,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forwards_with_the_true_address),
+        cmocka_unit_test(knocks_through_the_tunnel),
         cmocka_unit_test(mail_leaves_by_the_gateway),
         cmocka_unit_test(stolen_gateway_reaches_nothing_else),
         cmocka_unit_test(refuses_what_is_not_right),
         cmocka_unit_test(drain_hold_off),
         cmocka_unit_test(killed_and_back),
+        cmocka_unit_test(a_document_that_cuts_off_is_taken_back),
+        cmocka_unit_test(an_outage_is_no_bad_document),
+        cmocka_unit_test(a_store_that_is_gone_is_answered_for),
         cmocka_unit_test(bans_and_counts),
         cmocka_unit_test(store_dies_and_comes_back),
     };

@@ -163,12 +163,28 @@ static int judge_at(const struct check *k, const struct op_server *server,
     return 0;
 }
 
+/* Not in the zone of these servers. A resolver that cannot tell is no fault of ours. */
+static void judge_reverse(const struct check *k, struct finding *f)
+{
+    const struct op_server resolver = {.name = "resolver"};
+    struct cm_err err;
+
+    if (judge_at(k, &resolver, f, &err) != 0) {
+        f->verdict = OP_MISSING;
+        snprintf(f->why, sizeof(f->why), "not known, %.900s", err.text);
+    }
+}
+
 /* All servers must agree; the first that does not is named. */
 static int judge_set(const struct check *k, struct finding *f, struct cm_err *err)
 {
     struct finding here = *f;
     size_t right = 0;
 
+    if (strcmp(k->zone.items[f->first].type, OP_REVERSE) == 0) {
+        judge_reverse(k, f);
+        return 0;
+    }
     f->verdict = OP_RIGHT;
     for (size_t i = 0; i < k->servers.count; i++) {
         const struct op_server *s = &k->servers.items[i];
@@ -264,6 +280,9 @@ static void say_bad(const struct check *k, bool required, const char *dkim_key)
             char *line = op_zone_line(&r[j]);
             op_say(OP_PLAIN, "%s", line);
             free(line);
+        }
+        if (strcmp(r->type, OP_REVERSE) == 0) {
+            op_say(OP_PLAIN, "; set by whoever rents you the address");
         }
         if (strncmp(r->name, "opendkim.", 9) == 0) {
             char *one = op_zone_dkim_one_line(dkim_key);

@@ -24,6 +24,7 @@ static void fill_gateway(const struct cm_conf_gateway *from, const char *wg_key,
     to->number = (int)from->number;
     to->mode = from->mode;
     to->egress = from->egress;
+    to->egress_weight = (int)from->egress_weight;
     to->by_proxy = from->data_plane == CM_PLANE_PROXY;
     to->budget = from->traffic_budget;
     char words[CM_ADDRESSES_MAX][64];

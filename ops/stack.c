@@ -59,6 +59,7 @@ const struct op_unit op_store_units[] = {
     {"chatmail-web.service", NULL, false},
     {CLUSTER, NULL, false},
     {DOVECOT, "ulimit -n $(ulimit -H -n); doveconf -n >/dev/null", false},
+    {"chatmail-clock.timer", NULL, false},
     {OPENDKIM, "opendkim -n -x /etc/opendkim.conf", false},
     {POSTFIX,
      "said=$( { postconf -n; postconf -M; } 2>&1 >/dev/null | sort -u);"

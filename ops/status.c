@@ -12,6 +12,7 @@
 #include "common/mem.h"
 #include "say.h"
 #include "status_budget.h"
+#include "status_heal.h"
 
 #define REPORT_LATE_MS   30000
 #define HANDSHAKE_LATE_S 200 /* WireGuard shakes hands every two minutes */
@@ -54,7 +55,8 @@ static void wrong(struct report *r, const char *fmt, ...)
 
 static const char store_script[] =
     "for u in $1; do echo unit $u $(systemctl is-active $u); done\n"
-    "for u in chatmail-expire.service chatmail-fsreport.service; do"
+    "for u in chatmail-expire.service chatmail-fsreport.service"
+    " chatmail-clock.service; do"
     " echo run $u $(systemctl show -P Result $u); done\n"
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
     "r() { redis-cli -s /run/redis/redis-server.sock --raw \"$@\" 2>/dev/null; }\n"
@@ -196,6 +198,10 @@ static void judge_gateway(struct report *r, struct op_node *node)
         wrong(r, "%s is not part of the published state; run: chatops run", name);
         return;
     }
+    if (op_heal_woken_wrong(g)[0] != '\0') {
+        wrong(r, "%s: when it fell silent phones were not woken: %s", name,
+              op_heal_woken_wrong(g));
+    }
     if (age < 0 || age > REPORT_LATE_MS) {
         judge_silent(r, node);
         return;
@@ -209,6 +215,9 @@ static void judge_gateway(struct report *r, struct op_node *node)
     }
     if (shake > HANDSHAKE_LATE_S) {
         wrong(r, "%s: last WireGuard handshake %lld s ago", name, shake);
+    }
+    if (strcmp(text_of(g, "health"), "impaired") == 0) {
+        wrong(r, "%s is impaired: %s", name, text_of(g, "health_reason"));
     }
     if (text_of(g, "error")[0] != '\0') {
         wrong(r, "%s: %s", name, text_of(g, "error"));
@@ -348,6 +357,7 @@ static void say_text(const struct report *r)
     for (size_t i = 1; i < r->c->node_count; i++) {
         say_gateway(r, &r->c->nodes[i]);
     }
+    op_heal_say(r->cluster, conf);
     op_say(OP_PLAIN, "\n  service on the store");
     json_object_foreach(r->units, name, value)
     {
@@ -391,13 +401,13 @@ static void say_json(const struct report *r)
         json_array_append_new(list, json_string(r->wrong[i]));
     }
     o = json_pack(
-        "{s:s, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:{s:I, s:I}, s:s, s:o}", "domain",
-        r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster", r->cluster,
-        "units", r->units, "packages", r->packages, "dovecot_plugins", r->plugins,
-        "runs", r->runs, "queue", (json_int_t)r->queue, "push", "oldest_s",
+        "{s:s, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:{s:I, s:I}, s:s, s:o, s:o}",
+        "domain", r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster",
+        r->cluster, "units", r->units, "packages", r->packages, "dovecot_plugins",
+        r->plugins, "runs", r->runs, "queue", (json_int_t)r->queue, "push", "oldest_s",
         (json_int_t)r->push_oldest_s, "success_s", (json_int_t)r->push_success_s,
         "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
-        list);
+        list, "idle_not_told", op_heal_untold_json(&r->c->conf));
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(o);

@@ -150,16 +150,14 @@ static void test_whom_it_concerns(void **state)
 static void test_over_postgres(void **state)
 {
     (void)state;
-    struct pgfixture *pg = pgfixture_new();
+    struct pgfixture *pg =
+        pgfixture_chatmail(SCHEMA_DIR, "001-account", "007-invite", NULL);
     struct op_invite_wish wish = {5, 3, 2};
     char tokens[2][CM_INVITE_LEN + 1], hashes[2][CM_INVITE_HASH];
     struct cm_err err;
     if (pg == NULL) {
         skip();
     }
-    pgfixture_sql(pg, "postgres", "create database chatmail");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/001-account.sql");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/007-invite.sql");
     pgfixture_sql(pg, "chatmail",
                   "insert into invite (token_sha256, uses, expires) values "
                   "(sha256('long ago'), 1, now() - interval '31 days'), "

@@ -152,12 +152,48 @@ static void test_texts(void **state)
     cm_conf_clear(&conf);
 }
 
+static void test_reverse(void **state)
+{
+    static const char text[] =
+        "[params]\nmail_domain = chat.example.org\n"
+        "[gateway edge1]\nssh = root@198.51.100.11\nnumber = 1\n"
+        "addresses = 198.51.100.11 198.51.100.99 2001:db8:1::11\n"
+        "[gateway edge2]\nssh = root@203.0.113.12\nnumber = 2\negress = no\n"
+        "addresses = 203.0.113.12\n";
+    static const char name6[] = "1.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+                                "1.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.";
+    struct cm_conf conf;
+    struct op_zone zone;
+    struct cm_err err = {.text = ""};
+    size_t reverse = 0;
+
+    (void)state;
+    assert_int_equal(cm_conf_parse("test.ini", text, strlen(text), &conf, &err), 0);
+    build(&conf, &zone);
+    EXPECT(OP_RIGHT, "11.100.51.198.in-addr.arpa.", "PTR", SET("Chat.Example.Org."));
+    EXPECT(OP_WRONG, "11.100.51.198.in-addr.arpa.", "PTR", SET("vps7.hoster.example."));
+    EXPECT(OP_MISSING, name6, "PTR", NONE);
+    for (size_t i = 0; i < zone.count; i++) {
+        reverse += strcmp(zone.items[i].type, OP_REVERSE) == 0;
+    }
+    assert_int_equal(reverse, 2); /* not for addresses that mail never leaves from */
+    op_zone_clear(&zone);
+    conf.store.egress = CM_EGRESS_DIRECT; /* by a line that is not in the settings */
+    build(&conf, &zone);
+    for (size_t i = 0; i < zone.count; i++) {
+        assert_string_not_equal(zone.items[i].type, OP_REVERSE);
+    }
+    op_zone_clear(&zone);
+    cm_conf_clear(&conf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_reverse),
     };
     memset(key, 'A', sizeof(key) - 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

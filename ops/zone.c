@@ -10,10 +10,11 @@
 #include "common/buf.h"
 #include "common/mem.h"
 
-#define TTL       3600
-#define TXT_CHUNK 255
-#define DATA_MAX  4096
-#define ZONE_MAX  (64 * 1024)
+#define TTL           3600
+#define TXT_CHUNK     255
+#define DATA_MAX      4096
+#define ZONE_MAX      (64 * 1024)
+#define NAME_MAX_TEXT 256
 
 /* ---- building ---- */
 
@@ -90,6 +91,58 @@ static void add_required(struct op_zone *z, const struct op_zone_input *in)
     free(dkim);
 }
 
+/* RFC 1035 3.5, RFC 3596 2.5. Caller frees. */
+static char *reverse_name(const char *address)
+{
+    unsigned char a[16];
+    struct cm_buf b;
+
+    cm_buf_init(&b, NAME_MAX_TEXT);
+    if (inet_pton(AF_INET, address, a) == 1) {
+        cm_buf_fmt(&b, "%u.%u.%u.%u.in-addr.arpa.", a[3], a[2], a[1], a[0]);
+    } else if (inet_pton(AF_INET6, address, a) == 1) {
+        for (size_t i = sizeof(a); i-- > 0;) {
+            cm_buf_fmt(&b, "%x.%x.", a[i] & 15u, a[i] >> 4);
+        }
+        cm_buf_str(&b, "ip6.arpa.");
+    }
+    cm_assert(b.len > 0); /* the settings take nothing else for an address */
+    return cm_buf_steal(&b);
+}
+
+/* Mail leaves from the first address of each family (proxy/plane_gateway.c). */
+static void add_reverse_of(struct op_zone *z, const struct cm_conf *conf,
+                           const char *list)
+{
+    char words[CM_ADDRESSES_MAX][64];
+    size_t n = cm_conf_words(list, words, CM_ADDRESSES_MAX);
+    bool done[2] = {false, conf->disable_ipv6};
+
+    for (size_t w = 0; w < n; w++) {
+        bool v6 = strchr(words[w], ':') != NULL;
+        if (!done[v6]) {
+            done[v6] = true;
+            add(z, false, reverse_name(words[w]), OP_REVERSE,
+                cm_asprintf("%s.", conf->mail_domain));
+        }
+    }
+}
+
+/* A home line that mail leaves by, past gateways, is not known here. */
+static void add_reverse(struct op_zone *z, const struct cm_conf *conf)
+{
+    if (conf->gateway_count == 0 && conf->store.addresses != NULL) {
+        add_reverse_of(z, conf, conf->store.addresses);
+    }
+    for (size_t i = 0;
+         i < conf->gateway_count && conf->store.egress != CM_EGRESS_DIRECT; i++) {
+        const struct cm_conf_gateway *g = &conf->gateways[i];
+        if (g->egress && g->mode != CM_MODE_OFF) {
+            add_reverse_of(z, conf, g->addresses);
+        }
+    }
+}
+
 static void add_recommended(struct op_zone *z, const struct op_zone_input *in)
 {
     static const struct {
@@ -119,6 +172,9 @@ void op_zone_build(const struct op_zone_input *in, struct op_zone *zone_r)
     *zone_r = (struct op_zone){.items = NULL};
     add_required(zone_r, in);
     add_recommended(zone_r, in);
+    if (!in->conf->is_ip) {
+        add_reverse(zone_r, in->conf);
+    }
 }
 
 void op_zone_clear(struct op_zone *zone)
@@ -139,6 +195,7 @@ char *op_zone_line(const struct op_record *r)
 char *op_zone_text(const struct op_zone *zone)
 {
     struct cm_buf b;
+    bool said = false;
 
     cm_buf_init(&b, ZONE_MAX);
     cm_buf_str(&b, "; Required DNS entries\n");
@@ -146,8 +203,13 @@ char *op_zone_text(const struct op_zone *zone)
         if (i > 0 && zone->items[i - 1].required && !zone->items[i].required) {
             cm_buf_str(&b, "\n; Recommended DNS entries\n");
         }
+        bool reverse = strcmp(zone->items[i].type, OP_REVERSE) == 0;
+        if (reverse && !said) {
+            said = true;
+            cm_buf_str(&b, "\n; Reverse DNS: ask whoever rents you these addresses\n");
+        }
         char *line = op_zone_line(&zone->items[i]);
-        cm_buf_fmt(&b, "%s\n", line);
+        cm_buf_fmt(&b, "%s%s\n", reverse ? "; " : "", line);
         free(line);
     }
     cm_assert(!b.overflow);

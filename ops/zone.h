@@ -1,7 +1,12 @@
 /* zone: the DNS records a relay needs, as text and as sets to compare. Pure.
  *
  * Text in upstream's format (relay-spec.md 4.5.3). Records of one name and type are a
- * set: several gateways mean several A records, in any order (oracle 6.9). */
+ * set: several gateways mean several A records, in any order (oracle 6.9).
+ *
+ * Mail leaves under one name, the mail domain, by whichever gateway (EHLO, and what SPF
+ * is asked for); so each address it leaves from has a PTR to that name, and the name
+ * has an A or AAAA to that address. A PTR is in a zone of somebody else: it is never
+ * required, and stands in the text as a comment. */
 #ifndef OP_ZONE_H
 #define OP_ZONE_H
 
@@ -10,6 +15,8 @@
 
 #include "common/conf.h"
 #include "common/err.h"
+
+#define OP_REVERSE "PTR" /* the type; asked at a resolver */
 
 struct op_record {
     char *name; /* with final dot */

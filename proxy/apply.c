@@ -668,6 +668,20 @@ int px_apply_egress(const struct px_state *state, const int *healthy, size_t n,
     return rc;
 }
 
+int px_kill_sessions(int number, struct cm_err *err)
+{
+    for (int v6 = 0; v6 <= 1; v6++) {
+        char inner[46], source[64];
+        (v6 ? px_inner6 : px_inner4)(number, 2, inner);
+        snprintf(source, sizeof(source), v6 ? "[%s]" : "%s", inner);
+        const char *const argv[] = {"ss", "-H", "-n", "-K", "-t", "src", source, NULL};
+        if (tool(argv, NULL, NULL, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int px_kill_egress(int number, struct cm_err *err)
 {
     for (int v6 = 0; v6 <= 1; v6++) {

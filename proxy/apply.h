@@ -54,6 +54,10 @@ CM_MUSTUSE int px_apply_egress(const struct px_state *state, const int *healthy,
  * so that they are tried again elsewhere at once. */
 CM_MUSTUSE int px_kill_egress(int number, struct cm_err *err);
 
+/* Ends whatever is connected to the store through that gateway, so that who counted it
+ * (process slots, connections of one address) counts it no more. */
+CM_MUSTUSE int px_kill_sessions(int number, struct cm_err *err);
+
 /* Store: begins the handshake with that gateway anew. WireGuard by itself notices only
  * after its own timers (15 s to two minutes) that the other end has lost the session.
  * Packets under way are lost, so only for a tunnel on which nothing comes in. */

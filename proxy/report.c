@@ -8,6 +8,18 @@
 #include "fields.h"
 #include "report_counts.h"
 
+static json_t *dump_probes(const struct px_report *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->probe_count; i++) {
+        const struct px_sight *s = &r->probes[i];
+        json_array_append_new(list, json_pack("{s:i,s:s,s:I}", "port", s->port,
+                                              "result", px_probe_name(s->result), "ms",
+                                              (json_int_t)s->ms));
+    }
+    return list;
+}
+
 char *px_report_dump(const struct px_report *r)
 {
     char error[sizeof(r->error)];
@@ -18,13 +30,15 @@ char *px_report_dump(const struct px_report *r)
     }
     error[n] = 0;
     json_t *root = json_pack(
-        "{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:s}", "format", "1.1", "name", r->name,
-        "version", r->version, "applied_epoch", (json_int_t)r->applied_epoch,
+        "{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:s}", "format", "1.1", "name",
+        r->name, "version", r->version, "applied_epoch", (json_int_t)r->applied_epoch,
         "applied_mode", r->applied_mode, "handshake_age_s",
         (json_int_t)r->handshake_age_s, "flows", (json_int_t)r->flows, "rx_bytes",
-        (json_int_t)r->rx_bytes, "tx_bytes", (json_int_t)r->tx_bytes, "error", error);
+        (json_int_t)r->rx_bytes, "tx_bytes", (json_int_t)r->tx_bytes, "reverted_epoch",
+        (json_int_t)r->reverted_epoch, "error", error);
     cm_assert(root != NULL);
     px_counts_dump(&r->counts, root);
+    json_object_set_new(root, "probes", dump_probes(r));
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     cm_assert(text != NULL);
     json_decref(root);
@@ -44,6 +58,55 @@ static int read_mode(const struct px_object *o, struct px_report *r, struct cm_e
     return 0;
 }
 
+/* Absent before 1.1. */
+static int read_reverted(const struct px_object *o, struct px_report *r,
+                         struct cm_err *err)
+{
+    const char *key = "reverted_epoch";
+    return json_object_get(o->json, key) == NULL
+               ? 0
+               : px_field_int(o, key, 0, INT64_MAX, &r->reverted_epoch, err);
+}
+
+static int read_sight(json_t *json, struct px_sight *out, struct cm_err *err)
+{
+    struct px_object o = {json, "probes[]."};
+    char result[16];
+    int64_t port;
+    if (!json_is_object(json)) {
+        return cm_err_set(err, CM_ERR_REFUSE, "probes[]: not an object");
+    }
+    if (px_field_int(&o, "port", 1, 65535, &port, err) ||
+        px_field_int(&o, "ms", 0, INT32_MAX, &out->ms, err) ||
+        px_field_text(&o, "result", PX_NAME_LETTERS, 1, result, sizeof(result), err)) {
+        return -1;
+    }
+    out->port = (uint16_t)port;
+    return px_probe_parse(result, &out->result)
+               ? 0
+               : cm_err_set(err, CM_ERR_REFUSE, "probes[].result: not one we know");
+}
+
+/* Absent before 1.1. */
+static int read_probes(const struct px_object *o, struct px_report *r,
+                       struct cm_err *err)
+{
+    json_t *list;
+    if (json_object_get(o->json, "probes") == NULL) {
+        return 0;
+    }
+    if (px_field_array(o, "probes", 0, PX_SIGHTS_MAX, &list, err) != 0) {
+        return -1;
+    }
+    r->probe_count = json_array_size(list);
+    for (size_t i = 0; i < r->probe_count; i++) {
+        if (read_sight(json_array_get(list, i), &r->probes[i], err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int read_report(const struct px_object *o, struct px_report *r,
                        struct cm_err *err)
 {
@@ -56,7 +119,8 @@ static int read_report(const struct px_object *o, struct px_report *r,
         px_field_int(o, "flows", -1, INT32_MAX, &r->flows, err) ||
         px_field_int(o, "rx_bytes", -1, INT64_MAX, &r->rx_bytes, err) ||
         px_field_int(o, "tx_bytes", -1, INT64_MAX, &r->tx_bytes, err) ||
-        px_counts_read(o, &r->counts, err) ||
+        px_counts_read(o, &r->counts, err) || read_reverted(o, r, err) ||
+        read_probes(o, r, err) ||
         px_field_text(o, "error", NULL, 0, r->error, sizeof(r->error), err)) {
         return -1;
     }

@@ -10,8 +10,17 @@
 
 #include "common/err.h"
 #include "proxy/state.h"
+#include "proxy/probe.h"
 
 #define PX_REPORT_MAX 4096 /* bytes of JSON */
+#define PX_SIGHTS_MAX 16
+
+/* What was seen at a port of the store's, through the tunnel. */
+struct px_sight {
+    uint16_t port;
+    enum px_probe_result result;
+    int64_t ms;
+};
 
 /* Since the agent was started. -1: unknown. */
 struct px_port_counts {
@@ -47,6 +56,9 @@ struct px_report {
     int64_t rx_bytes;        /* of wg0; -1 */
     int64_t tx_bytes;        /* -1 */
     struct px_counts counts;
+    int64_t reverted_epoch; /* newer, cut it off and was taken back; 0: none (1.1) */
+    struct px_sight probes[PX_SIGHTS_MAX]; /* (1.1) */
+    size_t probe_count;
     char error[256]; /* last error in force, printable ASCII; "" */
 };
 

@@ -32,6 +32,9 @@ static json_t *dump_gateway(const struct px_gateway *gw)
                   gw->number, "mode", cm_mode_name(gw->mode), "egress", gw->egress,
                   "addresses", addresses, "endpoint", gw->endpoint, "wg_port",
                   gw->wg_port, "wg_public_key", gw->wg_public_key);
+    if (gw->egress_weight != PX_WEIGHT_DEFAULT) {
+        json_object_set_new(json, "egress_weight", json_integer(gw->egress_weight));
+    }
     if (gw->by_proxy) {
         json_object_set_new(json, "plane", json_string(PLANE_PROXY));
     }
@@ -253,6 +256,18 @@ static int read_budget(const struct px_object *o, int64_t *budget, struct cm_err
                : px_field_int(o, "budget", 1, BUDGET_MAX, budget, err);
 }
 
+/* Absent before 1.1, and where all weigh the same. */
+static int read_weight(const struct px_object *o, int *out, struct cm_err *err)
+{
+    int64_t weight = PX_WEIGHT_DEFAULT;
+    if (json_object_get(o->json, "egress_weight") != NULL &&
+        px_field_int(o, "egress_weight", 0, PX_WEIGHT_MAX, &weight, err) != 0) {
+        return -1;
+    }
+    *out = (int)weight;
+    return 0;
+}
+
 static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
                         struct cm_err *err)
 {
@@ -268,6 +283,7 @@ static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
         px_field_int(&o, "number", 1, CM_GATEWAYS_MAX, &number, err) ||
         read_mode(&o, &gw->mode, err) ||
         px_field_bool(&o, "egress", &gw->egress, err) ||
+        read_weight(&o, &gw->egress_weight, err) ||
         read_plane(&o, &gw->by_proxy, err) || read_budget(&o, &gw->budget, err) ||
         read_addresses(&o, gw, err) ||
         px_field_text(&o, "endpoint", PX_HOST_LETTERS, 1, gw->endpoint,

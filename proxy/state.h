@@ -18,9 +18,13 @@
 #include "common/source.h"
 
 #define PX_STATE_MAJOR 1
-#define PX_STATE_MINOR 2 /* 1: turn, gateways[].plane; 2: limits, bans, budget */
-#define PX_PORTS_MAX   16
-#define PX_BANS_MAX    4096
+#define PX_STATE_MINOR                                                                 \
+    2 /* 1: turn, gateways[].plane, .egress_weight; 2: limits, bans, budget */
+#define PX_PORTS_MAX 16
+#define PX_BANS_MAX  4096
+
+#define PX_WEIGHT_DEFAULT 100 /* where a document says none */
+#define PX_WEIGHT_MAX     1000
 
 struct px_gateway {
     char name[33];
@@ -28,7 +32,8 @@ struct px_gateway {
                  */
     enum cm_mode mode;
     bool egress;
-    bool by_proxy; /* chatmail-proxy carries TCP; else the kernel does */
+    int egress_weight; /* 0..1000: share of outgoing mail; 0: the last resort */
+    bool by_proxy;     /* chatmail-proxy carries TCP; else the kernel does */
     char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
     size_t address_count;
     char endpoint[64]; /* host the store dials, numeric or name */

@@ -5,11 +5,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <arpa/inet.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -245,6 +248,58 @@ static void store_and_egress(void **unused)
     SH("ip", "rule", "del", "pref", "3000", "lookup", "main");
 }
 
+/* A connection to that address; *server_r is the store's end of it. */
+static int connection(const char *to, int *listener_r, int *server_r)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    socklen_t len = sizeof(in);
+    assert_int_equal(inet_pton(AF_INET, to, &in.sin_addr), 1);
+    *listener_r = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(*listener_r, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(listen(*listener_r, 4), 0);
+    assert_int_equal(getsockname(*listener_r, (struct sockaddr *)&in, &len), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&in, len), 0);
+    *server_r = accept(*listener_r, NULL, NULL);
+    assert_true(*server_r >= 0);
+    return fd;
+}
+
+static bool ended(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+static void sessions_of_one_gateway_end(void **unused)
+{
+    (void)unused;
+    struct cm_err err;
+    int listener[2], server[2], client[2];
+    SH("ip", "addr", "add", "10.77.1.2/32", "dev", "lo");
+    SH("ip", "addr", "add", "10.77.2.2/32", "dev", "lo");
+    client[0] = connection("10.77.1.2", &listener[0], &server[0]);
+    client[1] = connection("10.77.2.2", &listener[1], &server[1]);
+    assert_int_equal(px_kill_sessions(1, &err), 0);
+    assert_true(ended(server[0]));
+    assert_false(ended(server[1]));
+    /* Who listens there goes on listening. */
+    struct sockaddr_in in;
+    socklen_t len = sizeof(in);
+    assert_int_equal(getsockname(listener[0], (struct sockaddr *)&in, &len), 0);
+    int again = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(again, (struct sockaddr *)&in, len), 0);
+    close(again);
+    for (int i = 0; i < 2; i++) {
+        close(client[i]);
+        close(server[i]);
+        close(listener[i]);
+    }
+    SH("ip", "addr", "del", "10.77.1.2/32", "dev", "lo");
+    SH("ip", "addr", "del", "10.77.2.2/32", "dev", "lo");
+}
+
 /* wireguard-go ends when its link is gone. */
 static int remove_tunnels(void **unused)
 {
@@ -261,9 +316,12 @@ static int remove_tunnels(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gateway_all_modes), cmocka_unit_test(gateway_repairs),
-        cmocka_unit_test(bans_come_and_go),  cmocka_unit_test(older_table),
+        cmocka_unit_test(gateway_all_modes),
+        cmocka_unit_test(gateway_repairs),
+        cmocka_unit_test(bans_come_and_go),
+        cmocka_unit_test(older_table),
         cmocka_unit_test(store_and_egress),
+        cmocka_unit_test(sessions_of_one_gateway_end),
     };
     return cmocka_run_group_tests(tests, own_namespace, remove_tunnels);
 }

@@ -27,6 +27,9 @@ static struct px_report sample(void)
                    .strangers = 0,
                    .ports = {{25, 1, 2, 3, 4, 5, 6}, {993, -1, 20, 30, 40, 50, 60}},
                    .port_count = 2},
+        .reverted_epoch = 18,
+        .probes = {{25, PX_PROBE_OK, 3}, {143, PX_PROBE_SILENT, 5000}},
+        .probe_count = 2,
         .error = ""};
     return r;
 }
@@ -43,6 +46,11 @@ static void dump_and_back(void **unused)
     assert_int_equal(back.rx_bytes, INT64_C(5000000000));
     assert_string_equal(back.applied_mode, "active");
     assert_memory_equal(&back.counts, &r.counts, sizeof(r.counts));
+    assert_int_equal(back.reverted_epoch, 18);
+    assert_int_equal(back.probe_count, 2);
+    assert_int_equal(back.probes[1].port, 143);
+    assert_int_equal(back.probes[1].result, PX_PROBE_SILENT);
+    assert_int_equal(back.probes[1].ms, 5000);
     free(text);
 }
 
@@ -83,6 +91,9 @@ static void refused_fields(void **unused)
     refuse("[25,1,2,3,4,5,6]", "[0,1,2,3,4,5,6]", "ports[0][0]: out of range");
     refuse("[25,1,2,3,4,5,6]", "[993,1,2,3,4,5,6]", "ports[1]: not in ascending order");
     refuse("[25,1,2,3,4,5,6]", "[25,1,2,\"3\",4,5,6]", "ports[0][3]: out of range");
+    refuse("\"reverted_epoch\":18", "\"reverted_epoch\":-1", "reverted_epoch: -1");
+    refuse("\"ok\"", "\"fine\"", "probes[].result: not one we know");
+    refuse("\"port\":25", "\"port\":0", "probes[].port: 0");
     refuse("\"version\"", "\"versio\"", "version: missing");
 }
 
@@ -110,6 +121,10 @@ static void longest(void **unused)
     struct px_report r = sample(), back;
     struct cm_err err;
     memset(r.error, '"', sizeof(r.error) - 1);
+    r.probe_count = PX_SIGHTS_MAX;
+    for (size_t i = 0; i < PX_SIGHTS_MAX; i++) {
+        r.probes[i] = (struct px_sight){(uint16_t)(60000 + i), PX_PROBE_REFUSED, 60000};
+    }
     r.counts.port_count = PX_PORTS_MAX;
     for (size_t i = 0; i < PX_PORTS_MAX; i++) {
         r.counts.ports[i] = (struct px_port_counts){(uint16_t)(60000 + i),
@@ -123,6 +138,21 @@ static void longest(void **unused)
     char *text = px_report_dump(&r);
     assert_in_range(strlen(text), 1, PX_REPORT_MAX);
     assert_int_equal(px_report_parse(text, strlen(text), &back, &err), 0);
+    free(text);
+}
+
+/* Of a gateway that is one version behind. */
+static void without_what_is_new(void **unused)
+{
+    (void)unused;
+    struct px_report r = sample(), back;
+    struct cm_err err;
+    char *text = px_report_dump(&r);
+    char *at = strstr(text, "\"reverted_epoch\"");
+    assert_non_null(at);
+    memcpy(at, "\"from_the_future", 15);
+    assert_int_equal(px_report_parse(text, strlen(text), &back, &err), 0);
+    assert_int_equal(back.reverted_epoch, 0);
     free(text);
 }
 
@@ -140,9 +170,9 @@ static void too_long(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dump_and_back),  cmocka_unit_test(refused_fields),
-        cmocka_unit_test(without_counts), cmocka_unit_test(longest),
-        cmocka_unit_test(too_long),
+        cmocka_unit_test(dump_and_back),       cmocka_unit_test(refused_fields),
+        cmocka_unit_test(without_counts),      cmocka_unit_test(longest),
+        cmocka_unit_test(without_what_is_new), cmocka_unit_test(too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

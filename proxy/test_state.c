@@ -104,6 +104,8 @@ static void refused_fields(void **unused)
     refuse(",2000000000]", ",0]", "bans[0]: not a time");
     refuse(",2000000000]", ",2000000000,1]", "bans[0]: not a source and a time");
     refuse("[\"203.0.113.66\",2000000000]", "7", "bans[0]: not a source and a time");
+    refuse("\"egress_weight\":300", "\"egress_weight\":1001",
+           "gateways[0].egress_weight: 1001");
     refuse("\"egress\":true", "\"egress\":1", "gateways[0].egress");
     refuse("\"mode\":\"active\"", "\"mode\":\"idle\"", "gateways[0].mode");
     refuse("edge2", "edge1", "gateways[1].name: edge1 twice");

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -16,7 +18,8 @@
 #include "common/err.h"
 #include "common/file.h"
 
-#define LOG_MAX (4u << 20)
+#define LOG_MAX       (4u << 20)
+#define LISTENERS_MAX 8
 
 static void must(bool ok, const char *what)
 {
@@ -24,6 +27,32 @@ static void must(bool ok, const char *what)
         fprintf(stderr, "daemonkit: %s: %s\n", what, strerror(errno));
         abort();
     }
+}
+
+void daemonkit_dir(char dir[64], const char *test)
+{
+    snprintf(dir, 64, "/tmp/test-%.40s-XXXXXX", test);
+    must(mkdtemp(dir) != NULL, dir);
+}
+
+void daemonkit_path(char path[96], const char *dir, const char *name)
+{
+    int len = snprintf(path, 96, "%s/%s", dir, name);
+    must(len < 96, name);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+                      struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void daemonkit_dir_remove(const char *dir)
+{
+    must(nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0, dir);
 }
 
 static int unix_socket(const char *path, struct sockaddr_un *sun)
@@ -80,18 +109,30 @@ void daemonkit_hear(int fd, char *line, size_t size)
     line[len] = '\0';
 }
 
-static _Noreturn void become(const char *const *argv, int listener, const char *name,
-                             const char *log_path)
+static _Noreturn void become(const char *const *argv, const int *listeners,
+                             const char *names, const char *log_path)
 {
-    char self[16];
+    char self[16], count[16];
+    int n = 1, high[LISTENERS_MAX];
+    for (const char *c = names; (c = strchr(c, ':')) != NULL; c++) {
+        n++;
+    }
+    must(n <= LISTENERS_MAX, names);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     snprintf(self, sizeof(self), "%d", (int)getpid());
+    snprintf(count, sizeof(count), "%d", n);
     setenv("LISTEN_PID", self, 1);
-    setenv("LISTEN_FDS", "1", 1);
-    setenv("LISTEN_FDNAMES", name, 1);
+    setenv("LISTEN_FDS", count, 1);
+    setenv("LISTEN_FDNAMES", names, 1);
     int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(log, STDERR_FILENO);
-    int fd = fcntl(listener, F_DUPFD, 10);
-    dup2(fd, 3);
+    for (int i = 0; i < n; i++) { /* out of the way, for one may be 3 already */
+        high[i] = fcntl(listeners[i], F_DUPFD, 3 + LISTENERS_MAX);
+    }
+    for (int i = 0; i < n; i++) {
+        dup2(high[i], 3 + i);
+        close(high[i]);
+    }
     execv(argv[0], (char *const *)(uintptr_t)argv);
     _exit(127);
 }
@@ -99,10 +140,16 @@ static _Noreturn void become(const char *const *argv, int listener, const char *
 pid_t daemonkit_start(const char *const *argv, int listener, const char *name,
                       const char *log_path)
 {
+    return daemonkit_start_with(argv, &listener, name, log_path);
+}
+
+pid_t daemonkit_start_with(const char *const *argv, const int *listeners,
+                           const char *names, const char *log_path)
+{
     pid_t pid = fork();
     must(pid >= 0, "fork");
     if (pid == 0) {
-        become(argv, listener, name, log_path);
+        become(argv, listeners, names, log_path);
     }
     return pid;
 }

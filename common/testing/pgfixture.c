@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,4 +256,22 @@ void pgfixture_sql_file(struct pgfixture *fx, const char *db, const char *path)
     }
     pgfixture_sql(fx, db, text);
     free(text);
+}
+
+struct pgfixture *pgfixture_chatmail(const char *schema_dir, ...)
+{
+    struct pgfixture *fx = pgfixture_new();
+    if (fx == NULL) {
+        return NULL;
+    }
+    pgfixture_sql(fx, "postgres", "create database chatmail");
+    va_list ap;
+    va_start(ap, schema_dir);
+    for (const char *name; (name = va_arg(ap, const char *)) != NULL;) {
+        char *path = cm_asprintf("%s/%s.sql", schema_dir, name);
+        pgfixture_sql_file(fx, "chatmail", path);
+        free(path);
+    }
+    va_end(ap);
+    return fx;
 }

@@ -11,6 +11,10 @@ struct pgfixture;
 
 /* Initialises and starts. NULL when the PostgreSQL 15 programs are not installed. */
 struct pgfixture *pgfixture_new(void);
+/* The same with database "chatmail" in it, to which files of the schema were applied:
+ * names as "001-account", ended by NULL. */
+struct pgfixture *pgfixture_chatmail(const char *schema_dir, ...)
+    __attribute__((sentinel));
 void pgfixture_free(struct pgfixture **fx); /* stops and removes the directory */
 
 void pgfixture_start(struct pgfixture *fx);    /* returns when it accepts connections */

@@ -1,199 +1,47 @@
 /* A message wakes its reader's phone (relay-spec.md 2.5): a notification service in
  * node client's network is asked within a second, with the token as body; a copy that a
- * user sent to itself wakes nobody; and neither the service's failures nor the death of
- * chatmail-push or Redis lose a wake-up. */
+ * user sent to itself wakes nobody; a service that is blocked turns chatops status red;
+ * and neither the service's failures nor the death of chatmail-push or Redis lose a
+ * wake-up. */
 #include "scenario.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "common/buf.h"
 #include "common/clock.h"
-#include "common/file.h"
-#include "common/mem.h"
-#include "common/run.h"
-#include "deploy/deploy.h"
+#include "cluster.h"
 #include "door.h"
 #include "ledger.h"
-#include "notifier/control.h"
+#include "notify.h"
 #include "stream.h"
 #include "tokens.h"
 #include "unit.h"
 
-#define TRUSTED  "/usr/local/share/ca-certificates/lab-notifier.crt"
 #define TOKEN    "openpgp:lab+push/reader"
+#define REDIS    "redis-cli -s /run/redis/redis-server.sock --raw"
 #define SOON_MS  1000
 #define COMES_MS 10000
 #define RETRY_MS 8000
 #define BACK_MS  10000
 
-struct service {
-    char dir[64], control[96], ca[96];
-    pid_t pid;
-};
-
 struct people {
-    struct service service;
+    struct notify service;
     struct scene_account reader;
     struct stream_lane to_reader, to_self;
     struct ledger ledger;
 };
 
-/* The service */
-
-static int make_ca(struct service *s, struct cm_err *err)
-{
-    static const char script[] =
-        "cd $1; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-        " -keyout ca.key -out ca.pem -days 2 -subj /CN=lab 2>&1";
-    const char *argv[] = {"sh", "-ec", script, "sh", s->dir, NULL};
-    return cm_run_ok(&(struct cm_run){.argv = argv}, NULL, err);
-}
-
-static _Noreturn void become(const struct stage *stage, const struct service *s)
-{
-    char key[96];
-    snprintf(key, sizeof key, "%s/ca.key", s->dir);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    int net = open(stage->netns, O_RDONLY | O_CLOEXEC);
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (net < 0 || setns(net, CLONE_NEWNET) != 0 || dup2(null, STDOUT_FILENO) < 0) {
-        _exit(126);
-    }
-    execl(NOTIFIER, NOTIFIER, "--host", DEPLOY_NOTIFIER_HOST, "--port",
-          DEPLOY_NOTIFIER_PORT, "--control", s->control, "--ca-cert", s->ca, "--ca-key",
-          key, "--name", DEPLOY_NOTIFIER_HOST, (char *)NULL);
-    _exit(127);
-}
-
-static int ask(const struct service *s, const char *line, struct cm_buf *out,
-               struct cm_err *err)
-{
-    cm_buf_init(out, 4u << 20);
-    return control_ask(s->control, line, out, err);
-}
-
-static int tell(const struct service *s, const char *line, struct cm_err *err)
-{
-    struct cm_buf out;
-    int rc = ask(s, line, &out, err);
-    cm_buf_clear(&out);
-    return rc;
-}
-
-/* Its certificate is known to the store as an operator's own would be. */
-static int trust(struct stage *stage, const struct service *s, struct cm_err *err)
-{
-    char *pem = NULL, *said = NULL;
-    if (cm_file_read(s->ca, 65536, &pem, NULL, err) != 1) {
-        return -1;
-    }
-    int rc = stage_ask(stage, "store", pem, &said, err,
-                       "cat >" TRUSTED " && update-ca-certificates >/dev/null &&"
-                       " systemctl restart chatmail-push");
-    if (rc > 0) {
-        rc = cm_err_set(err, CM_ERR_WORLD, "update-ca-certificates: %.200s", said);
-    }
-    free(said);
-    free(pem);
-    return rc;
-}
-
 int scenario_push_back(struct stage *stage, struct cm_err *err)
 {
-    return scene_sh(&stage->scene, "store", 0, NULL, err,
-                    "if rm " TRUSTED
-                    " 2>/dev/null; then update-ca-certificates --fresh "
-                    ">/dev/null && systemctl restart chatmail-push; fi");
-}
-
-static int service_start(struct stage *stage, struct service *s, struct cm_err *err)
-{
-    snprintf(s->dir, sizeof s->dir, "/tmp/scenario-push-XXXXXX");
-    if (mkdtemp(s->dir) == NULL) {
-        return cm_err_set(err, CM_ERR_WORLD, "%s: %s", s->dir, strerror(errno));
-    }
-    snprintf(s->control, sizeof s->control, "%s/control", s->dir);
-    snprintf(s->ca, sizeof s->ca, "%s/ca.pem", s->dir);
-    if (make_ca(s, err) != 0) {
-        return -1;
-    }
-    s->pid = fork();
-    if (s->pid == 0) {
-        become(stage, s);
-    }
-    for (int i = 0; i < 100; i++) {
-        stage_sleep_ms(50);
-        if (tell(s, "calm", err) == 0) {
-            return trust(stage, s, err);
-        }
-    }
-    return cm_err_prefix(err, "the notifier");
-}
-
-static void service_stop(struct service *s)
-{
-    const char *argv[] = {"rm", "-rf", s->dir, NULL};
-    struct cm_err ignored;
-    if (s->pid > 0) {
-        kill(s->pid, SIGTERM);
-        waitpid(s->pid, NULL, 0);
-    }
-    if (s->dir[0] != '\0') {
-        (void)!cm_run_ok(&(struct cm_run){.argv = argv}, NULL, &ignored);
-    }
-}
-
-/* Posts of one token. at_ms: of the last one, the service's clock, which is this
- * machine's. */
-static int posts_of(const struct service *s, const char *token, int *count_r,
-                    int64_t *at_ms_r, struct cm_err *err)
-{
-    struct cm_buf out;
-    char *save = NULL;
-    int rc = ask(s, "list", &out, err);
-    *count_r = 0;
-    for (char *l = strtok_r(out.data, "\n", &save); rc == 0 && l != NULL;
-         l = strtok_r(NULL, "\n", &save)) {
-        if (strcmp(strrchr(l, ' ') + 1, token) == 0) {
-            (*count_r)++;
-            *at_ms_r = strtoll(l, NULL, 10);
-        }
-    }
-    cm_buf_clear(&out);
-    return rc;
+    return notify_distrust(stage, err);
 }
 
 /* Waits until the reader's token was posted so often. */
-static int comes(const struct service *s, int count, int64_t limit_ms, int64_t *at_ms_r,
+static int comes(const struct notify *s, int count, int64_t limit_ms, int64_t *at_ms_r,
                  struct cm_err *err)
 {
-    int64_t end = cm_now_mono_ms() + limit_ms;
-    int have;
-    do {
-        stage_sleep_ms(20);
-        if (posts_of(s, TOKEN, &have, at_ms_r, err) != 0) {
-            return -1;
-        }
-    } while (have < count && cm_now_mono_ms() < end);
-    return have == count
-               ? 0
-               : cm_err_set(err, CM_ERR_REFUSE, "%d posts, not %d", have, count);
-}
-
-static int fresh(const struct service *s, const char *mood, struct cm_err *err)
-{
-    char line[64];
-    snprintf(line, sizeof line, "mood %s", mood);
-    return tell(s, "forget", err) != 0 || tell(s, line, err) != 0 ? -1 : 0;
+    return notify_comes(s, TOKEN, count, limit_ms, at_ms_r, err);
 }
 
 /* Steps */
@@ -224,7 +72,7 @@ static int within_a_second(struct stage *stage, struct people *p, struct cm_err 
 {
     int64_t at_ms = 0, worst = 0;
     for (int i = 0; i < 5; i++) {
-        if (fresh(&p->service, "200", err) != 0 ||
+        if (notify_fresh(&p->service, "200", err) != 0 ||
             stream_one(stage, &p->to_reader, &p->ledger, err) != 0) {
             return -1;
         }
@@ -246,7 +94,7 @@ static int within_a_second(struct stage *stage, struct people *p, struct cm_err 
 static int self_sent(struct stage *stage, struct people *p, struct cm_err *err)
 {
     int64_t at_ms;
-    if (fresh(&p->service, "200", err) != 0 ||
+    if (notify_fresh(&p->service, "200", err) != 0 ||
         stream_one(stage, &p->to_self, &p->ledger, err) != 0) {
         return -1;
     }
@@ -259,10 +107,10 @@ static int self_sent(struct stage *stage, struct people *p, struct cm_err *err)
 static int failed_and_back(struct stage *stage, struct people *p, struct cm_err *err)
 {
     int64_t first = 0, second = 0;
-    if (fresh(&p->service, "500", err) != 0 ||
+    if (notify_fresh(&p->service, "500", err) != 0 ||
         stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
         comes(&p->service, 1, COMES_MS, &first, err) != 0 ||
-        tell(&p->service, "mood 200", err) != 0 ||
+        notify_tell(&p->service, "mood 200", err) != 0 ||
         comes(&p->service, 2, RETRY_MS + COMES_MS, &second, err) != 0) {
         return -1;
     }
@@ -280,11 +128,12 @@ static int killed(struct stage *stage, struct people *p, const char *unit,
                   struct cm_err *err)
 {
     int64_t at_ms, ms;
-    if (fresh(&p->service, "silent", err) != 0 ||
+    if (notify_fresh(&p->service, "silent", err) != 0 ||
         stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
         comes(&p->service, 1, COMES_MS, &at_ms, err) != 0 ||
         unit_kill(stage, "store", unit, BACK_MS, &ms, err) != 0 ||
-        fresh(&p->service, "200", err) != 0 || tell(&p->service, "drop", err) != 0 ||
+        notify_fresh(&p->service, "200", err) != 0 ||
+        notify_tell(&p->service, "drop", err) != 0 ||
         comes(&p->service, 1, RETRY_MS + COMES_MS, &at_ms, err) != 0) {
         return -1;
     }
@@ -295,12 +144,12 @@ static int killed(struct stage *stage, struct people *p, const char *unit,
 static int both_killed(struct stage *stage, struct people *p, struct cm_err *err)
 {
     int64_t at_ms, ms;
-    if (fresh(&p->service, "500", err) != 0 ||
+    if (notify_fresh(&p->service, "500", err) != 0 ||
         stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
         comes(&p->service, 1, COMES_MS, &at_ms, err) != 0 ||
         unit_kill(stage, "store", "redis-server.service", BACK_MS, &ms, err) != 0 ||
         unit_kill(stage, "store", "chatmail-push.service", BACK_MS, &ms, err) != 0 ||
-        fresh(&p->service, "200", err) != 0 ||
+        notify_fresh(&p->service, "200", err) != 0 ||
         comes(&p->service, 1, RETRY_MS + COMES_MS, &at_ms, err) != 0) {
         return -1;
     }
@@ -311,7 +160,7 @@ static int gone(struct stage *stage, struct people *p, struct imap *imap,
                 struct cm_err *err)
 {
     int64_t at_ms, end = cm_now_mono_ms() + COMES_MS;
-    if (fresh(&p->service, "410", err) != 0 ||
+    if (notify_fresh(&p->service, "410", err) != 0 ||
         stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
         comes(&p->service, 1, COMES_MS, &at_ms, err) != 0) {
         return -1;
@@ -322,6 +171,59 @@ static int gone(struct stage *stage, struct people *p, struct imap *imap,
         rc = tokens_are(imap, "", err);
     }
     return rc;
+}
+
+#define BLOCKED "wrong: phones are not woken up: no notification got through for "
+
+/* chatops status says so, and fails for it, or does not. */
+static int status_must(struct stage *stage, bool red, struct cm_err *err)
+{
+    char *said = NULL;
+    int status = cluster_chatops(stage, CLUSTER_INI, "status", &said, err);
+    if (status < 0) {
+        return -1;
+    }
+    bool is_red = status == 1 && strstr(said, BLOCKED) != NULL;
+    int rc = is_red == red && (red || strstr(said, "chatmail domain: ") != NULL)
+                 ? 0
+                 : cm_err_set(err, CM_ERR_REFUSE, "chatops status (%d): %s", status,
+                              strstr(said, BLOCKED) != NULL ? BLOCKED : said);
+    free(said);
+    return rc;
+}
+
+/* So that nobody has to wait, what waits and the last success are made six minutes
+ * older where push keeps both. Its next try writes the first anew: then once more. */
+static int age_until_red(struct stage *stage, struct cm_err *err)
+{
+    int rc = -1;
+    for (int i = 0; i < 3 && rc != 0; i++) {
+        rc = scene_sh(&stage->scene, "store", 0, NULL, err,
+                      "r='%s'; set -e;"
+                      " $r zincrby push:age -360000000 \"$($r zrange push:age 0 0)\";"
+                      " $r set push:last $(($($r get push:last) - 360000))",
+                      REDIS) != 0
+                 ? -1
+                 : status_must(stage, true, err);
+    }
+    return rc;
+}
+
+/* A network that lets nothing through to the service. */
+static int blocked(struct stage *stage, struct people *p, struct cm_err *err)
+{
+    int64_t at_ms;
+    if (status_must(stage, false, err) != 0 ||
+        notify_fresh(&p->service, "refuse", err) != 0 ||
+        stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
+        scene_until(&stage->scene, "store", 10, err,
+                    "test \"$(%s zcard push:age)\" -ge 1", REDIS) != 0 ||
+        age_until_red(stage, err) != 0 || notify_fresh(&p->service, "200", err) != 0 ||
+        stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
+        notify_comes(&p->service, TOKEN, 2, COMES_MS, &at_ms, err) != 0) {
+        return cm_err_prefix(err, "a blocked service");
+    }
+    return status_must(stage, false, err);
 }
 
 /* What push says about itself, and that no token or address is in its journal. */
@@ -355,8 +257,7 @@ static int play(struct stage *stage, struct people *p, struct cm_err *err)
     struct imap *imap;
     struct scene_mark mark;
     if (scene_mark(&stage->scene, "store", &mark, err) != 0 ||
-        service_start(stage, &p->service, err) != 0 ||
-        meet(stage, p, &imap, err) != 0) {
+        notify_start(stage, &p->service, err) != 0 || meet(stage, p, &imap, err) != 0) {
         return -1;
     }
     int rc = within_a_second(stage, p, err);
@@ -365,6 +266,7 @@ static int play(struct stage *stage, struct people *p, struct cm_err *err)
     rc = rc != 0 ? rc : killed(stage, p, "chatmail-push.service", err);
     rc = rc != 0 ? rc : killed(stage, p, "redis-server.service", err);
     rc = rc != 0 ? rc : both_killed(stage, p, err);
+    rc = rc != 0 ? rc : blocked(stage, p, err);
     rc = rc != 0 ? rc : gone(stage, p, imap, err);
     rc = rc != 0 ? rc : looks_well(stage, p, &mark, err);
     imap_close(&imap);
@@ -377,6 +279,6 @@ int scenario_push(struct stage *stage, struct cm_err *err)
     ledger_init(&p.ledger);
     int rc = play(stage, &p, err);
     ledger_clear(&p.ledger);
-    service_stop(&p.service);
+    notify_stop(&p.service);
     return rc;
 }

@@ -21,6 +21,7 @@ static const struct {
               "chatmail-transport.service chatmail-transport.socket "
               "chatmail-web.service chatmail-web.socket chatmail-queue.socket "
               "chatmail-expire.timer chatmail-fsreport.timer "
+              "chatmail-clock.timer "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
               "nginx.service opendkim.service postgresql@15-main.service "

@@ -18,18 +18,15 @@
  * for 120 s is reset. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/log.h"
 #include "common/metrics.h"
-#include "common/options.h"
 #include "common/service.h"
 
 #include "doors.h"
 #include "pulse.h"
 #include "settings.h"
 
-#define PROGRAM    "chatmail-proxy"
 #define LEAVING_MS 1000
 
 struct proxy {
@@ -143,11 +140,10 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
     return rc;
 }
 
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
     struct proxy *proxy = ctx;
 
-    (void)svc;
     cm_timer_free(&proxy->leaving);
     pulse_free(&proxy->pulse);
     doors_free(&proxy->doors);
@@ -192,25 +188,21 @@ static void add_metrics(struct cm_buf *out, void *ctx)
     cm_metric_gauge(out, "chatmail_proxy_open", "Connections open.", (double)n->open);
 }
 
+static const struct cm_service_def service = {
+    .program = "chatmail-proxy",
+    .version = PORTICO_VERSION,
+    .about = "Carries the public ports of a gateway to the store, ending TCP in "
+             "between, so\n"
+             "that clients are told when the store or the tunnel is gone.\n",
+    .start = on_start,
+    .reload = on_reload,
+    .stop = on_stop,
+    .metrics = add_metrics};
+
 int main(int argc, char **argv)
 {
     struct proxy proxy = {.settings_path = "/run/chatmail-gateway/proxy.conf"};
     const struct cm_option options[] = {
         {"settings", "FILE", "what to do", &proxy.settings_path, 0}, {0}};
-    int status = cm_options_parse(
-        PROGRAM, PORTICO_VERSION,
-        "Carries the public ports of a gateway to the store, ending TCP in between, "
-        "so\n"
-        "that clients are told when the store or the tunnel is gone.\n",
-        options, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    static const struct cm_service_def def = {.program = PROGRAM,
-                                              .start = on_start,
-                                              .reload = on_reload,
-                                              .stop = on_stop,
-                                              .metrics = add_metrics};
-    cm_log_init(PROGRAM, CM_LOG_INFO);
-    return cm_service_run(&def, &proxy);
+    return cm_service_main(&service, options, &proxy, argc, argv);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/invite.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -35,7 +36,8 @@ struct creator {
     struct create_env env;
     struct creation *all;
     size_t count;
-    size_t waiting; /* racers of all creations */
+    size_t waiting;       /* racers of all creations */
+    int64_t within_until; /* monotonic; the machine was found well */
     bool stopping;
 };
 
@@ -256,6 +258,10 @@ static bool within_rules(struct creator *creator, const struct key *key)
 static bool within_limits(struct creator *creator)
 {
     const struct cm_conf *conf = conf_of(creator);
+    int64_t now = cm_now_mono_ms();
+    if (now < creator->within_until) {
+        return true;
+    }
     struct limits limits = {.max_load_1m = conf->max_load_1m,
                             .min_available_memory_mib = conf->min_available_memory_mib,
                             .min_free_disk_mib = conf->min_free_disk_space_mib,
@@ -266,6 +272,7 @@ static bool within_limits(struct creator *creator)
         cm_log_text(CM_LOG_WARNING, "%s", err.text);
         return false;
     }
+    creator->within_until = now + CREATE_WITHIN_MS;
     return true;
 }
 

@@ -31,6 +31,7 @@
 
 #define CREATE_LANE_MAX    HASHER_MAX
 #define CREATE_WAITING_MAX 256 /* for all addresses together; more are put off */
+#define CREATE_WITHIN_MS   200 /* a good word of limits.h holds; a bad one never does */
 
 struct create_env {
     struct cm_pg *pg;

@@ -5,7 +5,7 @@
  * it looks at threads: what a hashing thread uses up, the loop of its own program has
  * to wait for, whatever the thread's priority; and one that loses its CPU while it
  * holds the allocator's lock stops the loop as well. So the child has a session of its
- * own, of low priority (HASHER_NICE: a tenth of an ordinary one's share when all CPUs
+ * own, of low priority (HASHER_NICE: a seventieth of an ordinary share when all CPUs
  * are busy, all of what is idle), one thread per CPU, and shares nothing but a socket.
  *
  * It holds no other descriptor, knows nothing but the passwords it is sent, and ends
@@ -17,7 +17,7 @@
 #include "common/err.h"
 #include "common/loop.h"
 
-#define HASHER_NICE         10
+#define HASHER_NICE         19
 #define HASHER_THREADS_MAX  16
 #define HASHER_MAX          128  /* passwords under way */
 #define HASHER_PASSWORD_MAX 1023 /* bytes */

@@ -27,13 +27,11 @@
  * and 4096 sasl connections, 128 new addresses under way. */
 #include <stdlib.h>
 
-#include "common/clock.h"
 #include "common/conf.h"
 #include "common/dict.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/netlimit.h"
-#include "common/options.h"
 #include "common/pg.h"
 #include "common/redis.h"
 #include "common/service.h"
@@ -47,9 +45,7 @@
 #include "lookup.h"
 #include "sasl.h"
 
-#define PROGRAM        "chatmail-auth"
 #define DRAIN_LIMIT_MS 3000
-#define DRAIN_TURN_MS  20
 /* A connection that asks nothing for so long is not waited for. */
 #define DRAIN_IDLE_MS 300
 
@@ -62,7 +58,6 @@ struct auth {
     struct cm_loop *loop;
     struct lookup_env env;
     struct cm_conf conf;
-    bool configured;
     struct cm_pg *pg;      /* for lookups */
     struct cm_pg *slow_pg; /* for creations and lists */
     struct cm_redis *redis;
@@ -70,27 +65,19 @@ struct auth {
     struct hasher *hasher;
     struct cm_dict *dict;
     struct sasl *sasl;
-    struct cm_timer *drain_timer;
-    int64_t drain_since;
 };
 
 /* Settings */
 
 static int load_conf(struct cm_service *svc, struct auth *auth, struct cm_err *err)
 {
-    struct cm_conf conf;
-    if (cm_conf_load(auth->config_path, &conf, err) != 0) {
+    if (cm_conf_reload(auth->config_path, &auth->conf, err) != 0) {
         return -1;
     }
-    if (auth->configured) {
-        cm_conf_clear(&auth->conf);
-    }
-    auth->conf = conf;
-    auth->configured = true;
     auth->env.conf = &auth->conf;
     /* "chatops registrations" reads this line. */
-    cm_service_status(svc, "serving %s, registrations %s", conf.domain,
-                      cm_registrations_name(conf.store.registrations));
+    cm_service_status(svc, "serving %s, registrations %s", auth->conf.domain,
+                      cm_registrations_name(auth->conf.store.registrations));
     return 0;
 }
 
@@ -104,23 +91,15 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 static void on_pg_state(bool up, void *ctx)
 {
     struct auth *auth = ctx;
-    if (up) {
-        cm_log(CM_LOG_INFO, "postgresql_up", NULL);
-    } else {
-        cm_log(CM_LOG_ERROR, "postgresql_down", "reason", cm_pg_last_error(auth->pg),
-               "effect", "logins are told to try again", NULL);
-    }
+    cm_log_state("postgresql", up, cm_pg_last_error(auth->pg),
+                 "logins are told to try again");
 }
 
 static void on_redis_state(bool up, void *ctx)
 {
     struct auth *auth = ctx;
-    if (up) {
-        cm_log(CM_LOG_INFO, "redis_up", NULL);
-    } else {
-        cm_log(CM_LOG_ERROR, "redis_down", "reason", cm_redis_last_error(auth->redis),
-               "effect", "new accounts per network are counted here", NULL);
-    }
+    cm_log_state("redis", up, cm_redis_last_error(auth->redis),
+                 "new accounts per network are counted here");
 }
 
 static void open_stores(struct auth *auth)
@@ -168,39 +147,22 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void on_drain_turn(void *ctx)
+static bool drained(void *ctx, int64_t waited_ms)
 {
     struct auth *auth = ctx;
-    int64_t waited = cm_now_mono_ms() - auth->drain_since;
-    if (cm_dict_connections(auth->dict) == 0 ||
-        (cm_dict_pending(auth->dict) == 0 && waited >= DRAIN_IDLE_MS)) {
-        cm_loop_stop(auth->loop);
-        return;
-    }
-    cm_timer_set(auth->drain_timer, DRAIN_TURN_MS);
-}
-
-static void on_drain(struct cm_service *svc, void *ctx)
-{
-    (void)svc;
-    struct auth *auth = ctx;
-    auth->drain_since = cm_now_mono_ms();
-    auth->drain_timer = cm_timer_new(auth->loop, on_drain_turn, auth);
-    cm_timer_set(auth->drain_timer, 0);
+    return cm_dict_quiet(auth->dict, waited_ms, DRAIN_IDLE_MS);
 }
 
 /* The dict first, so that what still runs finds its peer gone; then, in the order of a
  * creation's steps, those who call back into the next; the pools last, which answer all
  * that is left. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct auth *auth = ctx;
     if (auth->dict == NULL) {
         return;
     }
     creator_stop(auth->env.creator);
-    cm_timer_free(&auth->drain_timer);
     cm_dict_free(&auth->dict);
     sasl_free(&auth->sasl);
     cm_netlimit_free(&auth->netlimit);
@@ -212,9 +174,7 @@ static void on_stop(struct cm_service *svc, void *ctx)
     accounts_free(&auth->env.accounts);
     bans_free(&auth->env.bans);
     lookup_env_clear(&auth->env);
-    if (auth->configured) {
-        cm_conf_clear(&auth->conf);
-    }
+    cm_conf_clear(&auth->conf);
 }
 
 static void on_metrics(struct cm_buf *out, void *ctx)
@@ -225,9 +185,8 @@ static void on_metrics(struct cm_buf *out, void *ctx)
 
 /* Listeners */
 
-static void on_dict(struct cm_service *svc, int fd, void *ctx)
+static void on_dict(int fd, void *ctx)
 {
-    (void)svc;
     struct auth *auth = ctx;
     cm_dict_adopt(auth->dict, fd);
 }
@@ -238,9 +197,8 @@ static bool dict_ready(void *ctx)
     return !cm_dict_full(auth->dict);
 }
 
-static void on_sasl(struct cm_service *svc, int fd, void *ctx)
+static void on_sasl(int fd, void *ctx)
 {
-    (void)svc;
     struct auth *auth = ctx;
     sasl_adopt(auth->sasl, fd);
 }
@@ -259,13 +217,26 @@ static const struct cm_listener listeners[] = {
     {.name = "sasl", .accept = on_sasl, .ready = sasl_ready},
     {0}};
 
+static const struct cm_service_def service = {
+    .program = "chatmail-auth",
+    .version = PORTICO_VERSION,
+    .about =
+        "Answers Dovecot's password and user lookups from PostgreSQL; an address is\n"
+        "created by its first login.\n",
+    .listeners = listeners,
+    .start = on_start,
+    .reload = on_reload,
+    .drained = drained,
+    .drain_limit_ms = DRAIN_LIMIT_MS,
+    .stop = on_stop,
+    .metrics = on_metrics};
+
 int main(int argc, char **argv)
 {
-    struct auth auth = {.config_path = "/etc/chatmail/chatmail.ini",
-                        .conninfo =
-                            "host=/run/postgresql dbname=chatmail user=chatmail_auth",
+    struct auth auth = {.config_path = CM_CONF_PATH,
+                        .conninfo = CM_PG_CONNINFO("chatmail_auth"),
                         .sasl_upstream = "/run/dovecot/auth-sasl",
-                        .redis_path = "/run/redis/redis-server.sock",
+                        .redis_path = CM_REDIS_PATH,
                         .nocreate_path = "/etc/chatmail-nocreate"};
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &auth.config_path, 0},
@@ -276,22 +247,5 @@ int main(int argc, char **argv)
         {"nocreate", "PATH", "no account is created while this file exists",
          &auth.nocreate_path, 0},
         {0}};
-    int status = cm_options_parse(
-        PROGRAM, PORTICO_VERSION,
-        "Answers Dovecot's password and user lookups from PostgreSQL; an address is\n"
-        "created by its first login.\n",
-        options, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    static const struct cm_service_def def = {.program = PROGRAM,
-                                              .listeners = listeners,
-                                              .start = on_start,
-                                              .reload = on_reload,
-                                              .drain = on_drain,
-                                              .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop,
-                                              .metrics = on_metrics};
-    cm_log_init(PROGRAM, CM_LOG_INFO);
-    return cm_service_run(&def, &auth);
+    return cm_service_main(&service, options, &auth, argc, argv);
 }

@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/mem.h"
 #include "daemonkit/daemonkit.h"
+#include "need/need.h"
 #include "pgfixture/pgfixture.h"
 #include "redisfixture/redisfixture.h"
 
@@ -215,11 +216,11 @@ static void bounded_table(void **state)
 
 static int group_setup(void **state)
 {
-    (void)state;
     struct cm_err err;
     char text[512], db[256];
     pg = pgfixture_new();
     redis = redisfixture_new();
+    *state = redis != NULL ? pg : NULL;
     if (pg == NULL || redis == NULL) {
         return 0;
     }
@@ -272,25 +273,16 @@ static int group_teardown(void **state)
     return status == 0 ? 0 : -1;
 }
 
-static int need_fixtures(void **state)
-{
-    (void)state;
-    if (pg == NULL || redis == NULL) {
-        skip();
-    }
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(many_guesses, need_fixtures),
-        cmocka_unit_test_setup(one_old_password, need_fixtures),
-        cmocka_unit_test_setup(who_has_logged_in, need_fixtures),
-        cmocka_unit_test_setup(nobody_of_the_internet, need_fixtures),
-        cmocka_unit_test_setup(flood_of_accounts, need_fixtures),
-        cmocka_unit_test_setup(log_says_no_address, need_fixtures),
-        cmocka_unit_test_setup(bounded_table, need_fixtures),
+        cmocka_unit_test_setup(many_guesses, need),
+        cmocka_unit_test_setup(one_old_password, need),
+        cmocka_unit_test_setup(who_has_logged_in, need),
+        cmocka_unit_test_setup(nobody_of_the_internet, need),
+        cmocka_unit_test_setup(flood_of_accounts, need),
+        cmocka_unit_test_setup(log_says_no_address, need),
+        cmocka_unit_test_setup(bounded_table, need),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

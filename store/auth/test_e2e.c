@@ -1,6 +1,5 @@
 /* The real program over a real PostgreSQL, spoken to in raw dict and SASL lines.
  * Numbers in comments are the cases of relay-spec.md 6.2. */
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -11,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,8 +17,9 @@
 
 #include "common/clock.h"
 #include "common/file.h"
-#include "common/mem.h"
 #include "common/run.h"
+#include "daemonkit/daemonkit.h"
+#include "need/need.h"
 #include "pgfixture/pgfixture.h"
 
 #include "hash.h"
@@ -33,54 +31,8 @@
 static struct pgfixture *fx;
 static char dir[64], dict_path[96], sasl_path[96], upstream_path[96], ini_path[96],
     nocreate_path[96], log_path[96], metrics_path[96];
-static int dict_listener, sasl_listener, metrics_listener;
+static int listeners[3]; /* dict, sasl, metrics */
 static pid_t daemon_pid;
-
-/* Sockets */
-
-static int listen_at(const char *path)
-{
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
-    assert_int_equal(listen(fd, 4096), 0);
-    return fd;
-}
-
-static int dial(const char *path)
-{
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
-    struct timeval limit = {.tv_sec = 10};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    return fd;
-}
-
-static void say(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
-/* One line, LF included; "" at the end of the connection. */
-static void hear(int fd, char *line, size_t size)
-{
-    size_t len = 0;
-    char c = 0;
-    while (c != '\n' && len + 1 < size) {
-        ssize_t n = recv(fd, &c, 1, 0);
-        if (n < 0) {
-            fail_msg("no answer: %s", strerror(errno));
-        }
-        if (n == 0) {
-            break;
-        }
-        line[len++] = c;
-    }
-    line[len] = '\0';
-}
 
 /* What Dovecot does to both texts before they go into the key (%E). */
 static void escape(char *out, const char *s)
@@ -100,8 +52,8 @@ static int ask_passdb(const char *user, const char *password)
     escape(u, user);
     escape(p, password);
     snprintf(text, sizeof(text), HELLO "Lshared/passdb/%s\"%s\t\n", p, u);
-    int fd = dial(dict_path);
-    say(fd, text);
+    int fd = daemonkit_dial(dict_path);
+    daemonkit_say_text(fd, text);
     return fd;
 }
 
@@ -110,7 +62,7 @@ static char reply[4096];
 static const char *passdb(const char *user, const char *password)
 {
     int fd = ask_passdb(user, password);
-    hear(fd, reply, sizeof(reply));
+    daemonkit_hear(fd, reply, sizeof(reply));
     close(fd);
     return reply;
 }
@@ -119,9 +71,9 @@ static const char *userdb(const char *user)
 {
     char text[600];
     snprintf(text, sizeof(text), HELLO "Lshared/userdb/%s\t\n", user);
-    int fd = dial(dict_path);
-    say(fd, text);
-    hear(fd, reply, sizeof(reply));
+    int fd = daemonkit_dial(dict_path);
+    daemonkit_say_text(fd, text);
+    daemonkit_hear(fd, reply, sizeof(reply));
     close(fd);
     return reply;
 }
@@ -143,26 +95,11 @@ static void spawn_daemon(void)
 {
     char db[256];
     snprintf(db, sizeof(db), "%s", pgfixture_conninfo(fx, "chatmail", "chatmail_auth"));
-    daemon_pid = fork();
-    if (daemon_pid == 0) {
-        char self[16];
-        snprintf(self, sizeof(self), "%d", (int)getpid());
-        setenv("LISTEN_PID", self, 1);
-        setenv("LISTEN_FDS", "3", 1);
-        setenv("LISTEN_FDNAMES", "dict:sasl:metrics", 1);
-        int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-        dup2(log, STDERR_FILENO);
-        int a = fcntl(dict_listener, F_DUPFD, 10),
-            b = fcntl(sasl_listener, F_DUPFD, 10),
-            c = fcntl(metrics_listener, F_DUPFD, 10);
-        dup2(a, 3);
-        dup2(b, 4);
-        dup2(c, 5);
-        execl(AUTH_PROGRAM, "chatmail-auth", "--config", ini_path, "--db", db,
-              "--sasl-upstream", upstream_path, "--nocreate", nocreate_path, "--redis",
-              "/nonexistent/redis", NULL);
-        _exit(127);
-    }
+    const char *const argv[] = {
+        AUTH_PROGRAM,         "--config",    ini_path,     "--db",        db,
+        "--sasl-upstream",    upstream_path, "--nocreate", nocreate_path, "--redis",
+        "/nonexistent/redis", NULL};
+    daemon_pid = daemonkit_start_with(argv, listeners, "dict:sasl:metrics", log_path);
 }
 
 static void start_daemon(void)
@@ -176,10 +113,7 @@ static void start_daemon(void)
 
 static int stop_daemon(void)
 {
-    int status = -1;
-    kill(daemon_pid, SIGTERM);
-    waitpid(daemon_pid, &status, 0);
-    return status;
+    return daemonkit_stop(daemon_pid, SIGTERM);
 }
 
 static void restart_daemon(const char *more)
@@ -283,10 +217,10 @@ static void test_broken_keys(void **state)
         {"B1\t\nS1\tk\tv\nC1\n", "F1\tnot writable\n"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        int fd = dial(dict_path);
-        say(fd, HELLO);
-        say(fd, cases[i].line);
-        hear(fd, reply, sizeof(reply));
+        int fd = daemonkit_dial(dict_path);
+        daemonkit_say_text(fd, HELLO);
+        daemonkit_say_text(fd, cases[i].line);
+        daemonkit_hear(fd, reply, sizeof(reply));
         assert_string_equal(reply, cases[i].answer);
         close(fd);
     }
@@ -330,7 +264,7 @@ static void test_resources(void **state) /* 13 */
 static const char *figure(const char *name)
 {
     static char text[16384];
-    int fd = dial(metrics_path);
+    int fd = daemonkit_dial(metrics_path);
     size_t len = 0;
     ssize_t n;
     while ((n = recv(fd, text + len, sizeof(text) - 1 - len, 0)) > 0) {
@@ -384,25 +318,25 @@ static void test_iterate(void **state) /* 2, 9 */
         snprintf(addr, sizeof(addr), "iterate%02d" DOMAIN, i);
         assert_int_equal(passdb(addr, "password9")[0], 'O');
     }
-    int fd = dial(dict_path);
-    say(fd, HELLO "I0\t0\tshared/userdb/"); /* no LF */
+    int fd = daemonkit_dial(dict_path);
+    daemonkit_say_text(fd, HELLO "I0\t0\tshared/userdb/"); /* no LF */
     shutdown(fd, SHUT_WR);
     for (int i = 0; i < 10; i++) {
         char row[128];
         snprintf(row, sizeof(row), "Oshared/userdb/iterate%02d" DOMAIN "\t\n", i);
-        hear(fd, reply, sizeof(reply));
+        daemonkit_hear(fd, reply, sizeof(reply));
         assert_string_equal(reply, row);
     }
-    hear(fd, reply, sizeof(reply));
+    daemonkit_hear(fd, reply, sizeof(reply));
     assert_string_equal(reply, "\n");
-    hear(fd, reply, sizeof(reply));
+    daemonkit_hear(fd, reply, sizeof(reply));
     assert_string_equal(reply, "");
     close(fd);
-    fd = dial(dict_path);
-    say(fd, HELLO "I0\t0\tshared/other/\t\nI9\t0\tpriv/x\tu\n");
-    hear(fd, reply, sizeof(reply));
+    fd = daemonkit_dial(dict_path);
+    daemonkit_say_text(fd, HELLO "I0\t0\tshared/other/\t\nI9\t0\tpriv/x\tu\n");
+    daemonkit_hear(fd, reply, sizeof(reply));
     assert_string_equal(reply, "\n");
-    hear(fd, reply, sizeof(reply));
+    daemonkit_hear(fd, reply, sizeof(reply));
     assert_string_equal(reply, "\n");
     close(fd);
 }
@@ -454,17 +388,17 @@ static void test_long_list(void **state)
                   "lpad(i::text, 6, '0') || '" DOMAIN "', 'x' "
                   "from generate_series(1, 50000) i on conflict do nothing");
     long before = daemon_rss_kib();
-    int fd = dial(dict_path);
-    say(fd, HELLO "I0\t0\tshared/userdb/\t\n");
+    int fd = daemonkit_dial(dict_path);
+    daemonkit_say_text(fd, HELLO "I0\t0\tshared/userdb/\t\n");
     usleep(300000); /* a reader that is slow to begin */
     assert_string_equal(userdb("nobody000" DOMAIN), "N\n");
     assert_true(daemon_rss_kib() - before <
                 LIST_KIB); /* the list waits in PostgreSQL */
     assert_true(count_rows(fd) >= 50000);
     close(fd);
-    fd = dial(dict_path); /* and one that leaves in the middle */
-    say(fd, HELLO "I0\t0\tshared/userdb/\t\n");
-    hear(fd, reply, sizeof(reply));
+    fd = daemonkit_dial(dict_path); /* and one that leaves in the middle */
+    daemonkit_say_text(fd, HELLO "I0\t0\tshared/userdb/\t\n");
+    daemonkit_hear(fd, reply, sizeof(reply));
     close(fd);
     assert_string_equal(userdb("nobody000" DOMAIN), "N\n");
     pgfixture_sql(fx, "chatmail", "delete from account where password = 'x'");
@@ -483,7 +417,7 @@ static void test_race(void **state) /* 11 */
     }
     char first[4096];
     for (int i = 0; i < RACERS; i++) {
-        hear(fds[i], reply, sizeof(reply));
+        daemonkit_hear(fds[i], reply, sizeof(reply));
         close(fds[i]);
         if (i == 0) {
             snprintf(first, sizeof(first), "%s", reply);
@@ -510,17 +444,17 @@ static void test_many_creations(void **state) /* 12 */
     int fds[CLIENTS];
     char text[1024];
     for (int i = 0; i < CLIENTS; i++) {
-        fds[i] = dial(dict_path);
-        say(fds[i], HELLO);
+        fds[i] = daemonkit_dial(dict_path);
+        daemonkit_say_text(fds[i], HELLO);
     }
     for (int k = 0; k < EACH; k++) {
         for (int i = 0; i < CLIENTS; i++) {
             snprintf(text, sizeof(text),
                      "Lshared/passdb/password9\"many%02d-%02d" DOMAIN "\t\n", i, k);
-            say(fds[i], text);
+            daemonkit_say_text(fds[i], text);
         }
         for (int i = 0; i < CLIENTS; i++) {
-            hear(fds[i], reply, sizeof(reply));
+            daemonkit_hear(fds[i], reply, sizeof(reply));
             snprintf(text, sizeof(text), "O{\"addr\":\"many%02d-%02d" DOMAIN "\"", i,
                      k);
             assert_memory_equal(reply, text, strlen(text));
@@ -535,8 +469,8 @@ static void test_hello_only(void **state) /* 7 */
 {
     (void)state;
     free(read_log());
-    int fd = dial(dict_path);
-    say(fd, HELLO);
+    int fd = daemonkit_dial(dict_path);
+    daemonkit_say_text(fd, HELLO);
     struct pollfd p = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&p, 1, 200), 0);
     close(fd);
@@ -580,9 +514,9 @@ static void test_postgresql_away(void **state)
         assert_true(timed(ask_user) < 100);
         assert_int_equal(reply[0], 'F');
     }
-    int fd = dial(dict_path);
-    say(fd, HELLO "I0\t0\tshared/userdb/\t\n");
-    hear(fd, reply, sizeof(reply));
+    int fd = daemonkit_dial(dict_path);
+    daemonkit_say_text(fd, HELLO "I0\t0\tshared/userdb/\t\n");
+    daemonkit_hear(fd, reply, sizeof(reply));
     assert_int_equal(reply[0], 'F');
     close(fd);
     pgfixture_start(fx);
@@ -646,7 +580,7 @@ static void test_daemon_killed(void **state)
     waitpid(daemon_pid, NULL, 0);
     int fd = ask_passdb("outage001" DOMAIN, "sEcReT-known"); /* waits in the backlog */
     start_daemon();
-    hear(fd, reply, sizeof(reply));
+    daemonkit_hear(fd, reply, sizeof(reply));
     assert_int_equal(reply[0], 'O');
     close(fd);
 }
@@ -667,7 +601,7 @@ static void test_sigterm_answers_what_is_under_way(void **state)
     assert_int_equal(status, 0);
     start_daemon(); /* takes those that were still in the backlog */
     for (int i = 0; i < 100; i++) {
-        hear(fds[i], reply, sizeof(reply));
+        daemonkit_hear(fds[i], reply, sizeof(reply));
         assert_memory_equal(reply, "O{", 2);
         close(fds[i]);
     }
@@ -676,28 +610,28 @@ static void test_sigterm_answers_what_is_under_way(void **state)
 static void test_sasl(void **state)
 {
     (void)state;
-    int upstream = listen_at(upstream_path);
-    int postfix = dial(sasl_path);
+    int upstream = daemonkit_listen(upstream_path);
+    int postfix = daemonkit_dial(sasl_path);
     int dovecot = accept(upstream, NULL, NULL);
     assert_true(dovecot >= 0);
-    say(postfix, "VERSION\t1\t1\nCPID\t77\n");
-    hear(dovecot, reply, sizeof(reply));
-    hear(dovecot, reply, sizeof(reply));
+    daemonkit_say_text(postfix, "VERSION\t1\t1\nCPID\t77\n");
+    daemonkit_hear(dovecot, reply, sizeof(reply));
+    daemonkit_hear(dovecot, reply, sizeof(reply));
     assert_string_equal(reply, "CPID\t77\n");
-    say(dovecot, "MECH\tPLAIN\nDONE\n");
-    hear(postfix, reply, sizeof(reply));
-    hear(postfix, reply, sizeof(reply));
+    daemonkit_say_text(dovecot, "MECH\tPLAIN\nDONE\n");
+    daemonkit_hear(postfix, reply, sizeof(reply));
+    daemonkit_hear(postfix, reply, sizeof(reply));
     assert_string_equal(reply, "DONE\n");
-    say(postfix, "AUTH\t1\tPLAIN\tservice=smtp\tresp=sEcReT\n");
-    hear(dovecot, reply, sizeof(reply));
+    daemonkit_say_text(postfix, "AUTH\t1\tPLAIN\tservice=smtp\tresp=sEcReT\n");
+    daemonkit_hear(dovecot, reply, sizeof(reply));
     assert_string_equal(reply, "AUTH\t1\tPLAIN\tservice=smtp\tresp=sEcReT\n");
-    say(dovecot, "FAIL\t1\tuser=x\n");
-    hear(postfix, reply, sizeof(reply));
+    daemonkit_say_text(dovecot, "FAIL\t1\tuser=x\n");
+    daemonkit_hear(postfix, reply, sizeof(reply));
     assert_string_equal(reply, "FAIL\t1\tuser=x\n");
-    say(postfix, "AUTH\t2\tPLAIN\tservice=smtp\tresp=sEcReT\n");
-    hear(dovecot, reply, sizeof(reply));
-    say(dovecot, "FAIL\t2\tuser=x\tcode=temp_fail\ttemp\n");
-    hear(postfix, reply, sizeof(reply));
+    daemonkit_say_text(postfix, "AUTH\t2\tPLAIN\tservice=smtp\tresp=sEcReT\n");
+    daemonkit_hear(dovecot, reply, sizeof(reply));
+    daemonkit_say_text(dovecot, "FAIL\t2\tuser=x\tcode=temp_fail\ttemp\n");
+    daemonkit_hear(postfix, reply, sizeof(reply));
     assert_string_equal(reply, ""); /* closed, not told */
     close(postfix);
     close(dovecot);
@@ -754,26 +688,23 @@ static void apply_schema(void)
 
 static int group_setup(void **state)
 {
-    (void)state;
     fx = pgfixture_new();
+    *state = fx;
     if (fx == NULL) {
         return 0;
     }
     apply_schema();
-    snprintf(dir, sizeof(dir), "/tmp/test-auth-XXXXXX");
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(dict_path, sizeof(dict_path), "%s/dict", dir);
-    snprintf(sasl_path, sizeof(sasl_path), "%s/sasl", dir);
-    snprintf(upstream_path, sizeof(upstream_path), "%s/dovecot", dir);
-    snprintf(ini_path, sizeof(ini_path), "%s/chatmail.ini", dir);
-    snprintf(nocreate_path, sizeof(nocreate_path), "%s/nocreate", dir);
-    snprintf(log_path, sizeof(log_path), "%s/log", dir);
-    snprintf(metrics_path, sizeof(metrics_path), "%s/metrics", dir);
-    dict_listener = listen_at(dict_path);
-    sasl_listener = listen_at(sasl_path);
-    metrics_listener = listen_at(metrics_path);
+    daemonkit_dir(dir, "auth");
+    daemonkit_path(dict_path, dir, "dict");
+    daemonkit_path(sasl_path, dir, "sasl");
+    daemonkit_path(upstream_path, dir, "dovecot");
+    daemonkit_path(ini_path, dir, "chatmail.ini");
+    daemonkit_path(nocreate_path, dir, "nocreate");
+    daemonkit_path(log_path, dir, "log");
+    daemonkit_path(metrics_path, dir, "metrics");
+    listeners[0] = daemonkit_listen(dict_path);
+    listeners[1] = daemonkit_listen(sasl_path);
+    listeners[2] = daemonkit_listen(metrics_path);
     write_ini("");
     start_daemon();
     return 0;
@@ -786,46 +717,32 @@ static int group_teardown(void **state)
         return 0;
     }
     int status = stop_daemon();
-    const char *const paths[] = {dict_path, sasl_path,     upstream_path, ini_path,
-                                 log_path,  nocreate_path, metrics_path};
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        unlink(paths[i]);
-    }
-    rmdir(dir);
+    daemonkit_dir_remove(dir);
     pgfixture_free(&fx);
     return status == 0 ? 0 : -1;
-}
-
-static int need_postgres(void **state)
-{
-    (void)state;
-    if (fx == NULL) {
-        skip();
-    }
-    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_create_then_find, need_postgres),
-        cmocka_unit_test_setup(test_names_and_passwords, need_postgres),
-        cmocka_unit_test_setup(test_broken_keys, need_postgres),
-        cmocka_unit_test_setup(test_nocreate, need_postgres),
-        cmocka_unit_test_setup(test_resources, need_postgres),
-        cmocka_unit_test_setup(test_figures, need_postgres),
-        cmocka_unit_test_setup(test_iterate, need_postgres),
-        cmocka_unit_test_setup(test_long_list, need_postgres),
-        cmocka_unit_test_setup(test_race, need_postgres),
-        cmocka_unit_test_setup(test_many_creations, need_postgres),
-        cmocka_unit_test_setup(test_hello_only, need_postgres),
-        cmocka_unit_test_setup(test_postgresql_away, need_postgres),
-        cmocka_unit_test_setup(test_postgresql_hangs, need_postgres),
-        cmocka_unit_test_setup(test_broken_settings, need_postgres),
-        cmocka_unit_test_setup(test_daemon_killed, need_postgres),
-        cmocka_unit_test_setup(test_sigterm_answers_what_is_under_way, need_postgres),
-        cmocka_unit_test_setup(test_sasl, need_postgres),
-        cmocka_unit_test_setup(test_grants, need_postgres),
+        cmocka_unit_test_setup(test_create_then_find, need),
+        cmocka_unit_test_setup(test_names_and_passwords, need),
+        cmocka_unit_test_setup(test_broken_keys, need),
+        cmocka_unit_test_setup(test_nocreate, need),
+        cmocka_unit_test_setup(test_resources, need),
+        cmocka_unit_test_setup(test_figures, need),
+        cmocka_unit_test_setup(test_iterate, need),
+        cmocka_unit_test_setup(test_long_list, need),
+        cmocka_unit_test_setup(test_race, need),
+        cmocka_unit_test_setup(test_many_creations, need),
+        cmocka_unit_test_setup(test_hello_only, need),
+        cmocka_unit_test_setup(test_postgresql_away, need),
+        cmocka_unit_test_setup(test_postgresql_hangs, need),
+        cmocka_unit_test_setup(test_broken_settings, need),
+        cmocka_unit_test_setup(test_daemon_killed, need),
+        cmocka_unit_test_setup(test_sigterm_answers_what_is_under_way, need),
+        cmocka_unit_test_setup(test_sasl, need),
+        cmocka_unit_test_setup(test_grants, need),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -1,7 +1,5 @@
 /* Who gets a new account: modes, invites, limits per network and gateway. The real
  * program over a real PostgreSQL and a real Redis. */
-#include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,8 +15,8 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/invite.h"
-#include "common/mem.h"
 #include "daemonkit/daemonkit.h"
+#include "need/need.h"
 #include "pgfixture/pgfixture.h"
 #include "redisfixture/redisfixture.h"
 
@@ -583,23 +580,17 @@ static void test_flood_of_one_name(void **state)
 
 static int group_setup(void **state)
 {
-    (void)state;
-    pg = pgfixture_new();
+    pg = pgfixture_chatmail(SCHEMA_DIR, "001-account", "007-invite", NULL);
     redis = redisfixture_new();
+    *state = pg != NULL ? redis : NULL;
     if (pg == NULL || redis == NULL) {
         return 0;
     }
-    pgfixture_sql(pg, "postgres", "create database chatmail");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/001-account.sql");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/007-invite.sql");
-    snprintf(dir, sizeof(dir), "/tmp/test-registrations-XXXXXX");
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(dict_path, sizeof(dict_path), "%s/dict", dir);
-    snprintf(ini_path, sizeof(ini_path), "%s/chatmail.ini", dir);
-    snprintf(log_path, sizeof(log_path), "%s/log", dir);
-    snprintf(nocreate_path, sizeof(nocreate_path), "%s/nocreate", dir);
+    daemonkit_dir(dir, "registrations");
+    daemonkit_path(dict_path, dir, "dict");
+    daemonkit_path(ini_path, dir, "chatmail.ini");
+    daemonkit_path(log_path, dir, "log");
+    daemonkit_path(nocreate_path, dir, "nocreate");
     listener = daemonkit_listen(dict_path);
     write_ini("");
     start_daemon();
@@ -613,42 +604,29 @@ static int group_teardown(void **state)
         return 0;
     }
     int status = daemonkit_stop(daemon_pid, SIGTERM);
-    const char *const paths[] = {dict_path, ini_path, log_path};
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        unlink(paths[i]);
-    }
-    rmdir(dir);
+    daemonkit_dir_remove(dir);
     redisfixture_free(&redis);
     pgfixture_free(&pg);
     return status == 0 ? 0 : -1;
 }
 
-static int need_fixtures(void **state)
-{
-    (void)state;
-    if (pg == NULL || redis == NULL) {
-        skip();
-    }
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_modes, need_fixtures),
-        cmocka_unit_test_setup(test_nocreate_is_first, need_fixtures),
-        cmocka_unit_test_setup(test_uses_are_counted, need_fixtures),
-        cmocka_unit_test_setup(test_expired_revoked_unknown, need_fixtures),
-        cmocka_unit_test_setup(test_last_use_race, need_fixtures),
-        cmocka_unit_test_setup(test_same_name_race, need_fixtures),
-        cmocka_unit_test_setup(test_uses_survive_postgres, need_fixtures),
-        cmocka_unit_test_setup(test_uses_survive_a_kill, need_fixtures),
-        cmocka_unit_test_setup(test_per_network, need_fixtures),
-        cmocka_unit_test_setup(test_per_gateway, need_fixtures),
-        cmocka_unit_test_setup(test_limits_without_redis, need_fixtures),
-        cmocka_unit_test_setup(test_redis_hangs, need_fixtures),
-        cmocka_unit_test_setup(test_flood, need_fixtures),
-        cmocka_unit_test_setup(test_flood_of_one_name, need_fixtures),
+        cmocka_unit_test_setup(test_modes, need),
+        cmocka_unit_test_setup(test_nocreate_is_first, need),
+        cmocka_unit_test_setup(test_uses_are_counted, need),
+        cmocka_unit_test_setup(test_expired_revoked_unknown, need),
+        cmocka_unit_test_setup(test_last_use_race, need),
+        cmocka_unit_test_setup(test_same_name_race, need),
+        cmocka_unit_test_setup(test_uses_survive_postgres, need),
+        cmocka_unit_test_setup(test_uses_survive_a_kill, need),
+        cmocka_unit_test_setup(test_per_network, need),
+        cmocka_unit_test_setup(test_per_gateway, need),
+        cmocka_unit_test_setup(test_limits_without_redis, need),
+        cmocka_unit_test_setup(test_redis_hangs, need),
+        cmocka_unit_test_setup(test_flood, need),
+        cmocka_unit_test_setup(test_flood_of_one_name, need),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -2,6 +2,7 @@
  * flood of creations does to the logins of others. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,7 +62,7 @@ static int creation(struct server *auth, int64_t ms, struct rows *rows,
 }
 
 /* Ended by SIGKILL. */
-static pid_t flood_start(const struct server *auth)
+static pid_t flood_start(const struct server *auth, uint64_t first)
 {
     char word[] = "f";
     struct load load = new;
@@ -75,6 +76,7 @@ static pid_t flood_start(const struct server *auth)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     load.path = auth->path;
     load.ctx = word;
+    load.first = first;
     load.ms = 60000;
     if (load_run(&load, &res, &err) != 0) {
         fprintf(stderr, "bench-store: flood: %s\n", err.text);
@@ -94,34 +96,56 @@ static int p95(struct server *auth, const struct load *load, double *ms_r,
     return 0;
 }
 
+/* The same logins while the flood flows. */
+static int p95_flooded(struct server *auth, const struct load *load, uint64_t first,
+                       double *ms_r, struct cm_err *err)
+{
+    pid_t pid = flood_start(auth, first);
+    int rc = p95(auth, load, ms_r, err);
+    if (waitpid(pid, NULL, WNOHANG) != 0) {
+        return rc != 0 ? rc : cm_err_set(err, CM_ERR_WORLD, "the flood did not flow");
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return rc;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double values[TURNS])
+{
+    qsort(values, TURNS, sizeof(values[0]), compare_doubles);
+    return values[TURNS / 2];
+}
+
+/* In turns, and the median of each: a p95 of a few seconds moves by half with whatever
+ * else the machine does. */
 static int flood(struct house *house, struct server *auth, int64_t ms,
                  struct rows *rows, struct cm_err *err)
 {
     struct load load = known;
-    double calm, flooded;
+    double calm[TURNS], flooded[TURNS];
     load.ms = ms;
-    if (p95(auth, &load, &calm, err) != 0) {
-        return -1;
-    }
-    pid_t pid = flood_start(auth);
-    int rc = p95(auth, &load, &flooded, err);
-    int64_t still = waitpid(pid, NULL, WNOHANG);
-    if (still == 0) {
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+    for (int i = 0; i < TURNS; i++) {
+        if (p95(auth, &load, &calm[i], err) != 0 ||
+            p95_flooded(auth, &load, (uint64_t)i * 100000, &flooded[i], err) != 0) {
+            return -1;
+        }
     }
     const char *created =
         house_sql(house, "select count(*) > 0 from account where addr like 'f%'");
-    if (rc == 0 && (still != 0 || created[0] != 't')) {
-        rc = cm_err_set(err, CM_ERR_WORLD, "the flood did not flow");
+    if (created[0] != 't') {
+        return cm_err_set(err, CM_ERR_WORLD, "the flood did not flow");
     }
-    if (rc != 0) {
-        return -1;
-    }
-    rows_add(rows, "auth_calm_p95", calm, "ms");
-    struct row *row = rows_add(rows, "auth_flood_p95", flooded, "ms");
+    double quiet = median(calm), loud = median(flooded);
+    rows_add(rows, "auth_calm_p95", quiet, "ms");
+    struct row *row = rows_add(rows, "auth_flood_p95", loud, "ms");
     row->compared_with = "calm";
-    row->ratio = flooded / calm;
+    row->ratio = loud / quiet;
     snprintf(row->goal, sizeof(row->goal), "ratio <= %.1f", FLOOD_GOAL);
     row->ok = row->ratio <= FLOOD_GOAL;
     return 0;
@@ -141,7 +165,7 @@ int bench_create(enum bench_size size, struct rows *rows, struct cm_err *err)
             rc = creation(&auth, ms, rows, err);
         }
         if (rc == 0) {
-            rc = flood(house, &auth, 2 * ms, rows, err);
+            rc = flood(house, &auth, ms, rows, err);
         }
     }
     house_close(&house);

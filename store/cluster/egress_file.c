@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "proxy/text.h"
 
-#define TEXT_MAX 8192
+#define TEXT_MAX (CM_GATEWAYS_MAX * 512) /* a domain has 255 bytes at most */
 
 static const struct px_gateway *by_number(const struct px_state *state, int number)
 {
@@ -23,6 +23,7 @@ static const struct px_gateway *by_number(const struct px_state *state, int numb
 char *egress_file_text(const struct px_state *state, const int *healthy, size_t n)
 {
     struct cm_buf out;
+    const char *ehlo = cm_value_is_ipv4(state->domain) ? "-" : state->domain;
     cm_buf_init(&out, TEXT_MAX);
     if (state->gateway_count == 0 || state->egress == CM_EGRESS_DIRECT) {
         cm_buf_str(&out, "direct\n");
@@ -36,9 +37,10 @@ char *egress_file_text(const struct px_state *state, const int *healthy, size_t 
         char v4[46], v6[46];
         px_inner4(gw->number, 2, v4);
         px_inner6(gw->number, 2, v6);
-        cm_buf_fmt(&out, "%d %s %s -\n", gw->number,
+        cm_buf_fmt(&out, "%d %s %s %s %d\n", gw->number,
                    px_family_count(gw, false, NULL) > 0 ? v4 : "-",
-                   px_family_count(gw, true, NULL) > 0 ? v6 : "-");
+                   px_family_count(gw, true, NULL) > 0 ? v6 : "-", ehlo,
+                   gw->egress_weight);
     }
     return cm_buf_steal(&out);
 }

@@ -3,7 +3,10 @@
  *
  * One line per healthy egress gateway, best first: its number, the store's inner
  * addresses of that tunnel ("-" for a family in which the gateway has no public
- * address), the EHLO name ("-": the store's own). "direct" alone: nothing is to be
+ * address), the EHLO name, its weight. The name is the mail domain for each of them,
+ * because its A and AAAA records hold the addresses of all gateways, SPF refers to
+ * those, and the PTR that `chatops dns` asks for leads back to it; "-", the store's own
+ * name, for a relay that has an address and no domain. "direct" alone: nothing is to be
  * bound. Empty: no gateway is healthy. */
 #ifndef EGRESS_FILE_H
 #define EGRESS_FILE_H

@@ -15,6 +15,11 @@ static int64_t is_up(const struct view *v)
     return v->row->up;
 }
 
+static int64_t is_impaired(const struct view *v)
+{
+    return v->row->state == HEALTH_IMPAIRED;
+}
+
 static int64_t applied_epoch(const struct view *v)
 {
     return v->row->report_ms >= 0 ? v->row->report.applied_epoch : -1;
@@ -57,6 +62,8 @@ static const struct {
     int64_t (*value)(const struct view *v);
 } families[] = {
     {"chatmail_gateway_up", CM_METRIC_GAUGE, "1 while it reports.", is_up},
+    {"chatmail_gateway_impaired", CM_METRIC_GAUGE,
+     "1 while it reports and a check fails.", is_impaired},
     {"chatmail_gateway_applied_epoch", CM_METRIC_GAUGE,
      "Epoch of the document it has applied.", applied_epoch},
     {"chatmail_gateway_report_age_seconds", CM_METRIC_GAUGE, "Since its last report.",

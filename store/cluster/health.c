@@ -33,6 +33,74 @@ void health_keep(struct health *health, const struct px_state *state)
     }
 }
 
+const char *health_state_name(enum health_state state)
+{
+    static const char *const names[] = {"down", "impaired", "up"};
+    return names[state];
+}
+
+const char *health_where_name(enum health_where where)
+{
+    static const char *const names[] = {"inside", "outside4", "outside6"};
+    return names[where];
+}
+
+/* ---- sights ---- */
+
+static struct health_check *check_of(struct health_row *row,
+                                     const struct health_sight *sight)
+{
+    for (size_t i = 0; i < HEALTH_CHECKS_MAX; i++) {
+        struct health_check *c = &row->checks[i];
+        if (c->last.port == 0) {
+            *c = (struct health_check){.last = *sight, .turning_ms = -1};
+        }
+        if (c->last.where == sight->where && c->last.port == sight->port) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+void health_seen(struct health *health, int number, const struct health_sight *sight,
+                 int64_t now_ms)
+{
+    struct health_check *c = check_of(&health->rows[number], sight);
+    bool ok = sight->result == PX_PROBE_OK;
+    if (c == NULL) {
+        return;
+    }
+    c->last = *sight;
+    c->was_ok = c->was_ok || ok;
+    bool counts =
+        ok || (sight->result != PX_PROBE_NONE &&
+               (c->was_ok || (!sight->doubtful && sight->result != PX_PROBE_SILENT)));
+    if (!counts) {
+        return;
+    }
+    if (ok != c->bad) {
+        c->turning_ms = -1;
+    } else if (c->turning_ms < 0) {
+        c->turning_ms = now_ms;
+    } else if (now_ms - c->turning_ms >= HEALTH_TURN_MS) {
+        c->bad = !c->bad;
+        c->turning_ms = -1;
+    }
+}
+
+/* It is not asked in this mode; what was seen before says nothing. */
+static void forget_outside(struct health_row *row)
+{
+    for (size_t i = 0; i < HEALTH_CHECKS_MAX; i++) {
+        struct health_check *c = &row->checks[i];
+        if (c->last.where != HEALTH_INSIDE) {
+            c->bad = false;
+            c->turning_ms = -1;
+            c->last.result = PX_PROBE_NONE;
+        }
+    }
+}
+
 void health_report(struct health *health, int number, const struct px_report *report,
                    int64_t now_ms)
 {
@@ -46,6 +114,80 @@ void health_report(struct health *health, int number, const struct px_report *re
     row->report = *report;
     row->report_ms = now_ms;
     row->good += report->applied_epoch > 0 && row->good < HEALTH_GOOD_REPORTS;
+    for (size_t i = 0; i < report->probe_count; i++) {
+        const struct px_sight *s = &report->probes[i];
+        health_seen(health, number,
+                    &(struct health_sight){.where = HEALTH_INSIDE,
+                                           .port = s->port,
+                                           .result = s->result,
+                                           .ms = s->ms},
+                    now_ms);
+    }
+}
+
+/* ---- judging ---- */
+
+struct verdict {
+    enum health_state state;
+    char check[32];
+    int64_t latency_ms;
+    char reason[sizeof(((struct health_row *)0)->reason)];
+};
+
+static void down(struct verdict *v, const char *reason)
+{
+    *v = (struct verdict){HEALTH_DOWN, "report", -1, ""};
+    snprintf(v->reason, sizeof(v->reason), "%s", reason);
+}
+
+static const struct health_check *first_bad(const struct health_row *row)
+{
+    for (size_t i = 0; i < HEALTH_CHECKS_MAX; i++) {
+        if (row->checks[i].last.port != 0 && row->checks[i].bad) {
+            return &row->checks[i];
+        }
+    }
+    return NULL;
+}
+
+static void judge_working(const struct health_row *row, struct verdict *v)
+{
+    const struct health_check *bad = first_bad(row);
+    if (row->report.handshake_age_s > HEALTH_HANDSHAKE_S) {
+        *v = (struct verdict){HEALTH_IMPAIRED, "handshake", -1, ""};
+        snprintf(v->reason, sizeof(v->reason), "the last one was %" PRId64 " s ago",
+                 row->report.handshake_age_s);
+    } else if (bad != NULL) {
+        *v = (struct verdict){HEALTH_IMPAIRED, "", bad->last.ms, ""};
+        snprintf(v->check, sizeof(v->check), "%s port %u",
+                 health_where_name(bad->last.where), bad->last.port);
+        snprintf(v->reason, sizeof(v->reason), "%s: %s", v->check,
+                 px_probe_name(bad->last.result));
+    } else if (row->state == HEALTH_DOWN) {
+        snprintf(v->reason, sizeof(v->reason), "%d reports in a row",
+                 HEALTH_GOOD_REPORTS);
+    } else {
+        snprintf(v->reason, sizeof(v->reason), "all checks are well");
+    }
+}
+
+static void judge_one(const struct health_row *row, int64_t now_ms, struct verdict *v)
+{
+    char text[64];
+    *v = (struct verdict){HEALTH_UP, "report", -1, ""};
+    if (row->report_ms < 0) {
+        down(v, "it never reported");
+    } else if (now_ms - row->report_ms > HEALTH_SILENCE_MS) {
+        snprintf(text, sizeof(text), "no report for %" PRId64 " ms",
+                 now_ms - row->report_ms);
+        down(v, text);
+    } else if (row->report.applied_epoch <= 0) {
+        down(v, "it has no rules yet");
+    } else if (!row->up && row->good < HEALTH_GOOD_REPORTS) {
+        down(v, "it has only begun to report");
+    } else {
+        judge_working(row, v);
+    }
 }
 
 void health_judge(struct health *health, const struct px_state *state, int64_t now_ms,
@@ -54,24 +196,24 @@ void health_judge(struct health *health, const struct px_state *state, int64_t n
     for (size_t i = 0; i < state->gateway_count; i++) {
         int number = state->gateways[i].number;
         struct health_row *row = &health->rows[number];
-        bool silent = row->report_ms < 0 || now_ms - row->report_ms > HEALTH_SILENCE_MS;
-        bool bare = row->report.applied_epoch <= 0;
-        bool up = !silent && !bare && (row->up || row->good >= HEALTH_GOOD_REPORTS);
-        if (up == row->up) {
-            continue;
+        struct verdict v;
+        if (state->gateways[i].mode != CM_MODE_ACTIVE) {
+            forget_outside(row);
         }
-        char reason[96];
-        if (up) {
-            snprintf(reason, sizeof(reason), "%d reports in a row",
-                     HEALTH_GOOD_REPORTS);
-        } else if (!silent) {
-            snprintf(reason, sizeof(reason), "it has no rules yet");
-        } else {
-            snprintf(reason, sizeof(reason), "no report for %" PRId64 " ms",
-                     now_ms - row->report_ms);
+        judge_one(row, now_ms, &v);
+        struct health_change change = {.number = number,
+                                       .old = row->state,
+                                       .now = v.state,
+                                       .check = v.check,
+                                       .latency_ms = v.latency_ms,
+                                       .reason = v.reason};
+        row->state = v.state;
+        row->up = v.state != HEALTH_DOWN;
+        snprintf(row->reason, sizeof(row->reason), "%s",
+                 v.state == HEALTH_UP ? "" : v.reason);
+        if (change.old != change.now) {
+            cb(&change, ctx);
         }
-        row->up = up;
-        cb(number, up, reason, ctx);
     }
 }
 
@@ -99,18 +241,47 @@ static bool may_carry(const struct health *health, const struct px_state *state,
            health->rows[gateway->number].up;
 }
 
+/* Lower is better: 0 serves, the next ones stand in. */
+#define TIERS 8
+
+static int tier_of(const struct health *health, const struct px_gateway *gateway)
+{
+    bool impaired = health->rows[gateway->number].state == HEALTH_IMPAIRED;
+    return impaired * 4 + health->rows[gateway->number].spent * 2 +
+           (gateway->egress_weight == 0);
+}
+
+/* Stable: of two that weigh the same the lower number comes first. */
+static size_t insert(const struct px_state *state, size_t picked[], size_t n, size_t i)
+{
+    size_t at = n;
+    while (at > 0 && state->gateways[picked[at - 1]].egress_weight <
+                         state->gateways[i].egress_weight) {
+        picked[at] = picked[at - 1];
+        at--;
+    }
+    picked[at] = i;
+    return n + 1;
+}
+
 size_t health_egress(const struct health *health, const struct px_state *state,
                      int numbers[CM_GATEWAYS_MAX])
 {
-    size_t n = 0;
-    for (int spent = 0; spent <= 1 && n == 0; spent++) {
-        for (size_t i = 0; i < state->gateway_count; i++) {
-            const struct px_gateway *gw = &state->gateways[i];
-            if (may_carry(health, state, gw) &&
-                health->rows[gw->number].spent == (spent != 0)) {
-                numbers[n++] = gw->number;
-            }
+    size_t picked[CM_GATEWAYS_MAX], n = 0;
+    int best = TIERS;
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        const struct px_gateway *gw = &state->gateways[i];
+        int tier = may_carry(health, state, gw) ? tier_of(health, gw) : TIERS;
+        if (tier < best) {
+            best = tier;
+            n = 0;
         }
+        if (tier == best && tier < TIERS) {
+            n = insert(state, picked, n, i);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        numbers[i] = state->gateways[picked[i]].number;
     }
     return n;
 }
@@ -127,8 +298,10 @@ const char *health_egress_word(const struct health *health,
     }
     int numbers[CM_GATEWAYS_MAX];
     size_t n = health_egress(health, state, numbers);
-    if (n > 0 && numbers[0] == gateway->number) {
-        return "active";
+    for (size_t i = 0; i < n; i++) {
+        if (numbers[i] == gateway->number) {
+            return "active";
+        }
     }
     return health->rows[gateway->number].spent ? "spent" : "standby";
 }

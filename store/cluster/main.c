@@ -11,7 +11,9 @@
  * Sockets: the control socket (root only); the bus on the inner address of each tunnel.
  * Trusts: PostgreSQL for what is newest and who is banned, its own signature for what
  * is genuine. Reports of gateways are foreign bytes: they steer health and status,
- * nothing else. Known limits: 32 gateways; a gateway is judged by its reports alone. */
+ * nothing else. Known
+ * limits: 32 gateways; port 25 of a gateway is seen from outside only through another
+ * one, or by a home line that does not filter it. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,9 +37,12 @@
 #include "health.h"
 #include "keygen.h"
 #include "ledger.h"
+#include "outside.h"
 #include "proxy/wgkey.h"
 #include "status.h"
 #include "tunnels.h"
+#include "vanish.h"
+#include "waker.h"
 
 #ifndef PORTICO_VERSION
 #define PORTICO_VERSION "unknown"
@@ -59,6 +64,10 @@ struct cluster {
     char refused[256];     /* why the newest of all is not obeyed; "" when it is */
     char *egress_text;     /* as it was last written for chatmail-transport */
     struct health health;
+    struct outside *outside;
+    struct vanish vanish;
+    struct waker *waker;
+    struct woken woken[CM_GATEWAYS_MAX + 1]; /* by number */
     struct ledger *ledger;
     struct cm_pg *books; /* for bans and traffic */
     struct bans *bans;
@@ -85,15 +94,20 @@ static void set_egress(struct cluster *c)
     }
 }
 
-static void on_change(int number, bool up, const char *reason, void *ctx)
+static void on_change(const struct health_change *change, void *ctx)
 {
     struct cluster *c = ctx;
-    char text[16];
-    snprintf(text, sizeof(text), "%d", number);
-    cm_log(up ? CM_LOG_INFO : CM_LOG_WARNING, "gateway_health", "number", text, "old",
-           up ? "down" : "up", "new", up ? "up" : "down", "reason", reason, NULL);
-    if (!up) {
-        tunnels_gone(c->tunnels, number);
+    char number[16], latency[24] = "-";
+    snprintf(number, sizeof(number), "%d", change->number);
+    if (change->latency_ms >= 0) {
+        snprintf(latency, sizeof(latency), "%lld", (long long)change->latency_ms);
+    }
+    cm_log(change->now == HEALTH_UP ? CM_LOG_INFO : CM_LOG_WARNING, "gateway_health",
+           "number", number, "check", change->check, "latency_ms", latency, "old",
+           health_state_name(change->old), "new", health_state_name(change->now),
+           "reason", change->reason, NULL);
+    if (change->now == HEALTH_DOWN) {
+        tunnels_gone(c->tunnels, change->number);
     }
     set_egress(c);
 }
@@ -131,17 +145,58 @@ static void judge_traffic(struct cluster *c)
     }
 }
 
+static const struct px_tunnel_facts *facts_of(int number, void *ctx)
+{
+    return tunnels_facts(((struct cluster *)ctx)->tunnels, number);
+}
+
+static void say_vanished(const char *event, int number, const char *key, size_t count,
+                         const char *why)
+{
+    char text[16], n[24];
+    snprintf(text, sizeof(text), "%d", number);
+    snprintf(n, sizeof(n), "%zu", count);
+    cm_log(CM_LOG_WARNING, event, "number", text, key, n, "reason", why, NULL);
+}
+
+static void on_woken(const struct waker_result *result, void *ctx)
+{
+    struct cluster *c = ctx;
+    struct woken *w = &c->woken[result->number];
+    *w = (struct woken){.at_ms = cm_now_mono_ms(),
+                        .accounts = (int64_t)result->accounts,
+                        .rung = (int64_t)result->rung};
+    snprintf(w->why, sizeof(w->why), "%s", result->why);
+    say_vanished("phones_woken", result->number, "accounts", result->rung,
+                 result->why[0] != '\0' ? result->why : "their gateway is silent");
+}
+
+static void on_vanished(int number, enum vanish_deed deed, void *ctx)
+{
+    struct cluster *c = ctx;
+    if (deed == VANISH_WAKE) {
+        (void)waker_go(c->waker, number);
+        return;
+    }
+    tunnels_forget(c->tunnels, number);
+    say_vanished("sessions_ended", number, "silent_s", VANISH_FORGET_MS / 1000,
+                 "their gateway is silent");
+}
+
 static void judge(void *ctx)
 {
     struct cluster *c = ctx;
     int64_t now = cm_now_mono_ms();
     judge_traffic(c);
+    outside_tick(c->outside, &c->state);
     health_judge(&c->health, &c->state, now, on_change, c);
     for (size_t i = 0; i < c->state.gateway_count; i++) {
         int number = c->state.gateways[i].number;
         tunnels_silent(c->tunnels, number,
                        health_silent(&c->health, number, c->obeyed_ms, now));
     }
+    vanish_judge(&c->vanish, &c->health, &c->state, c->obeyed_ms, facts_of, on_vanished,
+                 c, now);
     if (!c->egress_known && c->state.epoch > 0) {
         set_egress(c);
     }
@@ -246,11 +301,6 @@ static void publish(struct cluster *c, struct control_call *call, const char *in
     free(wanted);
 }
 
-static const struct px_tunnel_facts *facts_of(int number, void *ctx)
-{
-    return tunnels_facts(((struct cluster *)ctx)->tunnels, number);
-}
-
 static void on_call(struct control_call *call, const char *verb, const char *input,
                     void *ctx)
 {
@@ -258,8 +308,8 @@ static void on_call(struct control_call *call, const char *verb, const char *inp
     if (strcmp(verb, "publish") == 0) {
         publish(c, call, input);
     } else if (strcmp(verb, "status") == 0) {
-        char *text = status_json(&c->state, c->refused, &c->health, facts_of, c,
-                                 cm_now_mono_ms());
+        char *text = status_json(&c->state, c->refused, &c->health, c->woken, facts_of,
+                                 c, cm_now_mono_ms());
         control_answer(call, text);
         free(text);
     } else if (!fence_call(c->fence, call, verb, input)) {
@@ -281,9 +331,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
                     (double)bans_count(c->bans, cm_now_wall_ms() / 1000));
 }
 
-static void on_accept(struct cm_service *svc, int fd, void *ctx)
+static void on_accept(int fd, void *ctx)
 {
-    (void)svc;
     struct cluster *c = ctx;
     control_adopt(c->control, fd);
 }
@@ -333,6 +382,8 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
                           : -1;
     }
     health_init(&c->health);
+    vanish_init(&c->vanish);
+    c->outside = outside_new(loop, &c->health);
     c->started_ms = cm_now_mono_ms();
     struct desk_hooks desk = {.report = on_report, .ctx = c};
     struct tunnels_hooks tunnels = {.done = on_network, .ctx = c};
@@ -343,6 +394,8 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
                                     .ctx = c};
     c->desk = desk_new(loop, &desk);
     c->tunnels = tunnels_new(loop, c->wg_key, &tunnels);
+    struct waker_options waker = {.done = on_woken, .ctx = c};
+    c->waker = waker_new(loop, &waker);
     c->control = control_new(loop, on_call, c);
     c->judge = cm_timer_new(loop, judge, c);
     cm_timer_set(c->judge, JUDGE_MS);
@@ -351,9 +404,8 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void stop(struct cm_service *svc, void *ctx)
+static void stop(void *ctx)
 {
-    (void)svc;
     struct cluster *c = ctx;
     ledger_free(&c->ledger); /* a publish under way is answered by this */
     cm_pg_free(&c->books);
@@ -361,6 +413,8 @@ static void stop(struct cm_service *svc, void *ctx)
     bans_free(&c->bans);
     budget_free(&c->budget);
     control_free(&c->control);
+    outside_free(&c->outside);
+    waker_free(&c->waker);
     tunnels_free(&c->tunnels);
     desk_free(&c->desk);
     cm_timer_free(&c->judge);
@@ -410,8 +464,7 @@ int main(int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'v'},
                                             {NULL, 0, NULL, 0}};
-    static struct cluster cluster = {
-        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_cluster"};
+    static struct cluster cluster = {.conninfo = CM_PG_CONNINFO("chatmail_cluster")};
     for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
         if (c == 'h') {
             return usage(stdout);

@@ -4,36 +4,65 @@
 
 #include "content.h"
 
+/* {"accounts":12,"rung":12,"ago_s":40,"why":""}; null when it never fell silent. */
+static json_t *woken_json(const struct woken *w, int64_t now_ms)
+{
+    return w->at_ms == 0
+               ? json_null()
+               : json_pack("{s:I, s:I, s:I, s:s}", "accounts", (json_int_t)w->accounts,
+                           "rung", (json_int_t)w->rung, "ago_s",
+                           (json_int_t)((now_ms - w->at_ms) / 1000), "why", w->why);
+}
+
+/* [{"where":"outside4","port":25,"result":"ok","ms":12,"bad":false}, ...] */
+static json_t *checks_json(const struct health_row *h)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < HEALTH_CHECKS_MAX && h->checks[i].last.port != 0; i++) {
+        const struct health_check *c = &h->checks[i];
+        json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:I, s:b}", "where",
+                                              health_where_name(c->last.where), "port",
+                                              c->last.port, "result",
+                                              px_probe_name(c->last.result), "ms",
+                                              (json_int_t)c->last.ms, "bad", c->bad));
+    }
+    return list;
+}
+
 static json_t *row(const struct px_state *state, const struct health *health,
                    const struct px_gateway *gw, const struct px_tunnel_facts *facts,
-                   int64_t now_ms)
+                   const struct woken *woken, int64_t now_ms)
 {
     const struct health_row *h = &health->rows[gw->number];
     bool heard = h->report_ms >= 0;
     return json_pack(
-        "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:I, s:I}",
+        "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, "
+        "s:s, s:s, s:o, s:I, s:I}",
         "name", gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode),
         "applied_epoch", (json_int_t)(heard ? h->report.applied_epoch : -1),
         "applied_mode", heard ? h->report.applied_mode : "", "report_age_ms",
         (json_int_t)(heard ? now_ms - h->report_ms : -1), "handshake_age_s",
         (json_int_t)facts->handshake_age_s, "flows",
         (json_int_t)(heard ? h->report.flows : -1), "rx_bytes",
-        (json_int_t)facts->rx_bytes, "tx_bytes", (json_int_t)facts->tx_bytes, "version",
+        (json_int_t)facts->rx_bytes, "tx_bytes", (json_int_t)facts->tx_bytes,
+        "reverted_epoch", (json_int_t)(heard ? h->report.reverted_epoch : 0), "version",
         heard ? h->report.version : "", "egress", health_egress_word(health, state, gw),
-        "error", heard ? h->report.error : "no report yet", "month_bytes",
+        "error", heard ? h->report.error : "no report yet", "woken",
+        woken_json(woken, now_ms), "health", health_state_name(h->state),
+        "health_reason", h->reason, "checks", checks_json(h), "month_bytes",
         (json_int_t)h->month_bytes, "budget", (json_int_t)gw->budget);
 }
 
 char *status_json(const struct px_state *state, const char *refused,
-                  const struct health *health,
+                  const struct health *health, const struct woken *woken,
                   const struct px_tunnel_facts *(*facts)(int number, void *ctx),
                   void *ctx, int64_t now_ms)
 {
     json_t *gateways = json_array();
     for (size_t i = 0; i < state->gateway_count; i++) {
         const struct px_gateway *gw = &state->gateways[i];
-        json_array_append_new(gateways,
-                              row(state, health, gw, facts(gw->number, ctx), now_ms));
+        json_array_append_new(gateways, row(state, health, gw, facts(gw->number, ctx),
+                                            &woken[gw->number], now_ms));
     }
     json_t *o =
         json_pack("{s:I, s:s, s:s, s:o}", "epoch", (json_int_t)state->epoch, "domain",

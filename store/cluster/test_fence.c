@@ -20,6 +20,7 @@
 #include "control.h"
 #include "fence.h"
 #include "ledger.h"
+#include "need/need.h"
 #include "pgfixture/pgfixture.h"
 
 #define LIMIT_MS 8000
@@ -398,13 +399,12 @@ static void months_survive_restarts(void **unused)
     assert_true(budget_bytes(budget, "edge1", december) > 0);
 }
 
-static int set_up(void **unused)
+static int set_up(void **fixture)
 {
-    (void)unused;
     static const char *const files[] = {"001-account", "002-cluster", "030-bans",
                                         "031-traffic"};
     struct cm_err err;
-    pg = pgfixture_new();
+    *fixture = pg = pgfixture_new();
     if (pg == NULL) {
         return 0;
     }
@@ -432,24 +432,15 @@ static int tear_down(void **unused)
     return 0;
 }
 
-static int need_pg(void **unused)
-{
-    (void)unused;
-    if (pg == NULL) {
-        skip();
-    }
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(nothing_without_a_document, need_pg),
-        cmocka_unit_test_setup(both_ways_past_each_other, need_pg),
-        cmocka_unit_test_setup(who_may_not_be_banned, need_pg),
-        cmocka_unit_test_setup(listed_and_lifted, need_pg),
-        cmocka_unit_test_setup(over_by_itself, need_pg),
-        cmocka_unit_test_setup(months_survive_restarts, need_pg),
+        cmocka_unit_test_setup(nothing_without_a_document, need),
+        cmocka_unit_test_setup(both_ways_past_each_other, need),
+        cmocka_unit_test_setup(who_may_not_be_banned, need),
+        cmocka_unit_test_setup(listed_and_lifted, need),
+        cmocka_unit_test_setup(over_by_itself, need),
+        cmocka_unit_test_setup(months_survive_restarts, need),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

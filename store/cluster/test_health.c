@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "egress_file.h"
 #include "figures.h"
 #include "health.h"
+#include "outside.h"
 #include "status.h"
 
 static struct px_state two_gateways(void)
@@ -17,23 +19,29 @@ static struct px_state two_gateways(void)
     struct px_state s = {
         .epoch = 7, .domain = "_chat.example", .egress = CM_EGRESS_GATEWAYS};
     s.gateway_count = 2;
-    s.gateways[0] = (struct px_gateway){.name = "edge1", .number = 1, .egress = true};
-    s.gateways[1] = (struct px_gateway){.name = "edge2", .number = 4, .egress = true};
+    s.gateways[0] = (struct px_gateway){
+        .name = "edge1", .number = 1, .egress = true, .egress_weight = 100};
+    s.gateways[1] = (struct px_gateway){
+        .name = "edge2", .number = 4, .egress = true, .egress_weight = 100};
     return s;
 }
 
 struct changes {
     int count, number;
     bool up;
+    enum health_state now;
+    char check[40];
 };
 
-static void on_change(int number, bool up, const char *reason, void *ctx)
+static void on_change(const struct health_change *change, void *ctx)
 {
     struct changes *c = ctx;
-    assert_true(*reason != '\0');
+    assert_true(change->reason[0] != '\0');
     c->count++;
-    c->number = number;
-    c->up = up;
+    c->number = change->number;
+    c->now = change->now;
+    c->up = change->now == HEALTH_UP;
+    snprintf(c->check, sizeof(c->check), "%s", change->check);
 }
 
 static void reports(struct health *h, int number, int n, int64_t from_ms)
@@ -96,7 +104,15 @@ static void the_next_one_takes_over_and_modes_count(void **state)
     health_judge(&h, &s, 3100, on_change, &seen);
     assert_int_equal(health_egress(&h, &s, numbers), 2);
     assert_string_equal(health_egress_word(&h, &s, &s.gateways[0]), "active");
+    assert_string_equal(health_egress_word(&h, &s, &s.gateways[1]), "active");
+    s.gateways[1].egress_weight = 200;
+    assert_int_equal(health_egress(&h, &s, numbers), 2);
+    assert_int_equal(numbers[0], 4);
+    s.gateways[1].egress_weight = 0;
+    assert_int_equal(health_egress(&h, &s, numbers), 1);
+    assert_int_equal(numbers[0], 1);
     assert_string_equal(health_egress_word(&h, &s, &s.gateways[1]), "standby");
+    s.gateways[1].egress_weight = 100;
     s.gateways[0].mode = CM_MODE_DRAIN;
     assert_int_equal(health_egress(&h, &s, numbers), 1);
     assert_int_equal(numbers[0], 4);
@@ -104,6 +120,157 @@ static void the_next_one_takes_over_and_modes_count(void **state)
     s.egress = CM_EGRESS_DIRECT;
     assert_int_equal(health_egress(&h, &s, numbers), 0);
     assert_string_equal(health_egress_word(&h, &s, &s.gateways[1]), "no");
+}
+
+static void see(struct health *h, int number, enum health_where where, uint16_t port,
+                enum px_probe_result result, bool doubtful, int64_t now_ms)
+{
+    struct health_sight sight = {where, port, result, 7, doubtful};
+    health_seen(h, number, &sight, now_ms);
+}
+
+/* Reports without a gap, judged each second. */
+static int64_t live(struct health *h, const struct px_state *s, struct changes *seen,
+                    int64_t from_ms, int64_t ms)
+{
+    for (int64_t now = from_ms; now < from_ms + ms; now += 1000) {
+        reports(h, 1, 1, now);
+        reports(h, 4, 1, now);
+        health_judge(h, s, now, on_change, seen);
+    }
+    return from_ms + ms;
+}
+
+static void a_check_that_fails_impairs(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    static struct health h;
+    struct changes seen = {0};
+    int numbers[CM_GATEWAYS_MAX];
+    health_init(&h);
+    int64_t now = live(&h, &s, &seen, 1000, 5000);
+    assert_int_equal(seen.count, 2);
+    /* One failure is none. */
+    see(&h, 1, HEALTH_OUTSIDE4, 993, PX_PROBE_OK, false, now);
+    see(&h, 1, HEALTH_OUTSIDE4, 993, PX_PROBE_REFUSED, false, now + 1000);
+    see(&h, 1, HEALTH_OUTSIDE4, 993, PX_PROBE_OK, false, now + 2000);
+    see(&h, 1, HEALTH_OUTSIDE4, 993, PX_PROBE_REFUSED, false, now + 20000);
+    now = live(&h, &s, &seen, now, 30000);
+    assert_int_equal(seen.count, 2);
+    see(&h, 1, HEALTH_OUTSIDE4, 993, PX_PROBE_REFUSED, false, now + 10000);
+    now = live(&h, &s, &seen, now, 2000);
+    assert_int_equal(seen.count, 3);
+    assert_int_equal(seen.number, 1);
+    assert_int_equal(seen.now, HEALTH_IMPAIRED);
+    assert_string_equal(seen.check, "outside4 port 993");
+    /* It stands in when no other is well. */
+    assert_int_equal(health_egress(&h, &s, numbers), 1);
+    assert_int_equal(numbers[0], 4);
+    assert_string_equal(health_egress_word(&h, &s, &s.gateways[0]), "standby");
+    s.gateways[1].egress = false;
+    assert_int_equal(health_egress(&h, &s, numbers), 1);
+    assert_int_equal(numbers[0], 1);
+    s.gateways[1].egress = true;
+    see(&h, 1, HEALTH_OUTSIDE4, 993, PX_PROBE_OK, false, now);
+    see(&h, 1, HEALTH_OUTSIDE4, 993, PX_PROBE_OK, false, now + 20000);
+    now = live(&h, &s, &seen, now, 2000);
+    assert_int_equal(seen.count, 4);
+    assert_int_equal(seen.now, HEALTH_UP);
+    assert_int_equal(health_egress(&h, &s, numbers), 2);
+    assert_int_equal(numbers[0], 1);
+}
+
+static void what_a_filter_may_do_is_unknown(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    static struct health h;
+    struct changes seen = {0};
+    health_init(&h);
+    int64_t now = live(&h, &s, &seen, 1000, 5000);
+    for (int i = 0; i < 10; i++) {
+        see(&h, 1, HEALTH_OUTSIDE4, 25, PX_PROBE_REFUSED, true, now + 20000 * i);
+        see(&h, 1, HEALTH_OUTSIDE6, 443, PX_PROBE_SILENT, false, now + 20000 * i);
+        see(&h, 1, HEALTH_OUTSIDE6, 993, PX_PROBE_NONE, false, now + 20000 * i);
+    }
+    now = live(&h, &s, &seen, now, 2000);
+    assert_int_equal(seen.count, 2);
+    /* It was well once: then silence is one. */
+    see(&h, 1, HEALTH_OUTSIDE6, 443, PX_PROBE_OK, false, now);
+    see(&h, 1, HEALTH_OUTSIDE6, 443, PX_PROBE_SILENT, false, now + 1000);
+    see(&h, 1, HEALTH_OUTSIDE6, 443, PX_PROBE_SILENT, false, now + 21000);
+    now = live(&h, &s, &seen, now, 2000);
+    assert_int_equal(seen.count, 3);
+    assert_string_equal(seen.check, "outside6 port 443");
+    /* Drained: nobody asks, nothing is wrong. */
+    s.gateways[0].mode = CM_MODE_DRAIN;
+    now = live(&h, &s, &seen, now, 2000);
+    assert_int_equal(seen.count, 4);
+    assert_int_equal(seen.now, HEALTH_UP);
+}
+
+static void what_the_gateway_sees_and_its_handshake(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    static struct health h;
+    struct changes seen = {0};
+    struct px_report r = {.name = "edge1",
+                          .applied_epoch = 7,
+                          .probes = {{25, PX_PROBE_WRONG, 3}},
+                          .probe_count = 1};
+    health_init(&h);
+    for (int i = 0; i < 20; i++) {
+        health_report(&h, 1, &r, 1000 * i);
+        health_judge(&h, &s, 1000 * i, on_change, &seen);
+    }
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.now, HEALTH_IMPAIRED);
+    assert_string_equal(seen.check, "inside port 25");
+    r.probes[0].result = PX_PROBE_OK;
+    for (int i = 20; i < 40; i++) {
+        health_report(&h, 1, &r, 1000 * i);
+        health_judge(&h, &s, 1000 * i, on_change, &seen);
+    }
+    assert_int_equal(seen.now, HEALTH_UP);
+    r.handshake_age_s = HEALTH_HANDSHAKE_S + 1;
+    health_report(&h, 1, &r, 40000);
+    health_judge(&h, &s, 40000, on_change, &seen);
+    assert_int_equal(seen.now, HEALTH_IMPAIRED);
+    assert_string_equal(seen.check, "handshake");
+}
+
+static void the_way_to_knock(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    static struct health h;
+    struct changes seen = {0};
+    struct sockaddr_storage from, want;
+    bool doubtful;
+    strcpy(s.gateways[0].addresses[0], "198.51.100.11");
+    strcpy(s.gateways[1].addresses[0], "203.0.113.12");
+    s.gateways[0].address_count = s.gateways[1].address_count = 1;
+    health_init(&h);
+    live(&h, &s, &seen, 1000, 5000);
+    /* By the home line. */
+    assert_true(outside_way(&s, &h, &s.gateways[0], false, 993, &from, &doubtful));
+    assert_int_equal(from.ss_family, 0);
+    assert_false(doubtful);
+    /* Through the other one, or not at all. */
+    assert_true(outside_way(&s, &h, &s.gateways[0], false, 25, &from, &doubtful));
+    assert_true(px_probe_address("10.77.4.2", 0, &want));
+    assert_memory_equal(&from, &want, sizeof(want));
+    assert_false(doubtful);
+    assert_false(outside_way(&s, &h, &s.gateways[0], true, 25, &from, &doubtful));
+    s.gateways[1].egress = false;
+    assert_false(outside_way(&s, &h, &s.gateways[0], false, 25, &from, &doubtful));
+    s.egress = CM_EGRESS_ALL;
+    assert_false(outside_way(&s, &h, &s.gateways[0], false, 993, &from, &doubtful));
+    s.egress = CM_EGRESS_DIRECT;
+    assert_true(outside_way(&s, &h, &s.gateways[0], false, 25, &from, &doubtful));
+    assert_true(doubtful);
 }
 
 static void the_egress_file_names_what_can_carry(void **state)
@@ -117,7 +284,12 @@ static void the_egress_file_names_what_can_carry(void **state)
     s.gateways[1].address_count = 1;
     static const int both[] = {4, 1};
     char *text = egress_file_text(&s, both, 2);
-    assert_string_equal(text, "4 10.77.4.2 - -\n1 10.77.1.2 fd77:1::2 -\n");
+    assert_string_equal(text, "4 10.77.4.2 - _chat.example 100\n"
+                              "1 10.77.1.2 fd77:1::2 _chat.example 100\n");
+    free(text);
+    strcpy(s.domain, "198.51.100.11"); /* no name that all of them have */
+    text = egress_file_text(&s, both, 1);
+    assert_string_equal(text, "4 10.77.4.2 - - 100\n");
     free(text);
     text = egress_file_text(&s, both, 0);
     assert_string_equal(text, "");
@@ -192,13 +364,19 @@ static void status_says_unknown_as_minus_one(void **state)
     struct px_tunnel_facts none = {-1, -1, -1};
     health_init(&h);
     reports(&h, 1, 1, 1000);
-    char *text = status_json(&s, "forged", &h, facts, &none, 1500);
+    static struct woken woken[CM_GATEWAYS_MAX + 1] = {
+        [4] = {.at_ms = 3500, .accounts = 12, .rung = 11, .why = "a reason"}};
+    char *text = status_json(&s, "forged", &h, woken, facts, &none, 7500);
     assert_non_null(strstr(text, "\"epoch\":7"));
     assert_non_null(strstr(text, "\"refused\":\"forged\""));
     assert_non_null(strstr(text, "\"applied_epoch\":7"));
-    assert_non_null(strstr(text, "\"report_age_ms\":500"));
+    assert_non_null(strstr(text, "\"report_age_ms\":6500"));
     assert_non_null(strstr(text, "\"error\":\"no report yet\""));
     assert_non_null(strstr(text, "\"report_age_ms\":-1"));
+    assert_non_null(strstr(text, "\"woken\":null"));
+    assert_non_null(strstr(text, "\"health\":\"down\""));
+    assert_non_null(strstr(text, "\"woken\":{\"accounts\":12,\"rung\":11,\"ago_s\":4,"
+                                 "\"why\":\"a reason\"}"));
     free(text);
 }
 
@@ -231,6 +409,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_up_after_three_and_goes_down_after_silence),
+        cmocka_unit_test(a_check_that_fails_impairs),
+        cmocka_unit_test(what_a_filter_may_do_is_unknown),
+        cmocka_unit_test(what_the_gateway_sees_and_its_handshake),
+        cmocka_unit_test(the_way_to_knock),
         cmocka_unit_test(a_flapping_line_does_not_come_up),
         cmocka_unit_test(the_next_one_takes_over_and_modes_count),
         cmocka_unit_test(the_egress_file_names_what_can_carry),

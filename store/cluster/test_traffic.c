@@ -14,11 +14,9 @@
 static struct px_state state;
 static struct health health;
 
-static void ignore_change(int number, bool up, const char *reason, void *ctx)
+static void ignore_change(const struct health_change *change, void *ctx)
 {
-    (void)number;
-    (void)up;
-    (void)reason;
+    (void)change;
     (void)ctx;
 }
 
@@ -31,10 +29,13 @@ static int fresh(void **unused)
                               .port_count = 2,
                               .egress = CM_EGRESS_GATEWAYS,
                               .gateway_count = 2};
-    state.gateways[0] = (struct px_gateway){
-        .name = "edge1", .number = 1, .egress = true, .budget = 1000};
-    state.gateways[1] =
-        (struct px_gateway){.name = "edge2", .number = 4, .egress = true};
+    state.gateways[0] = (struct px_gateway){.name = "edge1",
+                                            .number = 1,
+                                            .egress = true,
+                                            .egress_weight = 100,
+                                            .budget = 1000};
+    state.gateways[1] = (struct px_gateway){
+        .name = "edge2", .number = 4, .egress = true, .egress_weight = 100};
     health_init(&health);
     for (int i = 0; i < 2; i++) {
         struct px_report r = {.applied_epoch = 7,
@@ -69,6 +70,11 @@ static void egress_goes_to_those_with_budget(void **unused)
                         "spent");
     assert_string_equal(health_egress_word(&health, &state, &state.gateways[1]),
                         "active");
+    /* One that only stands in comes before one whose budget is spent. */
+    state.gateways[1].egress_weight = 0;
+    assert_int_equal(health_egress(&health, &state, numbers), 1);
+    assert_int_equal(numbers[0], 4);
+    state.gateways[1].egress_weight = 100;
     /* Nobody else is left: mail goes on. */
     state.gateways[1].mode = CM_MODE_DRAIN;
     assert_int_equal(health_egress(&health, &state, numbers), 1);

@@ -22,6 +22,7 @@ struct pass {
     int egress[CM_GATEWAYS_MAX];
     size_t egress_count;
     bool gone[CM_GATEWAYS_MAX + 1];
+    bool forget[CM_GATEWAYS_MAX + 1];
     bool redial[CM_GATEWAYS_MAX + 1];
     bool changed;
     struct cm_err failed;  /* kind NONE: all is well */
@@ -43,6 +44,7 @@ struct tunnels {
     int egress[CM_GATEWAYS_MAX];
     size_t egress_count;
     bool gone[CM_GATEWAYS_MAX + 1];
+    bool forget[CM_GATEWAYS_MAX + 1];
     bool silent[CM_GATEWAYS_MAX + 1];
     int64_t rx_before[CM_GATEWAYS_MAX + 1]; /* bytes at the pass before the last */
     int64_t redialed_ms[CM_GATEWAYS_MAX + 1];
@@ -152,6 +154,9 @@ static void run_pass(void *arg)
         if (p->gone[n]) {
             (void)!px_kill_egress(n, &p->warning);
         }
+        if (p->forget[n]) {
+            (void)!px_kill_sessions(n, &p->warning);
+        }
     }
     redial(p);
     read_facts(p);
@@ -228,6 +233,8 @@ static void start_pass(struct tunnels *t)
     memcpy(t->pass.egress, t->egress, sizeof(t->egress));
     memcpy(t->pass.gone, t->gone, sizeof(t->gone));
     memset(t->gone, 0, sizeof(t->gone));
+    memcpy(t->pass.forget, t->forget, sizeof(t->forget));
+    memset(t->forget, 0, sizeof(t->forget));
     choose_redials(t, t->pass.redial);
     t->again = false;
     struct cm_err err;
@@ -287,6 +294,12 @@ void tunnels_egress(struct tunnels *t, const int *healthy, size_t n)
 void tunnels_gone(struct tunnels *t, int number)
 {
     t->gone[number] = true;
+}
+
+void tunnels_forget(struct tunnels *t, int number)
+{
+    t->forget[number] = true;
+    start_pass(t);
 }
 
 void tunnels_silent(struct tunnels *t, int number, bool silent)

@@ -34,6 +34,8 @@ void tunnels_want(struct tunnels *tunnels, const struct px_state *state);
  * connections are closed. Before the first call nothing is done about egress. */
 void tunnels_egress(struct tunnels *tunnels, const int *healthy, size_t n);
 void tunnels_gone(struct tunnels *tunnels, int number);
+/* One that has vanished: whatever came in through it is ended. */
+void tunnels_forget(struct tunnels *tunnels, int number);
 /* A gateway that does not report: as long as nothing at all comes through its tunnel,
  * the handshake is begun anew every TUNNELS_REDIAL_MS. */
 void tunnels_silent(struct tunnels *tunnels, int number, bool silent);

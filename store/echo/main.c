@@ -17,16 +17,12 @@
 #include <stdlib.h>
 
 #include "common/conf.h"
-#include "common/log.h"
-#include "common/loop.h"
 #include "common/metrics.h"
-#include "common/options.h"
+#include "common/pg.h"
 #include "common/service.h"
 
 #include "bot.h"
 #include "claim.h"
-
-#define PROGRAM "chatmail-echo"
 
 /* As /new: so much longer than the least that is allowed. */
 #define PASSWORD_MORE 3
@@ -37,7 +33,6 @@ struct echo {
     const char *core_path;
     const char *dir;
     struct cm_conf conf;
-    bool configured;
     struct cm_service *svc;
     struct claim *claim;
     struct bot *bot;
@@ -58,10 +53,9 @@ static void on_claimed(const char *password, bool fresh, void *ctx)
 static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct echo *echo = ctx;
-    if (cm_conf_load(echo->config_path, &echo->conf, err) != 0) {
+    if (cm_conf_reload(echo->config_path, &echo->conf, err) != 0) {
         return -1;
     }
-    echo->configured = true;
     echo->svc = svc;
     struct claim_options options = {.conninfo = echo->conninfo,
                                     .dir = echo->dir,
@@ -75,15 +69,12 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return echo->claim != NULL ? 0 : -1;
 }
 
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct echo *echo = ctx;
     bot_free(&echo->bot);
     claim_free(&echo->claim);
-    if (echo->configured) {
-        cm_conf_clear(&echo->conf);
-    }
+    cm_conf_clear(&echo->conf);
 }
 
 static void add_metrics(struct cm_buf *out, void *ctx)
@@ -103,11 +94,18 @@ static void add_metrics(struct cm_buf *out, void *ctx)
     cm_metric_gauge(out, "chatmail_echo_up", "1 while the bot listens.", counts.ready);
 }
 
+static const struct cm_service_def service = {
+    .program = "chatmail-echo",
+    .version = PORTICO_VERSION,
+    .about = "Sends back what is written to echo@DOMAIN.\n",
+    .start = on_start,
+    .stop = on_stop,
+    .metrics = add_metrics};
+
 int main(int argc, char **argv)
 {
-    struct echo echo = {.config_path = "/etc/chatmail/chatmail.ini",
-                        .conninfo =
-                            "host=/run/postgresql dbname=chatmail user=chatmail_echo",
+    struct echo echo = {.config_path = CM_CONF_PATH,
+                        .conninfo = CM_PG_CONNINFO("chatmail_echo"),
                         .core_path = "/usr/lib/portico/deltachat-rpc-server",
                         .dir = "/var/lib/chatmail-echo"};
     const struct cm_option options[] = {
@@ -116,14 +114,5 @@ int main(int argc, char **argv)
         {"core", "FILE", "deltachat-rpc-server", &echo.core_path, 0},
         {"dir", "DIR", "password, chat data, invite link", &echo.dir, 0},
         {0}};
-    int status = cm_options_parse(PROGRAM, PORTICO_VERSION,
-                                  "Sends back what is written to echo@DOMAIN.\n",
-                                  options, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    static const struct cm_service_def def = {
-        .program = PROGRAM, .start = on_start, .stop = on_stop, .metrics = add_metrics};
-    cm_log_init(PROGRAM, CM_LOG_INFO);
-    return cm_service_run(&def, &echo);
+    return cm_service_main(&service, options, &echo, argc, argv);
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,12 +17,13 @@
 #include "common/file.h"
 #include "common/mem.h"
 #include "daemonkit/daemonkit.h"
+#include "need/need.h"
 #include "pgfixture/pgfixture.h"
 
 #define LINK "https://i.delta.chat/#FAKE\n"
 
 static struct pgfixture *fx;
-static char dir[] = "/tmp/test-echo-XXXXXX";
+static char dir[64];
 static char log_path[96], ini_path[96], metrics_path[96];
 static int listener;
 static pid_t daemon_pid;
@@ -348,22 +348,17 @@ static void test_password(void **state)
 
 static int group_setup(void **state)
 {
-    (void)state;
-    fx = pgfixture_new();
+    fx = pgfixture_chatmail(SCHEMA_DIR, "001-account", "008-echo", NULL);
+    *state = fx;
     if (fx == NULL) {
         return 0;
     }
-    pgfixture_sql(fx, "postgres", "create database chatmail");
-    pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/001-account.sql");
-    pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/008-echo.sql");
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
+    daemonkit_dir(dir, "echo");
     struct cm_err err;
     static const char ini[] = "[params]\nmail_domain = chat.example.org\n";
-    snprintf(log_path, sizeof(log_path), "%s/log", dir);
-    snprintf(ini_path, sizeof(ini_path), "%s/chatmail.ini", dir);
-    snprintf(metrics_path, sizeof(metrics_path), "%s/metrics", dir);
+    daemonkit_path(log_path, dir, "log");
+    daemonkit_path(ini_path, dir, "chatmail.ini");
+    daemonkit_path(metrics_path, dir, "metrics");
     listener = daemonkit_listen(metrics_path);
     if (cm_file_replace(ini_path, ini, strlen(ini), 0644, &err) != 0) {
         return -1;
@@ -379,35 +374,25 @@ static int group_teardown(void **state)
         return 0;
     }
     int status = daemonkit_stop(daemon_pid, SIGTERM);
-    char command[160];
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    daemonkit_dir_remove(dir);
     pgfixture_free(&fx);
-    return system(command) == 0 && status == 0 ? 0 : -1;
-}
-
-static int need_postgres(void **state)
-{
-    (void)state;
-    if (fx == NULL) {
-        skip();
-    }
-    return 0;
+    return status == 0 ? 0 : -1;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_password),
-        cmocka_unit_test_setup(test_row, need_postgres),
-        cmocka_unit_test_setup(test_account, need_postgres),
-        cmocka_unit_test_setup(test_answers, need_postgres),
-        cmocka_unit_test_setup(test_partial, need_postgres),
-        cmocka_unit_test_setup(test_garbage, need_postgres),
-        cmocka_unit_test_setup(test_poison, need_postgres),
-        cmocka_unit_test_setup(test_core_killed, need_postgres),
-        cmocka_unit_test_setup(test_killed, need_postgres),
-        cmocka_unit_test_setup(test_login_later, need_postgres),
-        cmocka_unit_test_setup(test_name_taken, need_postgres),
+        cmocka_unit_test_setup(test_row, need),
+        cmocka_unit_test_setup(test_account, need),
+        cmocka_unit_test_setup(test_answers, need),
+        cmocka_unit_test_setup(test_partial, need),
+        cmocka_unit_test_setup(test_garbage, need),
+        cmocka_unit_test_setup(test_poison, need),
+        cmocka_unit_test_setup(test_core_killed, need),
+        cmocka_unit_test_setup(test_killed, need),
+        cmocka_unit_test_setup(test_login_later, need),
+        cmocka_unit_test_setup(test_name_taken, need),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

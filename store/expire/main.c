@@ -26,6 +26,7 @@
 #include "common/doorbell.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/pg.h"
 
 #include "expire.h"
 #include "guard.h"
@@ -33,8 +34,8 @@
 #include "tour.h"
 #include "trim.h"
 
-#define INI      "/etc/chatmail/chatmail.ini"
-#define CONNINFO "host=/run/postgresql dbname=chatmail user=chatmail_expire"
+#define INI      CM_CONF_PATH
+#define CONNINFO CM_PG_CONNINFO("chatmail_expire")
 #define OLD_FILE "/var/www/html/metrics"
 #define DAY      INT64_C(86400)
 #define MIB      INT64_C(1048576)

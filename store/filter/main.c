@@ -30,21 +30,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/conf.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/metrics.h"
-#include "common/options.h"
+#include "common/pg.h"
+#include "common/redis.h"
 #include "common/service.h"
 
 #include "filter.h"
 #include "milter.h"
 
-#define PROGRAM "chatmail-filter"
-
 #define DRAIN_LIMIT_MS 20000
-#define DRAIN_TURN_MS  20
 #define SWEEP_MS       (3600 * 1000)
 /* So many heaps for all threads: theirs are small, and each heap costs pages. */
 #define ARENAS 2
@@ -59,7 +56,7 @@ struct program {
     struct filter filter;
     int listener;
     struct cm_loop *loop;
-    struct cm_timer *drain_timer, *sweep_timer;
+    struct cm_timer *sweep_timer;
 };
 
 /* Settings */
@@ -128,40 +125,31 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void on_drain_turn(void *ctx)
+static void on_drain(void *ctx)
 {
-    struct program *p = ctx;
-    if (p->filter.tally.transactions == 0) {
-        cm_loop_stop(p->loop);
-        return;
-    }
-    cm_timer_set(p->drain_timer, DRAIN_TURN_MS);
+    (void)ctx;
+    milter_stop();
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static bool drained(void *ctx, int64_t waited_ms)
 {
-    (void)svc;
+    (void)waited_ms;
     struct program *p = ctx;
-    milter_stop();
-    p->drain_timer = cm_timer_new(p->loop, on_drain_turn, p);
-    cm_timer_set(p->drain_timer, 0);
+    return p->filter.tally.transactions == 0;
 }
 
 /* Threads of libmilter may still be there, so what they use is closed, not freed. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct program *p = ctx;
-    cm_timer_free(&p->drain_timer);
     cm_timer_free(&p->sweep_timer);
     if (p->filter.desk != NULL) {
         desk_close(p->filter.desk);
     }
 }
 
-static void on_listener(struct cm_service *svc, int fd, void *ctx)
+static void on_listener(int fd, void *ctx)
 {
-    (void)svc;
     struct program *p = ctx;
     p->listener = fd;
 }
@@ -188,14 +176,20 @@ static const struct cm_listener listeners[] = {
      .hand_over = on_listener},
     {0}};
 
-static const struct cm_service_def service = {.program = PROGRAM,
-                                              .listeners = listeners,
-                                              .start = on_start,
-                                              .reload = on_reload,
-                                              .drain = on_drain,
-                                              .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop,
-                                              .metrics = on_metrics};
+static const struct cm_service_def service = {
+    .program = "chatmail-filter",
+    .version = PORTICO_VERSION,
+    .about =
+        "A milter of Postfix that lets only encrypted mail pass, out of the relay and\n"
+        "into it, and proves the origin of what comes in.\n",
+    .listeners = listeners,
+    .start = on_start,
+    .reload = on_reload,
+    .drain = on_drain,
+    .drained = drained,
+    .drain_limit_ms = DRAIN_LIMIT_MS,
+    .stop = on_stop,
+    .metrics = on_metrics};
 
 static bool choose_mode(struct program *p)
 {
@@ -210,14 +204,13 @@ static bool choose_mode(struct program *p)
 
 int main(int argc, char **argv)
 {
-    static struct program p = {
-        .mode_name = "",
-        .config_path = "/etc/chatmail/chatmail.ini",
-        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_filter",
-        .redis_path = "/run/redis/redis-server.sock",
-        .dns = "",
-        .keep_dir = "",
-        .filter.lock = PTHREAD_MUTEX_INITIALIZER};
+    static struct program p = {.mode_name = "",
+                               .config_path = CM_CONF_PATH,
+                               .conninfo = CM_PG_CONNINFO("chatmail_filter"),
+                               .redis_path = CM_REDIS_PATH,
+                               .dns = "",
+                               .keep_dir = "",
+                               .filter.lock = PTHREAD_MUTEX_INITIALIZER};
     const struct cm_option options[] = {
         {"mode", "MODE", "outgoing or incoming; must be given", &p.mode_name, 0},
         {"config", "FILE", "settings", &p.config_path, 0},
@@ -227,15 +220,10 @@ int main(int argc, char **argv)
         {"dns", "SERVERS", "name servers; default: those of resolv.conf", &p.dns, 0},
         {"keep-rejected", "DIR", "keep samples of refused mail there", &p.keep_dir, 0},
         {0}};
-    int status = cm_options_parse(
-        PROGRAM, PORTICO_VERSION,
-        "A milter of Postfix that lets only encrypted mail pass, out of the relay and\n"
-        "into it, and proves the origin of what comes in.\n",
-        options, argc, argv);
+    int status = cm_service_options(&service, options, argc, argv);
     if (status >= 0) {
         return status;
     }
-    cm_log_init(PROGRAM, CM_LOG_INFO);
     if (!choose_mode(&p)) {
         cm_log(CM_LOG_ERROR, "start_failed", "reason", "--mode is outgoing or incoming",
                NULL);

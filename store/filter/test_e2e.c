@@ -102,13 +102,10 @@ static int set_up(void **state)
     snprintf(kept, sizeof(kept), "%s/kept", dir);
     assert_int_equal(mkdir(kept, 0700), 0);
     write_ini("max_user_send_per_minute = 60000\nmax_user_send_burst_size = 10000\n");
-    pg = pgfixture_new();
+    pg = pgfixture_chatmail(SCHEMA_DIR, "001-account", "009-filter", NULL);
     redis = redisfixture_new();
     assert_non_null(pg);
     assert_non_null(redis);
-    pgfixture_sql(pg, "postgres", "create database chatmail");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/001-account.sql");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/009-filter.sql");
     pgfixture_sql(
         pg, "chatmail",
         "insert into account (addr, password, disabled, enforce_e2ee_incoming)"

@@ -17,12 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
 #include "common/dict.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/metrics.h"
-#include "common/options.h"
 #include "common/pg.h"
 #include "common/service.h"
 
@@ -30,10 +28,8 @@
 #include "flush.h"
 #include "login.h"
 
-#define PROGRAM        "chatmail-lastlogin"
 #define WAITING_MAX    65536
 #define DRAIN_LIMIT_MS 3000
-#define DRAIN_TURN_MS  20
 /* A connection that says nothing for so long is not waited for. */
 #define DRAIN_IDLE_MS 200
 
@@ -46,8 +42,6 @@ struct lastlogin {
     struct flush *flush;
     uint64_t logins;  /* taken */
     uint64_t refused; /* transactions */
-    struct cm_timer *drain_timer;
-    int64_t drain_since;
     bool last_flush;
 };
 
@@ -84,12 +78,8 @@ static const struct cm_dict_handler handler = {.commit = on_commit};
 static void on_pg_state(bool up, void *ctx)
 {
     struct lastlogin *ll = ctx;
-    if (up) {
-        cm_log(CM_LOG_INFO, "postgresql_up", NULL);
-    } else {
-        cm_log(CM_LOG_ERROR, "postgresql_down", "reason", cm_pg_last_error(ll->pg),
-               "effect", "days of last login wait in memory", NULL);
-    }
+    cm_log_state("postgresql", up, cm_pg_last_error(ll->pg),
+                 "days of last login wait in memory");
 }
 
 static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
@@ -107,29 +97,14 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void on_drain_turn(void *ctx)
+static bool drained(void *ctx, int64_t waited_ms)
 {
     struct lastlogin *ll = ctx;
-    int64_t waited = cm_now_mono_ms() - ll->drain_since;
-    if (!ll->last_flush &&
-        (cm_dict_connections(ll->dict) == 0 || waited >= DRAIN_IDLE_MS)) {
+    if (!ll->last_flush && cm_dict_quiet(ll->dict, waited_ms, DRAIN_IDLE_MS)) {
         ll->last_flush = true;
         flush_now(ll->flush);
     }
-    if (ll->last_flush && flush_settled(ll->flush)) {
-        cm_loop_stop(ll->loop);
-        return;
-    }
-    cm_timer_set(ll->drain_timer, DRAIN_TURN_MS);
-}
-
-static void on_drain(struct cm_service *svc, void *ctx)
-{
-    (void)svc;
-    struct lastlogin *ll = ctx;
-    ll->drain_since = cm_now_mono_ms();
-    ll->drain_timer = cm_timer_new(ll->loop, on_drain_turn, ll);
-    cm_timer_set(ll->drain_timer, 0);
+    return ll->last_flush && flush_settled(ll->flush);
 }
 
 static void tell_lost(const struct lastlogin *ll)
@@ -143,11 +118,9 @@ static void tell_lost(const struct lastlogin *ll)
            "stopped while the database was away", NULL);
 }
 
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct lastlogin *ll = ctx;
-    cm_timer_free(&ll->drain_timer);
     cm_dict_free(&ll->dict);
     cm_pg_free(&ll->pg);
     flush_free(&ll->flush);
@@ -172,9 +145,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
 
 /* Listener */
 
-static void on_dict(struct cm_service *svc, int fd, void *ctx)
+static void on_dict(int fd, void *ctx)
 {
-    (void)svc;
     struct lastlogin *ll = ctx;
     cm_dict_adopt(ll->dict, fd);
 }
@@ -192,25 +164,21 @@ static const struct cm_listener listeners[] = {
      .ready = dict_ready},
     {0}};
 
+static const struct cm_service_def service = {
+    .program = "chatmail-lastlogin",
+    .version = PORTICO_VERSION,
+    .about = "Keeps the day of each account's last IMAP login.\n",
+    .listeners = listeners,
+    .start = on_start,
+    .drained = drained,
+    .drain_limit_ms = DRAIN_LIMIT_MS,
+    .stop = on_stop,
+    .metrics = add_metrics};
+
 int main(int argc, char **argv)
 {
-    struct lastlogin ll = {
-        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_lastlogin"};
+    struct lastlogin ll = {.conninfo = CM_PG_CONNINFO("chatmail_lastlogin")};
     const struct cm_option options[] = {
         {"db", "CONNINFO", "PostgreSQL", &ll.conninfo, 0}, {0}};
-    int status = cm_options_parse(PROGRAM, PORTICO_VERSION,
-                                  "Keeps the day of each account's last IMAP login.\n",
-                                  options, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    static const struct cm_service_def def = {.program = PROGRAM,
-                                              .listeners = listeners,
-                                              .start = on_start,
-                                              .drain = on_drain,
-                                              .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop,
-                                              .metrics = add_metrics};
-    cm_log_init(PROGRAM, CM_LOG_INFO);
-    return cm_service_run(&def, &ll);
+    return cm_service_main(&service, options, &ll, argc, argv);
 }

@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "daemonkit/daemonkit.h"
+#include "need/need.h"
 #include "pgfixture/pgfixture.h"
 
 #define DOMAIN "@chat.example.org"
@@ -204,20 +205,14 @@ static void test_no_needless_writes(void **state)
 
 static int group_setup(void **state)
 {
-    (void)state;
-    fx = pgfixture_new();
+    fx = pgfixture_chatmail(SCHEMA_DIR, "001-account", "003-token", NULL);
+    *state = fx;
     if (fx == NULL) {
         return 0;
     }
-    pgfixture_sql(fx, "postgres", "create database chatmail");
-    pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/001-account.sql");
-    pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/003-token.sql");
-    snprintf(dir, sizeof(dir), "/tmp/test-lastlogin-XXXXXX");
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(dict_path, sizeof(dict_path), "%s/dict", dir);
-    snprintf(log_path, sizeof(log_path), "%s/log", dir);
+    daemonkit_dir(dir, "lastlogin");
+    daemonkit_path(dict_path, dir, "dict");
+    daemonkit_path(log_path, dir, "log");
     listener = daemonkit_listen(dict_path);
     start_daemon();
     return 0;
@@ -230,32 +225,21 @@ static int group_teardown(void **state)
         return 0;
     }
     int status = daemonkit_stop(daemon_pid, SIGTERM);
-    unlink(dict_path);
-    unlink(log_path);
-    rmdir(dir);
+    daemonkit_dir_remove(dir);
     pgfixture_free(&fx);
     return status == 0 ? 0 : -1;
-}
-
-static int need_postgres(void **state)
-{
-    (void)state;
-    if (fx == NULL) {
-        skip();
-    }
-    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_day, need_postgres),
-        cmocka_unit_test_setup(test_refused, need_postgres),
-        cmocka_unit_test_setup(test_postgresql_away, need_postgres),
-        cmocka_unit_test_setup(test_hanging_server, need_postgres),
-        cmocka_unit_test_setup(test_sigterm_writes, need_postgres),
-        cmocka_unit_test_setup(test_killed, need_postgres),
-        cmocka_unit_test_setup(test_no_needless_writes, need_postgres),
+        cmocka_unit_test_setup(test_day, need),
+        cmocka_unit_test_setup(test_refused, need),
+        cmocka_unit_test_setup(test_postgresql_away, need),
+        cmocka_unit_test_setup(test_hanging_server, need),
+        cmocka_unit_test_setup(test_sigterm_writes, need),
+        cmocka_unit_test_setup(test_killed, need),
+        cmocka_unit_test_setup(test_no_needless_writes, need),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -22,7 +22,6 @@
  * connections; per address 32 tokens and 30000 bytes of them. */
 #include <stdlib.h>
 
-#include "common/clock.h"
 #include "common/conf.h"
 #include "common/dict.h"
 #include "common/doorbell.h"
@@ -30,18 +29,13 @@
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/mem.h"
-#include "common/options.h"
+#include "common/pg.h"
 #include "common/service.h"
 
 #include "credential.h"
 #include "meta.h"
 
-#define PROGRAM "chatmail-metadata"
-
-/* So long nobody is accepted while the database is not connected yet. */
-#define START_GRACE_MS 1000
 #define DRAIN_LIMIT_MS 5000
-#define DRAIN_TURN_MS  20
 /* A connection that asks nothing for so long is not waited for. */
 #define DRAIN_IDLE_MS 200
 
@@ -54,14 +48,9 @@ struct metadata {
     const char *bell_path;
     const char *bell_dir;
     struct cm_conf conf;
-    bool configured;
     struct meta_env env;
-    struct cm_loop *loop;
+    struct cm_service *svc;
     struct cm_dict *dict;
-    int64_t started;
-    bool settled; /* PostgreSQL was there once, or is late */
-    struct cm_timer *drain_timer;
-    int64_t drain_since;
 };
 
 /* Settings */
@@ -78,25 +67,11 @@ static void load_secret(struct metadata *md)
     md->env.turn_secret = md->turn_secret;
 }
 
-static int load_conf(struct metadata *md, struct cm_err *err)
-{
-    struct cm_conf conf;
-    if (cm_conf_load(md->config_path, &conf, err) != 0) {
-        return -1;
-    }
-    if (md->configured) {
-        cm_conf_clear(&md->conf);
-    }
-    md->conf = conf;
-    md->configured = true;
-    return 0;
-}
-
 static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     (void)svc;
     struct metadata *md = ctx;
-    if (load_conf(md, err) != 0) {
+    if (cm_conf_reload(md->config_path, &md->conf, err) != 0) {
         return -1;
     }
     load_secret(md);
@@ -108,59 +83,39 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct metadata *md = ctx;
-    if (load_conf(md, err) != 0) {
+    struct cm_loop *loop = cm_service_loop(svc);
+    if (cm_conf_reload(md->config_path, &md->conf, err) != 0) {
         return -1;
     }
-    md->started = cm_now_mono_ms();
-    md->loop = cm_service_loop(svc);
-    md->env =
-        (struct meta_env){.conf = &md->conf,
-                          .tokens = token_store_new(md->loop, md->conninfo),
-                          .turns = turns_new(md->loop),
-                          .versions = versions_new(md->versions_path),
-                          .bell = bell_new(md->loop, md->bell_path, md->bell_dir)};
+    md->svc = svc;
+    md->env = (struct meta_env){.conf = &md->conf,
+                                .tokens = token_store_new(loop, md->conninfo),
+                                .turns = turns_new(loop),
+                                .versions = versions_new(md->versions_path),
+                                .bell = bell_new(loop, md->bell_path, md->bell_dir)};
     load_secret(md);
-    md->dict = cm_dict_new(md->loop, &meta_handler, &md->env);
+    md->dict = cm_dict_new(loop, &meta_handler, &md->env);
     cm_service_status(svc, "serving %s", md->conf.domain);
     return 0;
 }
 
-static void on_drain_turn(void *ctx)
+static bool drained(void *ctx, int64_t waited_ms)
 {
     struct metadata *md = ctx;
-    int64_t waited = cm_now_mono_ms() - md->drain_since;
-    if (cm_dict_connections(md->dict) == 0 ||
-        (cm_dict_pending(md->dict) == 0 && waited >= DRAIN_IDLE_MS)) {
-        cm_loop_stop(md->loop);
-        return;
-    }
-    cm_timer_set(md->drain_timer, DRAIN_TURN_MS);
-}
-
-static void on_drain(struct cm_service *svc, void *ctx)
-{
-    (void)svc;
-    struct metadata *md = ctx;
-    md->drain_since = cm_now_mono_ms();
-    md->drain_timer = cm_timer_new(md->loop, on_drain_turn, md);
-    cm_timer_set(md->drain_timer, 0);
+    return cm_dict_quiet(md->dict, waited_ms, DRAIN_IDLE_MS);
 }
 
 /* The dict first, so that what still runs finds its peer gone. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct metadata *md = ctx;
-    cm_timer_free(&md->drain_timer);
     cm_dict_free(&md->dict);
     token_store_free(&md->env.tokens);
     bell_free(&md->env.bell);
     turns_free(&md->env.turns);
     versions_free(&md->env.versions);
     cm_wipe_str(&md->turn_secret);
-    if (md->configured) {
-        cm_conf_clear(&md->conf);
-    }
+    cm_conf_clear(&md->conf);
 }
 
 static void add_metrics(struct cm_buf *out, void *ctx)
@@ -184,9 +139,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
 
 /* Listener */
 
-static void on_dict(struct cm_service *svc, int fd, void *ctx)
+static void on_dict(int fd, void *ctx)
 {
-    (void)svc;
     struct metadata *md = ctx;
     cm_dict_adopt(md->dict, fd);
 }
@@ -194,11 +148,8 @@ static void on_dict(struct cm_service *svc, int fd, void *ctx)
 static bool dict_ready(void *ctx)
 {
     struct metadata *md = ctx;
-    if (!md->settled) { /* what waited for a restart need not fail for it */
-        int64_t since = cm_now_mono_ms() - md->started;
-        md->settled = token_store_up(md->env.tokens) || since >= START_GRACE_MS;
-    }
-    return md->settled && !cm_dict_full(md->dict);
+    return cm_service_settled(md->svc, token_store_up(md->env.tokens)) &&
+           !cm_dict_full(md->dict);
 }
 
 static const struct cm_listener listeners[] = {
@@ -208,15 +159,28 @@ static const struct cm_listener listeners[] = {
      .ready = dict_ready},
     {0}};
 
+static const struct cm_service_def service = {
+    .program = "chatmail-metadata",
+    .version = PORTICO_VERSION,
+    .about =
+        "Answers Dovecot's METADATA: device tokens, and what the server tells its\n"
+        "clients about itself.\n",
+    .listeners = listeners,
+    .start = on_start,
+    .reload = on_reload,
+    .drained = drained,
+    .drain_limit_ms = DRAIN_LIMIT_MS,
+    .stop = on_stop,
+    .metrics = add_metrics};
+
 int main(int argc, char **argv)
 {
-    struct metadata md = {
-        .config_path = "/etc/chatmail/chatmail.ini",
-        .conninfo = "host=/run/postgresql dbname=chatmail user=chatmail_metadata",
-        .versions_path = "/usr/share/portico/app-versions.json",
-        .secret_path = "",
-        .bell_path = CM_DOORBELL_SOCKET,
-        .bell_dir = CM_DOORBELL_DIR};
+    struct metadata md = {.config_path = CM_CONF_PATH,
+                          .conninfo = CM_PG_CONNINFO("chatmail_metadata"),
+                          .versions_path = "/usr/share/portico/app-versions.json",
+                          .secret_path = "",
+                          .bell_path = CM_DOORBELL_SOCKET,
+                          .bell_dir = CM_DOORBELL_DIR};
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &md.config_path, 0},
         {"db", "CONNINFO", "PostgreSQL", &md.conninfo, 0},
@@ -227,22 +191,5 @@ int main(int argc, char **argv)
          CM_OPTION_PATH_MAX},
         {"bell-dir", "DIR", "where push finds what it was not told", &md.bell_dir, 0},
         {0}};
-    int status = cm_options_parse(
-        PROGRAM, PORTICO_VERSION,
-        "Answers Dovecot's METADATA: device tokens, and what the server tells its\n"
-        "clients about itself.\n",
-        options, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    static const struct cm_service_def def = {.program = PROGRAM,
-                                              .listeners = listeners,
-                                              .start = on_start,
-                                              .reload = on_reload,
-                                              .drain = on_drain,
-                                              .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop,
-                                              .metrics = add_metrics};
-    cm_log_init(PROGRAM, CM_LOG_INFO);
-    return cm_service_run(&def, &md);
+    return cm_service_main(&service, options, &md, argc, argv);
 }

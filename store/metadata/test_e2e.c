@@ -17,6 +17,7 @@
 #include "common/doorbell.h"
 #include "common/file.h"
 #include "daemonkit/daemonkit.h"
+#include "need/need.h"
 #include "pgfixture/pgfixture.h"
 
 #include "change.h"
@@ -585,26 +586,20 @@ static void test_grants(void **state)
 
 static int group_setup(void **state)
 {
-    (void)state;
-    fx = pgfixture_new();
+    fx = pgfixture_chatmail(SCHEMA_DIR, "001-account", "003-token", NULL);
+    *state = fx;
     if (fx == NULL) {
         return 0;
     }
-    pgfixture_sql(fx, "postgres", "create database chatmail");
-    pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/001-account.sql");
-    pgfixture_sql_file(fx, "chatmail", SCHEMA_DIR "/003-token.sql");
-    snprintf(dir, sizeof(dir), "/tmp/test-metadata-XXXXXX");
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(dict_path, sizeof(dict_path), "%s/dict", dir);
-    snprintf(log_path, sizeof(log_path), "%s/log", dir);
-    snprintf(ini_path, sizeof(ini_path), "%s/chatmail.ini", dir);
-    snprintf(turn_path, sizeof(turn_path), "%s/turn", dir);
-    snprintf(bell_path, sizeof(bell_path), "%s/bell", dir);
-    snprintf(bell_dir, sizeof(bell_dir), "%s/spool", dir);
-    snprintf(secret_path, sizeof(secret_path), "%s/turn.secret", dir);
-    snprintf(versions_path, sizeof(versions_path), "%s/app-versions.json", dir);
+    daemonkit_dir(dir, "metadata");
+    daemonkit_path(dict_path, dir, "dict");
+    daemonkit_path(log_path, dir, "log");
+    daemonkit_path(ini_path, dir, "chatmail.ini");
+    daemonkit_path(turn_path, dir, "turn");
+    daemonkit_path(bell_path, dir, "bell");
+    daemonkit_path(bell_dir, dir, "spool");
+    daemonkit_path(secret_path, dir, "turn.secret");
+    daemonkit_path(versions_path, dir, "app-versions.json");
     listener = daemonkit_listen(dict_path);
     write_ini("");
     start_daemon();
@@ -618,47 +613,33 @@ static int group_teardown(void **state)
         return 0;
     }
     int status = daemonkit_stop(daemon_pid, SIGTERM);
-    const char *const paths[] = {dict_path, log_path,  ini_path,
-                                 turn_path, bell_path, versions_path};
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        unlink(paths[i]);
-    }
-    rmdir(dir);
+    daemonkit_dir_remove(dir);
     pgfixture_free(&fx);
     return status == 0 ? 0 : -1;
-}
-
-static int need_postgres(void **state)
-{
-    (void)state;
-    if (fx == NULL) {
-        skip();
-    }
-    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_append_and_refresh, need_postgres),
-        cmocka_unit_test_setup(test_expiry, need_postgres),
-        cmocka_unit_test_setup(test_unset_and_rollback, need_postgres),
-        cmocka_unit_test_setup(test_refused, need_postgres),
-        cmocka_unit_test_setup(test_every_byte, need_postgres),
-        cmocka_unit_test_setup(test_limits, need_postgres),
-        cmocka_unit_test_setup(test_pipelined, need_postgres),
-        cmocka_unit_test_setup(test_hello, need_postgres),
-        cmocka_unit_test_setup(test_new_message_rings, need_postgres),
-        cmocka_unit_test_setup(test_new_message_is_left, need_postgres),
-        cmocka_unit_test_setup(test_silent_push_delays_nobody, need_postgres),
-        cmocka_unit_test_setup(test_server_keys, need_postgres),
-        cmocka_unit_test_setup(test_turn, need_postgres),
-        cmocka_unit_test_setup(test_own_turn, need_postgres),
-        cmocka_unit_test_setup(test_postgresql_away, need_postgres),
-        cmocka_unit_test_setup(test_killed, need_postgres),
-        cmocka_unit_test_setup(test_sigterm_answers_what_is_under_way, need_postgres),
-        cmocka_unit_test_setup(test_two_instances, need_postgres),
-        cmocka_unit_test_setup(test_grants, need_postgres),
+        cmocka_unit_test_setup(test_append_and_refresh, need),
+        cmocka_unit_test_setup(test_expiry, need),
+        cmocka_unit_test_setup(test_unset_and_rollback, need),
+        cmocka_unit_test_setup(test_refused, need),
+        cmocka_unit_test_setup(test_every_byte, need),
+        cmocka_unit_test_setup(test_limits, need),
+        cmocka_unit_test_setup(test_pipelined, need),
+        cmocka_unit_test_setup(test_hello, need),
+        cmocka_unit_test_setup(test_new_message_rings, need),
+        cmocka_unit_test_setup(test_new_message_is_left, need),
+        cmocka_unit_test_setup(test_silent_push_delays_nobody, need),
+        cmocka_unit_test_setup(test_server_keys, need),
+        cmocka_unit_test_setup(test_turn, need),
+        cmocka_unit_test_setup(test_own_turn, need),
+        cmocka_unit_test_setup(test_postgresql_away, need),
+        cmocka_unit_test_setup(test_killed, need),
+        cmocka_unit_test_setup(test_sigterm_answers_what_is_under_way, need),
+        cmocka_unit_test_setup(test_two_instances, need),
+        cmocka_unit_test_setup(test_grants, need),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -49,12 +49,7 @@ struct token_store {
 static void on_state(bool up, void *ctx)
 {
     struct token_store *store = ctx;
-    if (up) {
-        cm_log(CM_LOG_INFO, "postgresql_up", NULL);
-    } else {
-        cm_log(CM_LOG_ERROR, "postgresql_down", "reason",
-               cm_pg_last_error(store->lanes[0]), "effect", STATE_EFFECT, NULL);
-    }
+    cm_log_state("postgresql", up, cm_pg_last_error(store->lanes[0]), STATE_EFFECT);
 }
 
 struct token_store *token_store_new(struct cm_loop *loop, const char *conninfo)

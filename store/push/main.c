@@ -24,12 +24,12 @@
  * several of one address are one. */
 #include <stdlib.h>
 
-#include "common/clock.h"
 #include "common/conf.h"
 #include "common/doorbell.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/options.h"
+#include "common/pg.h"
+#include "common/redis.h"
 #include "common/service.h"
 
 #include "bell.h"
@@ -41,13 +41,8 @@
 #include "schedule.h"
 #include "spool.h"
 
-#define PROGRAM "chatmail-push"
-
-/* So long nobody is heard while Redis and PostgreSQL are not connected yet. */
-#define START_GRACE_MS 1000
 #define DRAIN_MS       3000
 #define DRAIN_LIMIT_MS 5000
-#define DRAIN_TURN_MS  20
 #define RETRY_MS_MIN   1
 #define RETRY_MS_MAX   60000
 
@@ -60,35 +55,24 @@ struct push {
     const char *retry_text;
     int64_t retry_ms;
     struct cm_conf conf;
-    bool configured;
-    struct cm_loop *loop;
+    struct cm_service *svc;
     struct ring_env env;
     struct courier *courier;
     struct lookup *lookup;
     struct spool *spool;
     struct bell *bell;
     struct figures *figures;
-    int64_t started;
-    bool settled; /* Redis and PostgreSQL were there once, or are late */
-    struct cm_timer *drain_timer;
-    int64_t drain_since;
 };
 
 /* Settings */
 
 static int load_conf(struct push *push, struct cm_err *err)
 {
-    struct cm_conf conf;
-    if (cm_conf_load(push->config_path, &conf, err) != 0) {
+    if (cm_conf_reload(push->config_path, &push->conf, err) != 0) {
         return -1;
     }
-    if (push->configured) {
-        cm_conf_clear(&push->conf);
-    }
-    push->conf = conf;
-    push->configured = true;
     if (push->courier != NULL) {
-        courier_set_url(push->courier, conf.store.notification_url);
+        courier_set_url(push->courier, push->conf.store.notification_url);
     }
     return 0;
 }
@@ -104,12 +88,11 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 static void on_redis(bool up, void *ctx)
 {
     struct push *push = ctx;
+    cm_log_state("redis", up, queue_last_error(push->env.queue),
+                 "rings wait in the spool, nothing is posted");
     if (!up) {
-        cm_log(CM_LOG_ERROR, "redis_down", "reason", queue_last_error(push->env.queue),
-               "effect", "rings wait in the spool, nothing is posted", NULL);
         return;
     }
-    cm_log(CM_LOG_INFO, "redis_up", NULL);
     pump_redis_back(push->env.pump);
     lookup_wake(push->lookup);
     spool_wake(push->spool);
@@ -119,26 +102,19 @@ static void on_redis(bool up, void *ctx)
 static void on_postgres(bool up, void *ctx)
 {
     struct push *push = ctx;
+    cm_log_state("postgresql", up, tokens_last_error(push->env.tokens),
+                 "only addresses in memory are served");
     if (up) {
-        cm_log(CM_LOG_INFO, "postgresql_up", NULL);
         lookup_wake(push->lookup);
         spool_wake(push->spool);
-    } else {
-        cm_log(CM_LOG_ERROR, "postgresql_down", "reason",
-               tokens_last_error(push->env.tokens), "effect",
-               "only addresses in memory are served", NULL);
     }
 }
 
 /* Who rings during a start need not wait for a lookup or in the spool because of it. */
 static bool is_settled(struct push *push)
 {
-    if (!push->settled) {
-        int64_t since = cm_now_mono_ms() - push->started;
-        bool up = queue_up(push->env.queue) && tokens_up(push->env.tokens);
-        push->settled = up || since >= START_GRACE_MS;
-    }
-    return push->settled;
+    return cm_service_settled(push->svc,
+                              queue_up(push->env.queue) && tokens_up(push->env.tokens));
 }
 
 static bool spool_ready(void *ctx)
@@ -163,59 +139,48 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
                                   .ready = spool_ready,
                                   .record = spool_record,
                                   .ctx = push};
-    push->loop = cm_service_loop(svc);
-    push->started = cm_now_mono_ms();
+    struct cm_loop *loop = cm_service_loop(svc);
+    push->svc = svc;
     if (load_conf(push, err) != 0) {
         return -1;
     }
-    push->spool = spool_new(push->loop, &spool, err);
+    push->spool = spool_new(loop, &spool, err);
     if (push->spool == NULL) {
         return -1;
     }
-    push->courier = courier_new(push->loop, push->ca);
+    push->courier = courier_new(loop, push->ca);
     courier_set_url(push->courier, push->conf.store.notification_url);
-    push->env.tokens = tokens_new(push->loop, push->conninfo, on_postgres, push);
-    push->env.queue = queue_new(push->loop, push->redis_path, on_redis, push);
-    push->env.pump = pump_new(push->loop, push->env.queue, push->env.tokens,
-                              push->courier, push->retry_ms);
-    push->lookup = lookup_new(push->loop, &push->env);
-    push->bell = bell_new(push->loop, &push->env, push->spool);
+    push->env.tokens = tokens_new(loop, push->conninfo, on_postgres, push);
+    push->env.queue = queue_new(loop, push->redis_path, on_redis, push);
+    push->env.pump = pump_new(loop, push->env.queue, push->env.tokens, push->courier,
+                              push->retry_ms);
+    push->lookup = lookup_new(loop, &push->env);
+    push->bell = bell_new(loop, &push->env, push->spool);
     struct figures_env figures = {&push->env, push->bell, push->spool};
-    push->figures = figures_new(push->loop, &figures);
+    push->figures = figures_new(loop, &figures);
     cm_service_status(svc, "posting to %s", push->conf.store.notification_url);
     return 0;
 }
 
-static void on_drain_turn(void *ctx)
+static void on_drain(void *ctx)
 {
-    struct push *push = ctx;
-    int64_t waited = cm_now_mono_ms() - push->drain_since;
-    bool idle = bell_busy(push->bell) == 0 && pump_flights(push->env.pump) == 0;
-    if (idle || waited >= DRAIN_MS) {
-        cm_loop_stop(push->loop);
-        return;
-    }
-    cm_timer_set(push->drain_timer, DRAIN_TURN_MS);
-}
-
-static void on_drain(struct cm_service *svc, void *ctx)
-{
-    (void)svc;
     struct push *push = ctx;
     pump_stop(push->env.pump);
     lookup_stop(push->lookup);
     spool_stop(push->spool);
-    push->drain_since = cm_now_mono_ms();
-    push->drain_timer = cm_timer_new(push->loop, on_drain_turn, push);
-    cm_timer_set(push->drain_timer, 0);
+}
+
+static bool drained(void *ctx, int64_t waited_ms)
+{
+    struct push *push = ctx;
+    bool idle = bell_busy(push->bell) == 0 && pump_flights(push->env.pump) == 0;
+    return idle || waited_ms >= DRAIN_MS;
 }
 
 /* First those that may still call back, then those they call. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct push *push = ctx;
-    cm_timer_free(&push->drain_timer);
     courier_free(&push->courier);
     tokens_free(&push->env.tokens);
     queue_free(&push->env.queue);
@@ -224,9 +189,7 @@ static void on_stop(struct cm_service *svc, void *ctx)
     figures_free(&push->figures);
     lookup_free(&push->lookup);
     pump_free(&push->env.pump);
-    if (push->configured) {
-        cm_conf_clear(&push->conf);
-    }
+    cm_conf_clear(&push->conf);
 }
 
 static void add_metrics(struct cm_buf *out, void *ctx)
@@ -237,9 +200,8 @@ static void add_metrics(struct cm_buf *out, void *ctx)
 
 /* Listener */
 
-static void on_bell(struct cm_service *svc, int fd, void *ctx)
+static void on_bell(int fd, void *ctx)
 {
-    (void)svc;
     struct push *push = ctx;
     bell_adopt(push->bell, fd);
 }
@@ -256,6 +218,21 @@ static const struct cm_listener listeners[] = {{.name = "bell",
                                                 .ready = bell_ready},
                                                {0}};
 
+static const struct cm_service_def service = {
+    .program = "chatmail-push",
+    .version = PORTICO_VERSION,
+    .about =
+        "Wakes phones: posts device tokens to the notification service when a message\n"
+        "has come.\n",
+    .listeners = listeners,
+    .start = on_start,
+    .reload = on_reload,
+    .drain = on_drain,
+    .drained = drained,
+    .drain_limit_ms = DRAIN_LIMIT_MS,
+    .stop = on_stop,
+    .metrics = add_metrics};
+
 /* -1, or an exit status. */
 static int check_retry(struct push *push)
 {
@@ -271,10 +248,9 @@ static int check_retry(struct push *push)
 
 int main(int argc, char **argv)
 {
-    struct push push = {.config_path = "/etc/chatmail/chatmail.ini",
-                        .conninfo =
-                            "host=/run/postgresql dbname=chatmail user=chatmail_push",
-                        .redis_path = "/run/redis/redis-server.sock",
+    struct push push = {.config_path = CM_CONF_PATH,
+                        .conninfo = CM_PG_CONNINFO("chatmail_push"),
+                        .redis_path = CM_REDIS_PATH,
                         .spool_dir = CM_DOORBELL_DIR,
                         .retry_text = "8000"};
     const struct cm_option options[] = {
@@ -286,23 +262,9 @@ int main(int argc, char **argv)
         {"retry-ms", "N", "before the second try; then 8 times as long each",
          &push.retry_text, 0},
         {0}};
-    int status = cm_options_parse(
-        PROGRAM, PORTICO_VERSION,
-        "Wakes phones: posts device tokens to the notification service when a message\n"
-        "has come.\n",
-        options, argc, argv);
-    if (status >= 0) {
-        return status;
+    int status = cm_service_options(&service, options, argc, argv);
+    if (status < 0) {
+        status = check_retry(&push);
     }
-    static const struct cm_service_def def = {.program = PROGRAM,
-                                              .listeners = listeners,
-                                              .start = on_start,
-                                              .reload = on_reload,
-                                              .drain = on_drain,
-                                              .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop,
-                                              .metrics = add_metrics};
-    cm_log_init(PROGRAM, CM_LOG_INFO);
-    status = check_retry(&push);
-    return status >= 0 ? status : cm_service_run(&def, &push);
+    return status >= 0 ? status : cm_service_run(&service, &push);
 }

@@ -8,29 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/clock.h"
 #include "common/doorbell.h"
+#include "courier.h"
 #include "daemonkit/daemonkit.h"
-#include "pushkit.h"
+#include "pushtest.h"
 
 #define QUICK "10" /* ms before the second try: 10, 80, 640, 5120 */
-
-static struct pushkit kit;
-
-static const char *redis(const char *command, const char *key)
-{
-    return redisfixture_ask(kit.redis, command, key, NULL);
-}
-
-static const char *sql(const char *text)
-{
-    return pgfixture_sql(kit.pg, "chatmail", text);
-}
 
 static bool is_empty(void *ctx)
 {
@@ -50,71 +38,27 @@ static void assert_empty(void)
     assert_string_equal(redis("EXISTS", "push:age"), "0");
 }
 
-struct want {
-    const char *prefix;
-    long count;
-};
-
-static bool has_come(void *ctx)
-{
-    const struct want *want = ctx;
-    return pushkit_count(&kit, want->prefix) >= want->count;
-}
-
+/* So many, and no more. */
 static void assert_comes(const char *prefix, long count, int64_t limit_ms)
 {
-    struct want want = {prefix, count};
-    if (!pushkit_until(has_come, &want, limit_ms)) {
-        fail_msg("%ld of %ld for %s", pushkit_count(&kit, prefix), count, prefix);
-    }
+    assert_come(prefix, count, limit_ms);
     assert_int_equal(pushkit_count(&kit, prefix), count);
-}
-
-static void ring(const char *addr)
-{
-    assert_int_equal(pushkit_ring(&kit, addr), 0);
-}
-
-static int fresh_with(const char *retry_ms)
-{
-    if (kit.pg == NULL) {
-        return 0;
-    }
-    pushkit_ask(&kit, "calm");
-    pushkit_ask(&kit, "forget");
-    sql("delete from push_token");
-    redisfixture_ask(kit.redis, "FLUSHALL", NULL);
-    pushkit_start(&kit, retry_ms);
-    (void)daemonkit_log_has(kit.log, "");
-    return 0;
 }
 
 static int fresh(void **state)
 {
     (void)state;
-    return fresh_with(NULL);
+    pushtest_clear();
+    pushtest_start(NULL);
+    return 0;
 }
 
 static int fresh_quick(void **state)
 {
     (void)state;
-    return fresh_with(QUICK);
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    if (kit.push == 0) {
-        return 0;
-    }
-    return pushkit_stop(&kit, SIGTERM);
-}
-
-static void need(void)
-{
-    if (kit.pg == NULL) {
-        skip();
-    }
+    pushtest_clear();
+    pushtest_start(QUICK);
+    return 0;
 }
 
 static void test_body_is_the_token(void **state) /* 9 */
@@ -403,6 +347,76 @@ static void test_one_connection_for_many(void **state)
     assert_empty();
 }
 
+static long stat_of(const char *name)
+{
+    const char *at = strstr(pushkit_ask(&kit, "stats"), name);
+    assert_non_null(at);
+    return strtol(at + strlen(name) + 1, NULL, 10);
+}
+
+/* A service without HTTP/2: a request has a connection for itself, so few are under way
+ * at a time; the connections are kept, and one that hangs holds up nobody. */
+static void posts_by_http1(const char *offer)
+{
+    static const int many = 200;
+    int64_t at_ms[8];
+    pushkit_ask(&kit, "calm");
+    pushkit_ask(&kit, "offer %s", offer);
+    pushkit_ask(&kit, "forget");
+    pushkit_ask(&kit, "mood slow:20 many");
+    pushkit_ask(&kit, "mood silent mute");
+    pushkit_ask(&kit, "mood 410 dead");
+    long accepted = stat_of("accepted");
+    ring("mute@x");
+    assert_comes("mute", 1, 5000);
+    for (int i = 1; i <= many; i++) {
+        char addr[32];
+        snprintf(addr, sizeof(addr), "many%d@x", i);
+        ring(addr);
+    }
+    assert_comes("many", many, 20000);
+    for (int i = 1; i <= 5; i++) {
+        int64_t start = cm_now_mono_ms();
+        ring("well@x");
+        assert_comes("well", i, 5000);
+        assert_true(cm_now_mono_ms() - start < 1000);
+    }
+    ring("dead@x");
+    assert_comes("dead", 1, 5000);
+    assert_in_range(stat_of("accepted") - accepted, 2, COURIER_WITHOUT_H2_MAX);
+    assert_int_equal(stat_of("strange"), 0);
+    assert_null(strstr(pushkit_ask(&kit, "list"), " h2 "));
+    /* The one that hangs is posted again when its connection breaks. */
+    pushkit_ask(&kit, "mood 200 mute");
+    pushkit_ask(&kit, "drop");
+    assert_comes("mute", 2, 12000);
+    assert_int_equal(times_of("mute", at_ms), 2);
+    assert_empty();
+}
+
+static void test_without_h2(void **state)
+{
+    (void)state;
+    need();
+    static const char *const offers[] = {"http/1.1", "nothing"};
+    sql("insert into push_token (addr, token) select 'many' || i || '@x', "
+        "convert_to('many' || i || '-', 'utf8') from generate_series(1, 200) i");
+    pushkit_token(&kit, "mute@x", "mute");
+    pushkit_token(&kit, "well@x", "well");
+    for (size_t i = 0; i < 2; i++) {
+        pushkit_token(&kit, "dead@x", "dead");
+        posts_by_http1(offers[i]);
+        assert_string_equal(
+            sql("select count(*) from push_token where addr = 'dead@x'"), "0");
+    }
+    pushkit_ask(&kit, "calm"); /* the service learns HTTP/2 */
+    pushkit_ask(&kit, "forget");
+    ring("well@x");
+    assert_comes("well", 1, 5000);
+    assert_non_null(strstr(pushkit_ask(&kit, "list"), " h2 "));
+    assert_empty();
+}
+
 static void test_forget(void **state)
 {
     (void)state;
@@ -547,22 +561,8 @@ static void test_metrics(void **state)
     assert_true(pushkit_metric(&kit, "chatmail_push_seconds_since_last_success") >= 4);
 }
 
-static int group_setup(void **state)
-{
-    (void)state;
-    (void)pushkit_open(&kit);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    pushkit_close(&kit);
-    return 0;
-}
-
-#define EACH(test)    cmocka_unit_test_setup_teardown(test, fresh, stop)
-#define QUICKLY(test) cmocka_unit_test_setup_teardown(test, fresh_quick, stop)
+#define EACH(test)    cmocka_unit_test_setup_teardown(test, fresh, pushtest_stop)
+#define QUICKLY(test) cmocka_unit_test_setup_teardown(test, fresh_quick, pushtest_stop)
 
 int main(void)
 {
@@ -579,11 +579,12 @@ int main(void)
         EACH(test_connection_cut),
         EACH(test_slow_and_silent),
         EACH(test_one_connection_for_many),
+        EACH(test_without_h2),
         EACH(test_forget),
         EACH(test_who_says_nonsense),
         EACH(test_files_left),
         EACH(test_reload),
         EACH(test_metrics),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, pushtest_open, pushtest_close);
 }

@@ -15,21 +15,14 @@
 #include "common/clock.h"
 #include "common/doorbell.h"
 #include "daemonkit/daemonkit.h"
-#include "pushkit.h"
+#include "pushtest.h"
 
 #define MANY  300
 #define QUICK "50"
 
-static struct pushkit kit;
-
-static const char *sql(const char *text)
-{
-    return pgfixture_sql(kit.pg, "chatmail", text);
-}
-
 static const char *count_waiting(void)
 {
-    return redisfixture_ask(kit.redis, "GET", "push:count", NULL);
+    return redis("GET", "push:count");
 }
 
 static bool is_empty(void *ctx)
@@ -54,30 +47,6 @@ static bool lacks_postgres(void *ctx)
 {
     (void)ctx;
     return pushkit_metric(&kit, "chatmail_push_postgres_up") == 0;
-}
-
-struct want {
-    const char *prefix;
-    long count;
-};
-
-static bool has_come(void *ctx)
-{
-    const struct want *want = ctx;
-    return pushkit_count(&kit, want->prefix) >= want->count;
-}
-
-static void assert_comes(const char *prefix, long count, int64_t limit_ms)
-{
-    struct want want = {prefix, count};
-    if (!pushkit_until(has_come, &want, limit_ms)) {
-        fail_msg("%ld of %ld for %s", pushkit_count(&kit, prefix), count, prefix);
-    }
-}
-
-static void ring(const char *addr)
-{
-    assert_int_equal(pushkit_ring(&kit, addr), 0);
 }
 
 static void ring_number(int i)
@@ -120,34 +89,13 @@ static void assert_all_seen(void)
 static int fresh(void **state)
 {
     (void)state;
-    if (kit.pg == NULL) {
-        return 0;
+    pushtest_clear();
+    if (kit.pg != NULL) {
+        sql("insert into push_token (addr, token) select 'n' || i || '@x', "
+            "convert_to('number' || i, 'utf8') from generate_series(0, 299) i");
     }
-    pushkit_ask(&kit, "calm");
-    pushkit_ask(&kit, "forget");
-    sql("delete from push_token");
-    sql("insert into push_token (addr, token) select 'n' || i || '@x', "
-        "convert_to('number' || i, 'utf8') from generate_series(0, 299) i");
-    redisfixture_ask(kit.redis, "FLUSHALL", NULL);
-    pushkit_start(&kit, QUICK);
-    (void)daemonkit_log_has(kit.log, "");
+    pushtest_start(QUICK);
     return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    if (kit.push == 0) {
-        return 0;
-    }
-    return pushkit_stop(&kit, SIGTERM);
-}
-
-static void need(void)
-{
-    if (kit.pg == NULL) {
-        skip();
-    }
 }
 
 static void test_push_killed(void **state)
@@ -223,7 +171,7 @@ static void test_redis_killed_before_the_outcome(void **state)
     for (int i = 0; i < MANY; i++) {
         ring_number(i);
     }
-    assert_comes("number", MANY, 10000);
+    assert_come("number", MANY, 10000);
     redisfixture_kill(kit.redis);
     usleep(700000);
     redisfixture_start(kit.redis);
@@ -279,7 +227,7 @@ static void test_redis_full(void **state)
     }
     assert_true(pushkit_metric(&kit, "chatmail_push_spooled_total") == MANY - 100);
     pushkit_ask(&kit, "calm");
-    assert_comes("number", 200, 10000); /* the first hundred twice */
+    assert_come("number", 200, 10000); /* the first hundred twice */
     redisfixture_ask(kit.redis, "CONFIG", "SET", "maxmemory", "0", NULL);
     assert_all_seen();
 }
@@ -294,8 +242,8 @@ static void test_redis_silent(void **state)
     ring_number(1); /* at once */
     assert_true(cm_now_mono_ms() - start < 4000);
     redisfixture_unfreeze(kit.redis);
-    assert_comes("number0", 1, 15000);
-    assert_comes("number1", 1, 15000);
+    assert_come("number0", 1, 15000);
+    assert_come("number1", 1, 15000);
     assert_true(pushkit_until(is_empty, NULL, 10000));
 }
 
@@ -304,12 +252,12 @@ static void test_postgres_away(void **state)
     (void)state;
     need();
     ring_number(0);
-    assert_comes("number", 1, 5000);
+    assert_come("number", 1, 5000);
     pushkit_token(&kit, "n0@x", "second"); /* which push has not heard of */
     pgfixture_stop(kit.pg);
     assert_true(pushkit_until(lacks_postgres, NULL, 5000));
     ring_number(0);
-    assert_comes("number0", 2, 2000);
+    assert_come("number0", 2, 2000);
     for (int i = 1; i < MANY; i++) {
         ring_number(i);
     }
@@ -317,7 +265,7 @@ static void test_postgres_away(void **state)
     assert_int_equal(pushkit_count(&kit, ""), 2);
     pgfixture_start(kit.pg);
     assert_all_seen();
-    assert_comes("second", 1, 5000);
+    assert_come("second", 1, 5000);
     assert_int_equal(pushkit_count(&kit, "number0"), 2);
     assert_int_equal(pushkit_count(&kit, ""), MANY + 2);
     assert_string_equal(redisfixture_ask(kit.redis, "ZCARD", "push:lookup", NULL), "0");
@@ -353,15 +301,15 @@ static void test_postgres_silent(void **state)
     (void)state;
     need();
     ring_number(0);
-    assert_comes("number", 1, 5000);
+    assert_come("number", 1, 5000);
     pgfixture_freeze(kit.pg);
     int64_t start = cm_now_mono_ms();
     ring_number(0);
     ring_number(1);
     assert_true(cm_now_mono_ms() - start < 9000);
-    assert_comes("number0", 2, 2000);
+    assert_come("number0", 2, 2000);
     pgfixture_unfreeze(kit.pg);
-    assert_comes("number1", 1, 15000);
+    assert_come("number1", 1, 15000);
 }
 
 /* A dead token that PostgreSQL could not be told of is told again. */
@@ -372,7 +320,7 @@ static void test_gone_while_postgres_is_away(void **state)
     pushkit_token(&kit, "gone@x", "dead");
     pushkit_ask(&kit, "mood slow:1000:410 dead");
     ring("gone@x");
-    assert_comes("dead", 1, 5000);
+    assert_come("dead", 1, 5000);
     pgfixture_stop(kit.pg);
     usleep(1200000);
     pgfixture_start(kit.pg);
@@ -382,21 +330,7 @@ static void test_gone_while_postgres_is_away(void **state)
                         "0");
 }
 
-static int group_setup(void **state)
-{
-    (void)state;
-    (void)pushkit_open(&kit);
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    pushkit_close(&kit);
-    return 0;
-}
-
-#define EACH(test) cmocka_unit_test_setup_teardown(test, fresh, stop)
+#define EACH(test) cmocka_unit_test_setup_teardown(test, fresh, pushtest_stop)
 
 int main(void)
 {
@@ -413,5 +347,5 @@ int main(void)
         EACH(test_postgres_silent),
         EACH(test_gone_while_postgres_is_away),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, pushtest_open, pushtest_close);
 }

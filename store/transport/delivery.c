@@ -208,6 +208,8 @@ static void try_smtp(struct delivery *d)
     bool clear = !d->job.domain.literal && strcmp(d->job.domain.name, "nauta.cu") == 0;
     struct smtp_options o = {.loop = d->env->loop,
                              .tls = clear ? NULL : d->env->tls,
+                             .pool = d->env->pool,
+                             .counts = &d->env->counters.smtp,
                              .verify = verified(d),
                              .host = h->name,
                              .port = d->env->smtp_port,
@@ -305,7 +307,7 @@ static bool choose_egress(struct delivery *d)
     const struct dest_mark *mark = lru_get(d->env->dest_marks, d->job.domain.name);
     bool known = mark != NULL && mark->egress_ms > 0 &&
                  cm_now_mono_ms() - mark->egress_ms < BREAKER_MEMORY_MS;
-    size_t i = egress_find(list, known ? mark->egress : 0);
+    size_t i = egress_choose(list, known ? mark->egress : -1, d->job.domain.name);
     if (i == SIZE_MAX) {
         return false;
     }

@@ -26,6 +26,7 @@ struct parcel {
     size_t to_count;
     const struct spool *message;
     struct delivery *delivery;
+    int64_t waiting_ms; /* since then; monotonic */
     int64_t started_ms;
     char **replies; /* of one that was put off, until it is told */
     parcel_cb cb;
@@ -41,6 +42,7 @@ struct dest {
     size_t count, running;
     struct cm_timer *turn; /* starts what may start, tells those put off */
     struct cm_timer *stall;
+    bool stall_set;
     struct cm_timer *idle;
     bool has_route;
     struct route route;
@@ -112,6 +114,10 @@ static uint32_t chance(void)
 static void put_off(struct parcel *p, const char *reply)
 {
     p->stage = ENDED;
+    if (p->is_probe) {
+        p->is_probe = false;
+        breaker_unused(breaker_of(p->dest));
+    }
     p->replies = cm_calloc(p->to_count, sizeof(*p->replies));
     for (size_t i = 0; i < p->to_count; i++) {
         p->replies[i] = cm_strdup(reply);
@@ -242,6 +248,41 @@ static struct parcel *next_waiting(struct dest *d)
     return p;
 }
 
+/* Unless the breaker is closed only the probe may start; one that waits becomes it when
+ * the one before has ended without a result. */
+static struct parcel *next_to_start(struct dest *d)
+{
+    struct breaker *b = breaker_of(d);
+    int64_t now = cm_now_mono_ms();
+    struct parcel *p = next_waiting(d);
+    if (p == NULL || breaker_state(b, now) == BREAKER_CLOSED) {
+        return p;
+    }
+    for (struct parcel *q = p; q != NULL; q = q->next) {
+        if (q->stage == WAITING && q->is_probe) {
+            return q;
+        }
+    }
+    p->is_probe = breaker_admit(b, now);
+    return p->is_probe ? p : NULL;
+}
+
+static int64_t stall_limit(struct dest *d)
+{
+    return proven(d) ? DESTS_STALL_PROVEN_MS : DESTS_STALL_MS;
+}
+
+static void watch_waiting(struct dest *d)
+{
+    bool waits = next_waiting(d) != NULL;
+    if (waits && !d->stall_set) {
+        cm_timer_set(d->stall, stall_limit(d));
+    } else if (!waits) {
+        cm_timer_stop(d->stall);
+    }
+    d->stall_set = waits;
+}
+
 static void on_turn(void *ctx)
 {
     struct dest *d = ctx;
@@ -249,20 +290,16 @@ static void on_turn(void *ctx)
     while (tell_one(d)) {
     }
     size_t max = proven(d) ? DESTS_ACTIVE_MAX : DESTS_ACTIVE_NEW;
-    while (d->running < max && (p = next_waiting(d)) != NULL) {
+    while (d->running < max && (p = next_to_start(d)) != NULL) {
         start(p);
     }
-    if (next_waiting(d) != NULL) {
-        cm_timer_set(d->stall, proven(d) ? DESTS_STALL_PROVEN_MS : DESTS_STALL_MS);
-    } else {
-        cm_timer_stop(d->stall);
-    }
+    watch_waiting(d);
 }
 
 /* Silent: all attempts under way have been without a connection for that long. */
 static bool stalled(struct dest *d)
 {
-    int64_t limit = proven(d) ? DESTS_STALL_PROVEN_MS : DESTS_STALL_MS;
+    int64_t limit = stall_limit(d);
     int64_t now = cm_now_mono_ms();
     for (const struct parcel *p = d->first; p != NULL; p = p->next) {
         if (p->stage == RUNNING &&
@@ -279,16 +316,28 @@ static void stall_text(const struct dest *d, char reply[DESTS_REPLY_MAX])
              d->domain.name);
 }
 
+/* Those that wait for a probe that gives no answer either way. */
+static void put_off_late(struct dest *d, const char *reply)
+{
+    int64_t now = cm_now_mono_ms();
+    for (struct parcel *p = d->first; p != NULL; p = p->next) {
+        if (p->stage == WAITING && now - p->waiting_ms >= DESTS_PROBE_WAIT_MS) {
+            put_off(p, reply);
+        }
+    }
+}
+
 static void on_stall(void *ctx)
 {
     struct dest *d = ctx;
     char reply[DESTS_REPLY_MAX];
+    stall_text(d, reply);
     if (stalled(d)) {
-        stall_text(d, reply);
         put_off_waiting(d, reply);
-    } else {
-        cm_timer_set(d->stall, DESTS_STALL_MS / 3);
+    } else if (breaker_state(breaker_of(d), cm_now_mono_ms()) != BREAKER_CLOSED) {
+        put_off_late(d, reply);
     }
+    cm_timer_set(d->stall, DESTS_STALL_MS / 3);
 }
 
 /* Places */
@@ -388,13 +437,14 @@ enum dests_answer dests_reserve(struct dests *ds, const struct domain *domain,
     }
     struct breaker *b = breaker_of(d);
     bool half_open = breaker_state(b, now) == BREAKER_HALF_OPEN;
-    if (!breaker_admit(b, now)) {
+    bool admitted = breaker_admit(b, now);
+    if (!admitted && !half_open) {
         closed_text(d, reply);
         return refuse(d, DESTS_CLOSED);
     }
     struct parcel *p = cm_calloc(1, sizeof(*p));
     p->is_new = is_new;
-    p->is_probe = half_open;
+    p->is_probe = half_open && admitted;
     ds->new_parcels += is_new;
     parcel_link(d, p);
     *parcel_r = p;
@@ -412,9 +462,10 @@ void parcel_send(struct parcel *p, const char *from, const char *const *to,
     p->cb = cb;
     p->ctx = ctx;
     p->stage = WAITING;
-    /* Closed since the place was given: others have tried in vain meanwhile. */
+    p->waiting_ms = cm_now_mono_ms();
+    /* Open since the place was given: others have tried in vain meanwhile. */
     if (!p->is_probe &&
-        breaker_state(breaker_of(p->dest), cm_now_mono_ms()) != BREAKER_CLOSED) {
+        breaker_state(breaker_of(p->dest), p->waiting_ms) == BREAKER_OPEN) {
         char reply[DESTS_REPLY_MAX];
         closed_text(p->dest, reply);
         put_off(p, reply);

@@ -6,7 +6,9 @@
  * lately), and for all those together that have not. Few messages are under way to one
  * destination at a time, the others wait in order; those who wait for one that has not
  * answered are put off as soon as the first attempt has been silent for DESTS_STALL_MS.
- * A destination whose attempts failed is closed by its breaker (breaker.h).
+ * A destination whose attempts failed is closed by its breaker (breaker.h). While one
+ * attempt shows whether it opens again, others wait for its outcome,
+ * DESTS_PROBE_WAIT_MS at most; only one is under way.
  *
  * Bounds: dests_limits; an idle destination is kept DESTS_IDLE_MS for its route. */
 #ifndef TRANSPORT_DESTS_H
@@ -24,6 +26,7 @@
 #define DESTS_ACTIVE_NEW      2 /* to one that has not answered lately */
 #define DESTS_STALL_MS        3000
 #define DESTS_STALL_PROVEN_MS 10000
+#define DESTS_PROBE_WAIT_MS   10000
 #define DESTS_REPLY_MAX       512
 
 struct dests_limits {

@@ -12,18 +12,25 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-#define FILE_MAX (16u << 10)
+#define FILE_MAX   (16u << 10)
+#define WEIGHT_MAX 1000
 
 static int parse_line(const char *line, struct egress *out, struct cm_err *err)
 {
     char number[8], v4[48], v6[48], name[EGRESS_NAME_MAX], more[2];
     struct egress e = {.source = {.bound = true}};
-    int64_t n;
-    if (sscanf(line, "%7s %47s %47s %255s %1s", number, v4, v6, name, more) != 4 ||
-        cm_value_int(number, 1, CM_GATEWAYS_MAX, &n, err) != 0) {
-        return cm_err_set(err, CM_ERR_WORLD, "not NUMBER IPV4 IPV6 NAME: %s", line);
+    int64_t n, w;
+    char weight[8] = "0";
+    int fields =
+        sscanf(line, "%7s %47s %47s %255s %7s %1s", number, v4, v6, name, weight, more);
+    if (fields < 4 || fields > 5 ||
+        cm_value_int(number, 1, CM_GATEWAYS_MAX, &n, err) != 0 ||
+        cm_value_int(weight, 0, WEIGHT_MAX, &w, err) != 0) {
+        return cm_err_set(err, CM_ERR_WORLD, "not NUMBER IPV4 IPV6 NAME WEIGHT: %s",
+                          line);
     }
     e.number = (int)n;
+    e.weight = (unsigned)w;
     e.source.has_v4 = inet_pton(AF_INET, v4, &e.source.v4) == 1;
     e.source.has_v6 = inet_pton(AF_INET6, v6, &e.source.v6) == 1;
     if ((!e.source.has_v4 && strcmp(v4, "-") != 0) ||
@@ -146,6 +153,37 @@ const struct egress_list *egress_now(struct egress_watch *w)
         read_again(w, &st);
     }
     return &w->list;
+}
+
+/* FNV-1a, and a mix, so that like names fall apart. */
+static uint64_t hash_of(const char *key)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (; *key != '\0'; key++) {
+        h = (h ^ (unsigned char)*key) * UINT64_C(1099511628211);
+    }
+    h = (h ^ (h >> 33)) * UINT64_C(0xff51afd7ed558ccd);
+    return h ^ (h >> 33);
+}
+
+size_t egress_choose(const struct egress_list *list, int number, const char *key)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].number == number) {
+            return i;
+        }
+        total += list->items[i].weight;
+    }
+    if (total == 0) {
+        return list->count > 0 ? 0 : SIZE_MAX;
+    }
+    uint64_t at = hash_of(key) % total;
+    size_t i = 0;
+    while (at >= list->items[i].weight) {
+        at -= list->items[i++].weight;
+    }
+    return i;
 }
 
 size_t egress_find(const struct egress_list *list, int number)

@@ -8,6 +8,7 @@
 
 #include "breaker.h"
 #include "common/loop.h"
+#include "smtp.h"
 
 /* What is known of a destination (a domain or a literal); kept for BREAKER_MEMORY_MS,
  * the ENV_MARKS_MAX used last. */
@@ -37,6 +38,7 @@ struct counters {
     uint64_t egress_changed;
     uint64_t busy, tripped; /* recipients put off: no slot; breaker open */
     uint64_t too_big, spool_failed;
+    struct smtp_counts smtp;
 };
 
 struct env {
@@ -44,6 +46,7 @@ struct env {
     struct dns *dns;
     struct http *http;
     struct wire_tls *tls;
+    struct pool *pool; /* SMTP connections between two messages */
     struct sts_store *sts;
     struct egress_watch *egress;
     struct lru *dest_marks; /* struct dest_mark */

@@ -31,6 +31,20 @@ static void by_path(struct cm_buf *out, const char *name, const char *help,
     }
 }
 
+static void by_connection(struct cm_buf *out, const struct smtp_counts *c)
+{
+    static const char name[] = "chatmail_transport_smtp_connections_total";
+    const uint64_t values[] = {c->fresh - c->resumed, c->resumed, c->kept};
+    static const char *const how[] = {"new", "resumed", "kept"};
+    cm_metric_begin(out, name, CM_METRIC_COUNTER,
+                    "Connections messages went over: made, made with a TLS ticket, "
+                    "there already.");
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        const char *labels[] = {"how", how[i], NULL};
+        cm_metric_sample(out, name, labels, (double)values[i]);
+    }
+}
+
 void figures_write(struct cm_buf *out, const struct counters *c)
 {
     by_path_and_result(out, c);
@@ -43,6 +57,7 @@ void figures_write(struct cm_buf *out, const struct counters *c)
     cm_metric_counter(out, "chatmail_transport_connect_failed_total",
                       "Hosts that could not be spoken to over SMTP.",
                       c->connect_failed);
+    by_connection(out, &c->smtp);
     cm_metric_counter(out, "chatmail_transport_egress_changed_total",
                       "Destinations that changed to another gateway.",
                       c->egress_changed);

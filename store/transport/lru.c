@@ -15,6 +15,7 @@ struct entry {
 
 struct lru {
     size_t max, count, value_size, buckets;
+    void (*on_drop)(void *value);
     struct entry *newest, *oldest;
     struct entry *table[];
 };
@@ -37,6 +38,11 @@ struct lru *lru_new(size_t max, size_t value_size)
     lru->buckets = max;
     lru->value_size = value_size;
     return lru;
+}
+
+void lru_on_drop(struct lru *lru, void (*on_drop)(void *value))
+{
+    lru->on_drop = on_drop;
 }
 
 static void unlink_age(struct lru *lru, struct entry *e)
@@ -68,6 +74,9 @@ static void remove_at(struct lru *lru, struct entry **at)
     *at = e->chain;
     unlink_age(lru, e);
     lru->count--;
+    if (lru->on_drop != NULL) {
+        lru->on_drop(e->value);
+    }
     free(e->key);
     free(e);
 }

@@ -9,6 +9,8 @@ struct lru;
 
 struct lru *lru_new(size_t max, size_t value_size);
 void lru_free(struct lru **lru);
+/* Called for each value that leaves the table, also by lru_free(). */
+void lru_on_drop(struct lru *lru, void (*on_drop)(void *value));
 /* The value, now the one used last; NULL when there is none. Valid until the next
  * lru_put() or lru_drop(). */
 void *lru_get(struct lru *lru, const char *key);

@@ -26,10 +26,7 @@
 #include <string.h>
 
 #include "common/conf.h"
-#include "common/log.h"
-#include "common/loop.h"
 #include "common/metrics.h"
-#include "common/options.h"
 #include "common/service.h"
 
 #include "dests.h"
@@ -43,9 +40,7 @@
 #include "sts_store.h"
 #include "wire.h"
 
-#define PROGRAM        "chatmail-transport"
 #define DRAIN_LIMIT_MS 20000
-#define DRAIN_TURN_MS  50
 
 struct options {
     const char *config, *egress, *state, *spool, *ca, *resolver;
@@ -55,32 +50,25 @@ struct options {
 struct transport {
     struct options o;
     struct cm_conf conf;
-    bool configured;
     struct env env;
     struct dests_limits limits;
     struct dests *dests;
     struct sessions *sessions;
-    struct cm_timer *drain_timer;
 };
 
 /* Settings */
 
 static int load_conf(struct transport *t, struct cm_err *err)
 {
-    struct cm_conf conf;
-    if (cm_conf_load(t->o.config, &conf, err) != 0) {
+    const struct cm_conf *conf = &t->conf;
+    if (cm_conf_reload(t->o.config, &t->conf, err) != 0) {
         return -1;
     }
-    if (t->configured) {
-        cm_conf_clear(&t->conf);
-    }
-    t->conf = conf;
-    t->configured = true;
-    snprintf(t->env.ehlo, sizeof(t->env.ehlo), "%s", conf.myhostname);
-    t->env.no_ipv6 = conf.disable_ipv6;
-    t->env.message_max = (uint64_t)conf.max_message_size;
+    snprintf(t->env.ehlo, sizeof(t->env.ehlo), "%s", conf->myhostname);
+    t->env.no_ipv6 = conf->disable_ipv6;
+    t->env.message_max = (uint64_t)conf->max_message_size;
     if (t->env.egress != NULL) {
-        egress_watch_require(t->env.egress, conf.store.egress != CM_EGRESS_DIRECT);
+        egress_watch_require(t->env.egress, conf->store.egress != CM_EGRESS_DIRECT);
     }
     return 0;
 }
@@ -129,6 +117,7 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
         (env->dns = dns_new(env->loop, resolver, err)) == NULL) {
         return -1;
     }
+    env->pool = pool_new(env->loop);
     env->http = http_new(env->loop, t->o.ca);
     env->egress = egress_watch_new(t->o.egress);
     egress_watch_require(env->egress, t->conf.store.egress != CM_EGRESS_DIRECT);
@@ -145,36 +134,33 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     (void)svc;
     struct transport *t = ctx;
-    return load_conf(t, err) != 0 ? -1 : wire_tls_reload(t->env.tls, t->o.ca, err);
-}
-
-static void on_drain_turn(void *ctx)
-{
-    struct transport *t = ctx;
-    if (sessions_count(t->sessions) == 0) {
-        cm_loop_stop(t->env.loop);
-        return;
+    if (load_conf(t, err) != 0 || wire_tls_reload(t->env.tls, t->o.ca, err) != 0) {
+        return -1;
     }
-    cm_timer_set(t->drain_timer, DRAIN_TURN_MS);
+    pool_clear(t->env.pool); /* their certificates were judged by the old roots */
+    return 0;
 }
 
-static void on_drain(struct cm_service *svc, void *ctx)
+static void on_drain(void *ctx)
 {
-    (void)svc;
     struct transport *t = ctx;
     sessions_drain(t->sessions);
-    t->drain_timer = cm_timer_new(t->env.loop, on_drain_turn, t);
-    cm_timer_set(t->drain_timer, 0);
 }
 
-static void on_stop(struct cm_service *svc, void *ctx)
+static bool drained(void *ctx, int64_t waited_ms)
 {
-    (void)svc;
+    (void)waited_ms;
+    struct transport *t = ctx;
+    return sessions_count(t->sessions) == 0;
+}
+
+static void on_stop(void *ctx)
+{
     struct transport *t = ctx;
     struct env *env = &t->env;
-    cm_timer_free(&t->drain_timer);
     sessions_free(&t->sessions);
     dests_free(&t->dests);
+    pool_free(&env->pool);
     sts_store_free(&env->sts);
     http_free(&env->http);
     dns_free(&env->dns);
@@ -182,9 +168,7 @@ static void on_stop(struct cm_service *svc, void *ctx)
     wire_tls_free(&env->tls);
     lru_free(&env->dest_marks);
     lru_free(&env->host_marks);
-    if (t->configured) {
-        cm_conf_clear(&t->conf);
-    }
+    cm_conf_clear(&t->conf);
 }
 
 static void on_metrics(struct cm_buf *out, void *ctx)
@@ -198,9 +182,8 @@ static void on_metrics(struct cm_buf *out, void *ctx)
 
 /* Listener */
 
-static void on_lmtp(struct cm_service *svc, int fd, void *ctx)
+static void on_lmtp(int fd, void *ctx)
 {
-    (void)svc;
     struct transport *t = ctx;
     sessions_adopt(t->sessions, fd);
 }
@@ -218,9 +201,24 @@ static const struct cm_listener listeners[] = {
      .ready = lmtp_ready},
     {0}};
 
+static const struct cm_service_def service = {
+    .program = "chatmail-transport",
+    .version = PORTICO_VERSION,
+    .about =
+        "Takes outgoing mail from Postfix (LMTP) and brings it to other relays: HTTPS\n"
+        "first, SMTP second.\n",
+    .listeners = listeners,
+    .start = on_start,
+    .reload = on_reload,
+    .drain = on_drain,
+    .drained = drained,
+    .drain_limit_ms = DRAIN_LIMIT_MS,
+    .stop = on_stop,
+    .metrics = on_metrics};
+
 int main(int argc, char **argv)
 {
-    struct transport t = {.o = {.config = "/etc/chatmail/chatmail.ini",
+    struct transport t = {.o = {.config = CM_CONF_PATH,
                                 .egress = "/run/chatmail-cluster/egress",
                                 .state = "/var/lib/chatmail-transport",
                                 .spool = "/var/lib/chatmail-transport",
@@ -246,22 +244,5 @@ int main(int argc, char **argv)
         {"reach", "public|any", "any: loopback and private addresses too", &t.o.reach,
          0},
         {0}};
-    int status = cm_options_parse(
-        PROGRAM, PORTICO_VERSION,
-        "Takes outgoing mail from Postfix (LMTP) and brings it to other relays: HTTPS\n"
-        "first, SMTP second.\n",
-        options, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    static const struct cm_service_def def = {.program = PROGRAM,
-                                              .listeners = listeners,
-                                              .start = on_start,
-                                              .reload = on_reload,
-                                              .drain = on_drain,
-                                              .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop,
-                                              .metrics = on_metrics};
-    cm_log_init(PROGRAM, CM_LOG_INFO);
-    return cm_service_run(&def, &t);
+    return cm_service_main(&service, options, &t, argc, argv);
 }

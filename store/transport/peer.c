@@ -40,6 +40,13 @@ void peer_address_text(const struct peer_address *a, char out[INET6_ADDRSTRLEN])
     inet_ntop(a->family, &a->ip, out, INET6_ADDRSTRLEN);
 }
 
+bool peer_address_same(const struct peer_address *a, const struct peer_address *b)
+{
+    return a->family == b->family &&
+           (a->family == AF_INET ? a->ip.v4.s_addr == b->ip.v4.s_addr
+                                 : memcmp(&a->ip.v6, &b->ip.v6, sizeof(a->ip.v6)) == 0);
+}
+
 bool peer_source_fits(const struct peer_source *source, int family)
 {
     return !source->bound || (family == AF_INET ? source->has_v4 : source->has_v6);

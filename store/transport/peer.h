@@ -38,6 +38,7 @@ socklen_t peer_sockaddr_set(union peer_sockaddr *out, const struct peer_address 
                             uint16_t port);
 bool peer_address_parse(const char *text, struct peer_address *out);
 void peer_address_text(const struct peer_address *a, char out[INET6_ADDRSTRLEN]);
+bool peer_address_same(const struct peer_address *a, const struct peer_address *b);
 
 /* May connections to this address leave from there? */
 bool peer_source_fits(const struct peer_source *source, int family);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "address.h"
 #include "dial.h"
@@ -18,7 +19,8 @@ enum state {
     STARTTLS,
     SHAKING,
     EHLO_AGAIN,
-    ENVELOPE, /* MAIL, RCPT ..., DATA: `answered` says which reply is next */
+    RESETTING, /* a connection that has carried a message before */
+    ENVELOPE,  /* MAIL, RCPT ..., DATA: `answered` says which reply is next */
     BODY,
     FINAL,
     EMPTY /* DATA was taken though nobody is left: a lone dot ends it */
@@ -32,9 +34,11 @@ struct smtp {
     struct dial *dial;
     struct wire *wire;
     struct cm_timer *limit;
-    struct peer_address address;
-    bool spoken; /* it has greeted us */
-    bool pipelining;
+    struct pool_link link;  /* but for its wire */
+    bool kept;              /* it has carried messages before this one */
+    bool spoken;            /* it has greeted us, or answered RSET */
+    bool more;              /* bytes came behind the reply in hand */
+    unsigned code;          /* of the newest reply */
     size_t asked, answered; /* of MAIL, the RCPTs and DATA, in this order */
     size_t taken;           /* recipients */
     uint64_t sent;          /* of the message */
@@ -42,7 +46,8 @@ struct smtp {
     struct reply_reader reader;
 };
 
-static bool on_reply(struct smtp *s, const struct reply *reply);
+static void on_dial(int fd, const struct peer_address *address,
+                    const struct cm_err *err, void *ctx);
 
 /* The end */
 
@@ -74,10 +79,35 @@ static bool finish(struct smtp *s, enum smtp_end end, const struct cm_err *err)
     struct smtp_result result = {
         .end = end, .connected = s->spoken, .replies = s->replies};
     dial_cancel(&s->dial);
-    wire_finish(&s->wire);
+    wire_free(&s->wire);
     cm_timer_stop(s->limit);
     s->cb(&result, err, s->ctx);
     smtp_cancel(&s);
+    return false;
+}
+
+static void connect_to(struct smtp *s)
+{
+    s->state = CONNECTING;
+    reply_init(&s->reader);
+    s->dial = dial_start(s->o.loop, s->o.addresses, s->o.address_count, s->o.port,
+                         s->o.source, SMTP_CONNECT_MS, on_dial, s);
+}
+
+/* Nothing has been taken of this message, and what is wrong is perhaps the age of the
+ * connection: once more from the beginning, over a fresh one. */
+static bool again(struct smtp *s)
+{
+    wire_free(&s->wire);
+    cm_timer_stop(s->limit);
+    for (size_t i = 0; i < s->o.to_count; i++) {
+        free(s->replies[i]);
+        s->replies[i] = NULL;
+    }
+    s->asked = s->answered = s->taken = 0;
+    s->sent = 0;
+    s->spoken = s->kept = false;
+    connect_to(s);
     return false;
 }
 
@@ -85,25 +115,59 @@ static bool finish(struct smtp *s, enum smtp_end end, const struct cm_err *err)
 static bool fail(struct smtp *s, const char *reason)
 {
     struct cm_err err;
+    if (s->kept && s->state != FINAL) {
+        return again(s);
+    }
     (void)cm_err_set(&err, CM_ERR_RETRY, "%s", reason);
     return finish(s, s->state == FINAL ? SMTP_UNCERTAIN : SMTP_TROUBLE, &err);
+}
+
+static struct pool_key key_of(const struct smtp *s)
+{
+    return (struct pool_key){.host = s->o.host,
+                             .port = s->o.port,
+                             .tls = s->o.tls != NULL,
+                             .verify = s->o.verify,
+                             .ehlo = s->o.ehlo,
+                             .source = s->o.source};
+}
+
+/* All that was said has its reply, and the server wants to go on. */
+static bool reusable(const struct smtp *s)
+{
+    bool at_rest = s->state == FINAL || s->state == EMPTY ||
+                   (s->state == ENVELOPE && s->asked == s->answered);
+    return at_rest && !s->more && s->code != 421;
 }
 
 static bool done(struct smtp *s)
 {
     struct cm_err none = {.kind = CM_ERR_NONE};
-    wire_send(s->wire, "QUIT\r\n", 6); /* nobody waits for its reply */
+    if (reusable(s)) {
+        struct pool_key key = key_of(s);
+        s->link.wire = s->wire;
+        s->link.uses++;
+        s->wire = NULL;
+        pool_give(s->o.pool, &key, &s->link);
+    } else {
+        pool_quit(&s->wire);
+    }
     return finish(s, SMTP_ANSWERED, &none);
 }
 
 static void on_limit(void *ctx)
 {
-    static const char *const doing[] = {
-        [CONNECTING] = "connection", [GREETING] = "greeting",
-        [EHLO] = "reply to EHLO",    [STARTTLS] = "reply to STARTTLS",
-        [SHAKING] = "TLS handshake", [EHLO_AGAIN] = "reply to EHLO",
-        [ENVELOPE] = "reply",        [BODY] = "room for the message",
-        [FINAL] = "final reply",     [EMPTY] = "reply"};
+    static const char *const doing[] = {[CONNECTING] = "connection",
+                                        [GREETING] = "greeting",
+                                        [EHLO] = "reply to EHLO",
+                                        [STARTTLS] = "reply to STARTTLS",
+                                        [SHAKING] = "TLS handshake",
+                                        [EHLO_AGAIN] = "reply to EHLO",
+                                        [RESETTING] = "reply to RSET",
+                                        [ENVELOPE] = "reply",
+                                        [BODY] = "room for the message",
+                                        [FINAL] = "final reply",
+                                        [EMPTY] = "reply"};
     struct smtp *s = ctx;
     char text[96];
     snprintf(text, sizeof(text), "timed out waiting for the %s", doing[s->state]);
@@ -116,7 +180,7 @@ static char *forwarded(const struct smtp *s, const struct reply *reply)
 {
     char flat[REPLY_FLAT_MAX], peer[PEER_TEXT_MAX];
     reply_flat(reply, flat);
-    peer_format(s->o.host, &s->address, s->o.port, peer);
+    peer_format(s->o.host, &s->link.address, s->o.port, peer);
     return cm_asprintf("%s (forwarded from %s)", flat, peer);
 }
 
@@ -182,15 +246,30 @@ static void ask(struct smtp *s, size_t i)
     say(s, line, "");
 }
 
-static bool begin_envelope(struct smtp *s, const struct reply *reply)
+static void ask_more(struct smtp *s)
 {
-    s->pipelining = reply_offers(reply, "PIPELINING");
-    step(s, ENVELOPE, SMTP_STEP_MS);
-    size_t n = s->pipelining ? s->o.to_count + 2 : 1;
+    size_t n = s->link.pipelining ? s->o.to_count + 2 : 1;
     while (s->asked < n) {
         ask(s, s->asked++);
     }
+}
+
+static bool begin_envelope(struct smtp *s, const struct reply *reply)
+{
+    s->link.pipelining = reply_offers(reply, "PIPELINING");
+    step(s, ENVELOPE, SMTP_STEP_MS);
+    ask_more(s);
     return true;
+}
+
+/* Nothing of the message itself leaves before RSET has been answered. */
+static void go_on(struct smtp *s)
+{
+    step(s, RESETTING, SMTP_RESET_MS);
+    say(s, "RSET", "");
+    if (s->link.pipelining) {
+        ask_more(s);
+    }
 }
 
 /* The message */
@@ -272,10 +351,31 @@ static bool got_starttls(struct smtp *s, const struct reply *reply)
     return true;
 }
 
+static bool got_reset(struct smtp *s, const struct reply *reply)
+{
+    if (reply->code / 100 != 2) {
+        return fail(s, "RSET is refused");
+    }
+    s->spoken = true;
+    step(s, ENVELOPE, SMTP_STEP_MS);
+    ask_more(s);
+    return true;
+}
+
+/* A refusal that may mean the connection: so many messages are enough, or it is late.
+ */
+static bool tired(const struct smtp *s, size_t i, const struct reply *reply)
+{
+    return s->kept && (reply->code == 421 || (i == 0 && is_refusal(reply)));
+}
+
 static bool got_envelope(struct smtp *s, const struct reply *reply)
 {
     size_t i = s->answered++;
     cm_timer_set(s->limit, SMTP_STEP_MS);
+    if (tired(s, i, reply)) {
+        return fail(s, "the connection has served its time");
+    }
     if (i == s->o.to_count + 1) {
         return after_data(s, reply);
     }
@@ -285,14 +385,14 @@ static bool got_envelope(struct smtp *s, const struct reply *reply)
     }
     if (i == 0 && !yes) {
         refuse_open(s, reply);
-        return s->pipelining ? true : done(s);
+        return s->link.pipelining ? true : done(s);
     }
     if (i > 0 && yes) {
         s->taken += s->replies[i - 1] == NULL;
     } else if (i > 0 && s->replies[i - 1] == NULL) {
         s->replies[i - 1] = forwarded(s, reply);
     }
-    if (!s->pipelining) {
+    if (!s->link.pipelining) {
         if (s->asked == s->o.to_count + 1 && s->taken == 0) {
             return done(s);
         }
@@ -334,8 +434,8 @@ static bool got_early(struct smtp *s, const struct reply *reply)
 static bool (*const replies_in[])(struct smtp *, const struct reply *) = {
     [CONNECTING] = got_early,  [GREETING] = got_greeting, [EHLO] = got_ehlo,
     [STARTTLS] = got_starttls, [SHAKING] = got_early,     [EHLO_AGAIN] = got_ehlo,
-    [ENVELOPE] = got_envelope, [BODY] = got_early,        [FINAL] = got_final,
-    [EMPTY] = got_empty};
+    [RESETTING] = got_reset,   [ENVELOPE] = got_envelope, [BODY] = got_early,
+    [FINAL] = got_final,       [EMPTY] = got_empty};
 
 static bool on_reply(struct smtp *s, const struct reply *reply)
 {
@@ -353,6 +453,8 @@ static void on_data(struct smtp *s, const char *data, size_t len)
             fail(s, "this is not SMTP");
             return;
         }
+        s->more = len > 0;
+        s->code = s->reader.reply.code;
         if (rc == 0 || !on_reply(s, &s->reader.reply)) {
             return;
         }
@@ -371,6 +473,7 @@ static void on_wire(enum wire_event event, const char *data, size_t len, void *c
         on_data(s, data, len);
         break;
     case WIRE_SECURE:
+        s->o.counts->resumed += wire_resumed(s->wire);
         reply_init(&s->reader);
         say_ehlo(s, EHLO_AGAIN);
         break;
@@ -394,8 +497,11 @@ static void on_dial(int fd, const struct peer_address *address,
         fail(s, err->text);
         return;
     }
-    s->address = *address;
+    s->link.address = *address;
     s->wire = wire_new(s->o.loop, fd, on_wire, s);
+    s->link.uses = 0;
+    s->link.made_ms = cm_now_mono_ms();
+    s->o.counts->fresh++;
     step(s, GREETING, SMTP_STEP_MS);
 }
 
@@ -405,11 +511,19 @@ struct smtp *smtp_start(const struct smtp_options *options, smtp_cb cb, void *ct
     s->o = *options;
     s->cb = cb;
     s->ctx = ctx;
-    s->state = CONNECTING;
     s->replies = cm_calloc(options->to_count, sizeof(*s->replies));
-    reply_init(&s->reader);
     s->limit = cm_timer_new(options->loop, on_limit, s);
-    s->dial = dial_start(options->loop, options->addresses, options->address_count,
-                         options->port, options->source, SMTP_CONNECT_MS, on_dial, s);
+    struct pool_key key = key_of(s);
+    if (pool_take(s->o.pool, &key, options->addresses, options->address_count,
+                  &s->link)) {
+        reply_init(&s->reader);
+        s->kept = true;
+        s->wire = s->link.wire;
+        s->o.counts->kept++;
+        wire_hand_over(s->wire, on_wire, s);
+        go_on(s);
+    } else {
+        connect_to(s);
+    }
     return s;
 }

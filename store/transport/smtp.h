@@ -3,6 +3,11 @@
  * 7.88 says one RCPT per round trip, gives its replies without saying to which command,
  * hides whether the final dot has been sent, and stuffs dots that are stuffed already.
  *
+ * A connection that a message has gone over is kept for the next one (pool.h), which
+ * begins with RSET. When such a connection turns out to be of no use any more, and the
+ * final dot has not been said, the message goes over a fresh one to the same host; so
+ * does it when MAIL is refused there, which may be meant for the connection.
+ *
  * MAIL and RCPT carry no parameters. One recipient that is refused does not fail the
  * others. Limits: SMTP_STEP_MS for each reply and each piece of the message that
  * leaves, SMTP_DONE_MS for the reply to the final dot; reply.h. */
@@ -16,20 +21,29 @@
 #include "common/err.h"
 #include "common/loop.h"
 #include "peer.h"
+#include "pool.h"
 #include "spool.h"
 #include "wire.h"
 
 #define SMTP_CONNECT_MS 10000
 #define SMTP_STEP_MS    60000
+#define SMTP_RESET_MS   5000 /* for a kept connection to answer; then a fresh one */
 #define SMTP_DONE_MS    180000
 #define SMTP_REPLY_MAX  1024 /* a reply as we pass it on */
+
+struct smtp_counts {
+    uint64_t fresh, resumed; /* connections made, and those of them with a ticket */
+    uint64_t kept;           /* connections that were used once more */
+};
 
 struct smtp;
 
 /* All borrowed until the callback. */
 struct smtp_options {
     struct cm_loop *loop;
-    struct wire_tls *tls; /* NULL: in clear */
+    struct pool *pool;
+    struct smtp_counts *counts; /* added to */
+    struct wire_tls *tls;       /* NULL: in clear */
     bool verify;
     const char *host; /* for SNI, the certificate and replies; or an address */
     uint16_t port;

@@ -1,4 +1,5 @@
 /* Addresses, peers, replies, LMTP, MX order, breakers, MTA-STS, the egress file.
+ * Also the pool of connections, over socket pairs.
  * Numbers in comments are sections of relay-spec.md. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,18 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "address.h"
 #include "breaker.h"
 #include "common/buf.h"
+#include "common/clock.h"
+#include "common/loop.h"
 #include "dns_packet.h"
 #include "egress.h"
 #include "lmtp.h"
 #include "lru.h"
 #include "mx.h"
 #include "peer.h"
+#include "pool.h"
 #include "reply.h"
 #include "spool.h"
 #include "sts.h"
@@ -495,7 +501,9 @@ static void test_egress_file(void **state)
                                       "33 10.77.1.2 - -\n",
                                       "1 10.77.1 - -\n",
                                       "1 10.77.1.2 - a..b\n",
-                                      "1 10.77.1.2 - - more\n"};
+                                      "1 10.77.1.2 - - more\n",
+                                      "1 10.77.1.2 - - 1001\n",
+                                      "1 10.77.1.2 - - 5 more\n"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_equal(egress_parse(bad[i], strlen(bad[i]), &list, &err), -1);
     }
@@ -506,6 +514,35 @@ static void test_egress_file(void **state)
     assert_false(list.items[0].source.bound);
     assert_int_equal(egress_parse("", 0, &list, &err), 0);
     assert_int_equal(egress_find(&list, 1), SIZE_MAX);
+}
+
+static void test_egress_shares(void **state)
+{
+    (void)state;
+    static struct egress_list list;
+    struct cm_err err;
+    static const char text[] = "1 10.77.1.2 - - 300\n2 10.77.2.2 - - 100\n"
+                               "3 10.77.3.2 - - 0\n";
+    unsigned got[3] = {0};
+    assert_int_equal(egress_parse(text, strlen(text), &list, &err), 0);
+    for (int i = 0; i < 4000; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "relay%d.example", i);
+        size_t at = egress_choose(&list, -1, name);
+        assert_int_equal(egress_choose(&list, -1, name), at);
+        got[at]++;
+    }
+    assert_in_range(got[0], 2850, 3150);
+    assert_in_range(got[1], 850, 1150);
+    assert_int_equal(got[2], 0);
+    /* What worked before comes first, as long as it is there. */
+    assert_int_equal(egress_choose(&list, 3, "relay1.example"), 2);
+    assert_int_not_equal(egress_choose(&list, 9, "relay1.example"), 2);
+    static const char old[] = "2 10.77.2.2 - -\n1 10.77.1.2 - -\n";
+    assert_int_equal(egress_parse(old, strlen(old), &list, &err), 0);
+    assert_int_equal(egress_choose(&list, -1, "a.example"), 0);
+    list.count = 0;
+    assert_int_equal(egress_choose(&list, -1, "a.example"), SIZE_MAX);
 }
 
 static void test_egress_required(void **state)
@@ -552,6 +589,141 @@ static void test_spool(void **state)
     spool_free(&s);
 }
 
+/* SMTP connections between two messages */
+
+static void nothing(enum wire_event event, const char *data, size_t len, void *ctx)
+{
+    (void)event;
+    (void)data;
+    (void)len;
+    (void)ctx;
+}
+
+static struct pool_link pool_link_new(struct cm_loop *loop, int *other_r)
+{
+    int fds[2];
+    assert_int_equal(
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    *other_r = fds[1];
+    struct pool_link link = {.wire = wire_new(loop, fds[0], nothing, NULL),
+                             .address = {.family = AF_INET},
+                             .uses = 1,
+                             .made_ms = cm_now_mono_ms()};
+    return link;
+}
+
+/* "" : open, and nothing was said. */
+static const char *pool_heard(int fd)
+{
+    static char text[64];
+    ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+    text[n > 0 ? n : 0] = '\0';
+    return n == 0 ? "closed" : text;
+}
+
+static struct pool_key pool_key_for(const char *host, const struct peer_source *source)
+{
+    return (struct pool_key){.host = host,
+                             .port = 25,
+                             .tls = true,
+                             .verify = true,
+                             .ehlo = "us.example",
+                             .source = source};
+}
+
+static void test_pool(void **state)
+{
+    (void)state;
+    struct cm_loop *loop = cm_loop_new();
+    struct pool *pool = pool_new(loop);
+    struct peer_source source = {.bound = false}, other_source = {.bound = true};
+    struct pool_key key = pool_key_for("mx.example", &source);
+    struct peer_address here = {.family = AF_INET}, there = here;
+    there.ip.v4.s_addr = htonl(0xc6336407);
+    struct pool_link link;
+    int fds[POOL_HOST_MAX + 2];
+    for (size_t i = 0; i < COUNT(fds); i++) {
+        link = pool_link_new(loop, &fds[i]);
+        pool_give(pool, &key, &link);
+    }
+    /* The oldest are over the limit of one host. */
+    for (size_t i = 0; i < COUNT(fds); i++) {
+        assert_string_equal(pool_heard(fds[i]), i < 2 ? "QUIT\r\n" : "");
+    }
+    struct pool_key others[] = {key, key, key, key, key, key};
+    others[0].host = "mx2.example";
+    others[1].port = 26;
+    others[2].tls = false;
+    others[3].verify = false;
+    others[4].ehlo = "we.example";
+    others[5].source = &other_source;
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_false(pool_take(pool, &others[i], &here, 1, &link));
+    }
+    assert_false(pool_take(pool, &key, &there, 1, &link));
+    assert_true(pool_take(pool, &key, &here, 1, &link));
+    /* One that has served its time is not kept, nor one that was made before. */
+    link.uses = POOL_USES_MAX;
+    pool_give(pool, &key, &link);
+    assert_string_equal(pool_heard(fds[5]), "QUIT\r\n");
+    assert_true(pool_take(pool, &key, &here, 1, &link));
+    pool_clear(pool);
+    link.made_ms--;
+    pool_give(pool, &key, &link);
+    for (size_t i = 2; i < 5; i++) {
+        assert_string_equal(pool_heard(fds[i]), "QUIT\r\n");
+    }
+    assert_false(pool_take(pool, &key, &here, 1, &link));
+    for (size_t i = 0; i < COUNT(fds); i++) {
+        close(fds[i]);
+    }
+    pool_free(&pool);
+    cm_loop_free(&loop);
+}
+
+/* By the other side, or to make room. */
+static void test_pool_ends(void **state)
+{
+    (void)state;
+    struct cm_loop *loop = cm_loop_new();
+    struct pool *pool = pool_new(loop);
+    struct peer_source source = {.bound = false};
+    struct pool_key key = pool_key_for("mx.example", &source);
+    struct peer_address here = {.family = AF_INET};
+    struct pool_link link;
+    int fds[2];
+    for (int hangs_up = 0; hangs_up < 2; hangs_up++) {
+        link = pool_link_new(loop, &fds[0]);
+        pool_give(pool, &key, &link);
+        if (hangs_up) {
+            close(fds[0]);
+        } else {
+            assert_int_equal(send(fds[0], "421 late\r\n", 10, 0), 10);
+        }
+        cm_loop_once(loop, 100);
+        assert_false(pool_take(pool, &key, &here, 1, &link));
+        if (!hangs_up) {
+            close(fds[0]);
+        }
+    }
+    for (size_t i = 0; i < POOL_MAX + 1; i++) { /* of all hosts together */
+        char host[32];
+        snprintf(host, sizeof(host), "mx%zu.example", i);
+        key.host = host;
+        link = pool_link_new(loop, &fds[0]);
+        pool_give(pool, &key, &link);
+        if (i > 0) {
+            close(fds[0]); /* not seen before the loop turns */
+        } else {
+            fds[1] = fds[0];
+        }
+    }
+    assert_string_equal(pool_heard(fds[1]), "QUIT\r\n");
+    close(fds[1]);
+    pool_free(&pool);
+    cm_loop_free(&loop);
+}
+
 /* DNS */
 
 static void test_dns_packet(void **state)
@@ -585,15 +757,27 @@ static void test_dns_packet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_extract),     cmocka_unit_test(test_domain),
-        cmocka_unit_test(test_peer),        cmocka_unit_test(test_public),
-        cmocka_unit_test(test_reply),       cmocka_unit_test(test_reply_limits),
-        cmocka_unit_test(test_commands),    cmocka_unit_test(test_data),
-        cmocka_unit_test(test_mx),          cmocka_unit_test(test_breaker),
-        cmocka_unit_test(test_lru),         cmocka_unit_test(test_sts_record),
-        cmocka_unit_test(test_sts_policy),  cmocka_unit_test(test_sts_pattern),
-        cmocka_unit_test(test_egress_file), cmocka_unit_test(test_egress_required),
-        cmocka_unit_test(test_spool),       cmocka_unit_test(test_dns_packet),
+        cmocka_unit_test(test_extract),
+        cmocka_unit_test(test_domain),
+        cmocka_unit_test(test_peer),
+        cmocka_unit_test(test_public),
+        cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_reply_limits),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_data),
+        cmocka_unit_test(test_mx),
+        cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_lru),
+        cmocka_unit_test(test_sts_record),
+        cmocka_unit_test(test_sts_policy),
+        cmocka_unit_test(test_sts_pattern),
+        cmocka_unit_test(test_egress_file),
+        cmocka_unit_test(test_egress_shares),
+        cmocka_unit_test(test_egress_required),
+        cmocka_unit_test(test_spool),
+        cmocka_unit_test(test_dns_packet),
+        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_pool_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

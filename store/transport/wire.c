@@ -1,8 +1,6 @@
 #include "wire.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +9,13 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "tls_client.h"
 
 #define READ_SIZE  (16u << 10)
 #define READ_BURST 16 /* then other connections get their turn */
-
-struct wire_tls {
-    SSL_CTX *ctx;
-};
 
 struct wire {
     struct cm_loop *loop;
@@ -37,56 +31,6 @@ struct wire {
     void *ctx;
 };
 
-static SSL_CTX *make_ctx(const char *ca_file, struct cm_err *err)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    cm_assert(ctx != NULL);
-    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                              SSL_MODE_RELEASE_BUFFERS);
-    if (SSL_CTX_load_verify_file(ctx, ca_file) != 1) {
-        ERR_clear_error();
-        SSL_CTX_free(ctx);
-        (void)cm_err_set(err, CM_ERR_WORLD,
-                         "%s: no certificates to trust; install ca-certificates",
-                         ca_file);
-        return NULL;
-    }
-    return ctx;
-}
-
-struct wire_tls *wire_tls_new(const char *ca_file, struct cm_err *err)
-{
-    SSL_CTX *ctx = make_ctx(ca_file, err);
-    if (ctx == NULL) {
-        return NULL;
-    }
-    struct wire_tls *tls = cm_calloc(1, sizeof(*tls));
-    tls->ctx = ctx;
-    return tls;
-}
-
-int wire_tls_reload(struct wire_tls *tls, const char *ca_file, struct cm_err *err)
-{
-    SSL_CTX *ctx = make_ctx(ca_file, err);
-    if (ctx == NULL) {
-        return -1;
-    }
-    SSL_CTX_free(tls->ctx); /* those that use it hold it */
-    tls->ctx = ctx;
-    return 0;
-}
-
-void wire_tls_free(struct wire_tls **tls)
-{
-    if (*tls != NULL) {
-        SSL_CTX_free((*tls)->ctx);
-        free(*tls);
-        *tls = NULL;
-    }
-}
-
 static void destroy(struct wire *w)
 {
     if (w->parting && !w->closed && !w->shaking && w->out.len > 0) {
@@ -98,7 +42,7 @@ static void destroy(struct wire *w)
             (void)!send(w->fd, w->out.data, w->out.len, MSG_NOSIGNAL);
         }
     }
-    SSL_free(w->ssl);
+    tls_client_free(&w->ssl);
     cm_io_free(&w->io);
     cm_timer_free(&w->again);
     close(w->fd);
@@ -320,24 +264,18 @@ void wire_send(struct wire *w, const char *data, size_t len)
 
 void wire_secure(struct wire *w, struct wire_tls *tls, const char *host, bool verify)
 {
-    unsigned char address[16];
-    bool numeric = inet_pton(AF_INET, host, address) == 1 ||
-                   inet_pton(AF_INET6, host, address) == 1;
-    w->ssl = SSL_new(tls->ctx);
-    cm_assert(w->ssl != NULL && SSL_set_fd(w->ssl, w->fd) == 1);
-    SSL_set_connect_state(w->ssl);
-    if (!numeric) {
-        /* The macro for this drops const; OpenSSL copies the name. */
-        SSL_ctrl(w->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                 (void *)(uintptr_t)host);
-    }
-    if (verify) {
-        X509_VERIFY_PARAM *param = SSL_get0_param(w->ssl);
-        X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        cm_assert((numeric ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
-                           : X509_VERIFY_PARAM_set1_host(param, host, 0)) == 1);
-        SSL_set_verify(w->ssl, SSL_VERIFY_PEER, NULL);
-    }
+    w->ssl = tls_client_new(tls, w->fd, host, verify);
     w->shaking = true;
     cm_timer_set(w->again, 0);
+}
+
+bool wire_resumed(const struct wire *w)
+{
+    return w->ssl != NULL && !w->shaking && SSL_session_reused(w->ssl) == 1;
+}
+
+void wire_hand_over(struct wire *w, wire_cb cb, void *ctx)
+{
+    w->cb = cb;
+    w->ctx = ctx;
 }

@@ -1,5 +1,5 @@
 /* wire: one connection to another mail server, in clear and then in TLS (OpenSSL behind
- * this one file).
+ * this file and tls_client.h).
  *
  * One callback, told what happened; freeing the wire inside it is legal. Bounds:
  * WIRE_OUT_MAX bytes that are not sent yet (more is a failure of the wire). */
@@ -43,5 +43,9 @@ void wire_send(struct wire *wire, const char *data, size_t len);
  * were not read are thrown away. */
 void wire_secure(struct wire *wire, struct wire_tls *tls, const char *host,
                  bool verify);
+/* Was the handshake shortened by a ticket of an earlier connection? */
+bool wire_resumed(const struct wire *wire);
+/* From now on another hears what happens; legal inside the callback. */
+void wire_hand_over(struct wire *wire, wire_cb cb, void *ctx);
 
 #endif

@@ -7,7 +7,8 @@
  *         ends of the tunnels, where the store's packet filter lets the gateway's own
  *         address through and no client. No public address has it.
  * One request per connection. It calls Postfix on 127.0.0.1 (mail of /mxdeliv), Redis
- * (how many accounts a network asked for), and the programs' sockets for figures.
+ * (how many accounts a network asked for), PostgreSQL (whether an invite token is good;
+ * only while registrations are by invitation), and the programs' sockets for figures.
  *
  * It trusts nginx to say who the client is and by which gateway it came (X-Real-IP,
  * X-Portico-Local), chatmail.ini, and the programs whose figures it shows. Requests are
@@ -15,8 +16,9 @@
  *
  * Passwords that it gives out are wiped after use and never logged; nor is an address.
  *
- * Redis away: requests are counted in this process. Postfix away: 400 "451 ...", and
- * the sender tries SMTP. A program away: chatmail_up 0 on the page.
+ * Redis away: requests are counted in this process. PostgreSQL away: a token passes,
+ * and the first login decides. Postfix away: 400 "451 ...", and the sender tries SMTP.
+ * A program away: chatmail_up 0 on the page.
  *
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
  * new connections, what is under way is answered, at most 20 s. Known limits: 1024
@@ -25,39 +27,35 @@
 #include <unistd.h>
 
 #include "common/conf.h"
-#include "common/log.h"
 #include "common/loop.h"
-#include "common/options.h"
 #include "common/redis.h"
 #include "common/service.h"
 
 #include "conn.h"
 #include "create.h"
 #include "deliver.h"
+#include "invites.h"
 #include "listen.h"
 #include "page.h"
 #include "queue.h"
 #include "site.h"
 
-#define PROGRAM             "chatmail-web"
 #define HTTP_CONNECTIONS    1024
 #define METRICS_CONNECTIONS 16
 #define ARRIVE_MS           30000
 #define ANSWER_MS           10000
 #define DRAIN_LIMIT_MS      20000
-#define DRAIN_TURN_MS       20
 
 struct web {
     const char *config_path;
     const char *redis_path;
     const char *queue_path;
+    const char *conninfo;
     struct cm_conf conf;
-    bool configured;
     struct site site;
     struct cm_redis *redis;
     struct conns *http, *metrics;
     struct listen *listen;
-    struct cm_timer *drain_timer;
 };
 
 #define CREATE                                                                         \
@@ -90,25 +88,11 @@ static const struct route metrics_routes[] = {
 
 /* Settings */
 
-static int load_conf(struct web *web, struct cm_err *err)
-{
-    struct cm_conf conf;
-    if (cm_conf_load(web->config_path, &conf, err) != 0) {
-        return -1;
-    }
-    if (web->configured) {
-        cm_conf_clear(&web->conf);
-    }
-    web->conf = conf;
-    web->configured = true;
-    return 0;
-}
-
 static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     (void)svc;
     struct web *web = ctx;
-    if (load_conf(web, err) != 0) {
+    if (cm_conf_reload(web->config_path, &web->conf, err) != 0) {
         return -1;
     }
     listen_set(web->listen, &web->conf);
@@ -117,9 +101,8 @@ static int on_reload(struct cm_service *svc, void *ctx, struct cm_err *err)
 
 /* Listeners */
 
-static void on_http(struct cm_service *svc, int fd, void *ctx)
+static void on_http(int fd, void *ctx)
 {
-    (void)svc;
     struct web *web = ctx;
     conns_adopt(web->http, fd);
 }
@@ -152,7 +135,7 @@ static const struct cm_listener listeners[] = {
 static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct web *web = ctx;
-    if (load_conf(web, err) != 0) {
+    if (cm_conf_reload(web->config_path, &web->conf, err) != 0) {
         return -1;
     }
     struct cm_loop *loop = cm_service_loop(svc);
@@ -161,6 +144,7 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     web->site.loop = loop;
     web->site.conf = &web->conf;
     web->site.limit = cm_netlimit_new(loop, web->redis, "new");
+    web->site.invites = invites_new(loop, web->conninfo);
     web->site.queue = queue_new(loop, web->queue_path);
     web->http = conns_new(loop, http_routes, &web->site, true, HTTP_CONNECTIONS);
     web->metrics =
@@ -173,53 +157,61 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     return 0;
 }
 
-static void on_drain_turn(void *ctx)
+static void on_drain(void *ctx)
 {
-    struct web *web = ctx;
-    if (conns_open(web->http) == 0) {
-        cm_loop_stop(web->site.loop);
-        return;
-    }
-    cm_timer_set(web->drain_timer, DRAIN_TURN_MS);
-}
-
-static void on_drain(struct cm_service *svc, void *ctx)
-{
-    (void)svc;
     struct web *web = ctx;
     listen_free(&web->listen);
-    web->drain_timer = cm_timer_new(web->site.loop, on_drain_turn, web);
-    cm_timer_set(web->drain_timer, 0);
+}
+
+static bool drained(void *ctx, int64_t waited_ms)
+{
+    (void)waited_ms;
+    struct web *web = ctx;
+    return conns_open(web->http) == 0;
 }
 
 /* Connections first: they hold on to all the rest. */
-static void on_stop(struct cm_service *svc, void *ctx)
+static void on_stop(void *ctx)
 {
-    (void)svc;
     struct web *web = ctx;
-    cm_timer_free(&web->drain_timer);
     listen_free(&web->listen);
     conns_free(&web->http);
     conns_free(&web->metrics);
     cm_netlimit_free(&web->site.limit);
+    invites_free(&web->site.invites);
     cm_redis_free(&web->redis);
     queue_free(&web->site.queue);
-    if (web->configured) {
-        cm_conf_clear(&web->conf);
-    }
+    cm_conf_clear(&web->conf);
 }
+
+static const struct cm_service_def service = {
+    .program = "chatmail-web",
+    .version = PORTICO_VERSION,
+    .about = "Gives out new accounts, takes mail over HTTPS from other relays, and "
+             "shows the\n"
+             "figures of the store. nginx stands in front of it.\n",
+    .listeners = listeners,
+    .start = on_start,
+    .reload = on_reload,
+    .drain = on_drain,
+    .drained = drained,
+    .drain_limit_ms = DRAIN_LIMIT_MS,
+    .stop = on_stop};
 
 int main(int argc, char **argv)
 {
-    struct web web = {.config_path = "/etc/chatmail/chatmail.ini",
-                      .redis_path = "/run/redis/redis-server.sock",
+    struct web web = {.config_path = CM_CONF_PATH,
+                      .redis_path = CM_REDIS_PATH,
                       .queue_path = "/run/chatmail-queue/queue.sock",
+                      .conninfo =
+                          "host=/run/postgresql dbname=chatmail user=chatmail_web",
                       .site = {.nocreate_path = "/etc/chatmail-nocreate",
                                .metrics_dir = "/run/chatmail-metrics",
                                .textfile_dir = "/var/lib/chatmail-fsreport"}};
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &web.config_path, 0},
         {"redis", "PATH", "socket of Redis", &web.redis_path, CM_OPTION_PATH_MAX},
+        {"db", "CONNINFO", "PostgreSQL, asked about invite tokens", &web.conninfo, 0},
         {"nocreate", "PATH", "no account is given out while this file exists",
          &web.site.nocreate_path, 0},
         {"metrics-dir", "DIR", "sockets of the programs' figures",
@@ -228,22 +220,5 @@ int main(int argc, char **argv)
         {"queue", "PATH", "socket that tells Postfix's queue", &web.queue_path,
          CM_OPTION_PATH_MAX},
         {0}};
-    int status =
-        cm_options_parse(PROGRAM, PORTICO_VERSION,
-                         "Gives out new accounts, takes mail over HTTPS from other "
-                         "relays, and shows the\n"
-                         "figures of the store. nginx stands in front of it.\n",
-                         options, argc, argv);
-    if (status >= 0) {
-        return status;
-    }
-    static const struct cm_service_def def = {.program = PROGRAM,
-                                              .listeners = listeners,
-                                              .start = on_start,
-                                              .reload = on_reload,
-                                              .drain = on_drain,
-                                              .drain_limit_ms = DRAIN_LIMIT_MS,
-                                              .stop = on_stop};
-    cm_log_init(PROGRAM, CM_LOG_INFO);
-    return cm_service_run(&def, &web);
+    return cm_service_main(&service, options, &web, argc, argv);
 }

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,9 +144,9 @@ void pushkit_write_ini(struct pushkit *kit, const char *url)
     }
 }
 
-static _Noreturn void become(const struct pushkit *kit, const char *retry_ms)
+static pid_t spawn(const struct pushkit *kit, const char *retry_ms)
 {
-    char db[256], self[16];
+    char db[256];
     snprintf(db, sizeof(db), "%s",
              pgfixture_conninfo(kit->pg, "chatmail", "chatmail_push"));
     const char *argv[] = {PUSH_PROGRAM,
@@ -164,23 +163,8 @@ static _Noreturn void become(const struct pushkit *kit, const char *retry_ms)
                           retry_ms != NULL ? "--retry-ms" : NULL,
                           retry_ms,
                           NULL};
-    union {
-        const char **in;
-        char **out;
-    } u = {.in = argv}; /* exec does not change it */
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    snprintf(self, sizeof(self), "%d", (int)getpid());
-    setenv("LISTEN_PID", self, 1);
-    setenv("LISTEN_FDS", "2", 1);
-    setenv("LISTEN_FDNAMES", "bell:metrics", 1);
-    int log = open(kit->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    dup2(log, STDERR_FILENO);
-    int bell = fcntl(kit->bell_fd, F_DUPFD, 10);
-    int metrics = fcntl(kit->metrics_fd, F_DUPFD, 10);
-    dup2(bell, 3);
-    dup2(metrics, 4);
-    execv(PUSH_PROGRAM, u.out);
-    _exit(127);
+    const int listeners[] = {kit->bell_fd, kit->metrics_fd};
+    return daemonkit_start_with(argv, listeners, "bell:metrics", kit->log);
 }
 
 static bool is_settled(void *ctx)
@@ -192,10 +176,7 @@ static bool is_settled(void *ctx)
 
 void pushkit_start(struct pushkit *kit, const char *retry_ms)
 {
-    kit->push = fork();
-    if (kit->push == 0) {
-        become(kit, retry_ms);
-    }
+    kit->push = spawn(kit, retry_ms);
     (void)pushkit_until(is_settled, kit, 2000);
 }
 
@@ -255,22 +236,12 @@ static void make_ca(struct pushkit *kit)
         kit->dir);
 }
 
-static void make_database(struct pushkit *kit)
-{
-    static const char *const files[] = {"001-account", "003-token", "005-push"};
-    pgfixture_sql(kit->pg, "postgres", "create database chatmail");
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        char path[512];
-        snprintf(path, sizeof(path), "%s/%s.sql", SCHEMA_DIR, files[i]);
-        pgfixture_sql_file(kit->pg, "chatmail", path);
-    }
-}
-
 bool pushkit_open(struct pushkit *kit)
 {
     char url[64];
     *kit = (struct pushkit){.bell_fd = -1, .metrics_fd = -1};
-    kit->pg = pgfixture_new();
+    kit->pg =
+        pgfixture_chatmail(SCHEMA_DIR, "001-account", "003-token", "005-push", NULL);
     kit->redis = kit->pg != NULL ? redisfixture_new() : NULL;
     if (kit->redis == NULL) {
         pgfixture_free(&kit->pg);
@@ -279,11 +250,7 @@ bool pushkit_open(struct pushkit *kit)
     redisfixture_option(kit->redis, "appendfsync", "always");
     redisfixture_stop(kit->redis);
     redisfixture_start(kit->redis);
-    make_database(kit);
-    snprintf(kit->dir, sizeof(kit->dir), "/tmp/test-push-XXXXXX");
-    if (mkdtemp(kit->dir) == NULL) {
-        die(kit->dir, strerror(errno));
-    }
+    daemonkit_dir(kit->dir, "push");
     path_in(kit, kit->bell, "bell");
     path_in(kit, kit->metrics, "metrics");
     path_in(kit, kit->spool, "spool");
@@ -310,5 +277,5 @@ void pushkit_close(struct pushkit *kit)
     close(kit->metrics_fd);
     pgfixture_free(&kit->pg);
     redisfixture_free(&kit->redis);
-    run("rm -rf \"$1\"", kit->dir);
+    daemonkit_dir_remove(kit->dir);
 }

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <netinet/tcp.h>
+
 #include <openssl/ssl.h>
 
 #define PEERS_MAX 256
@@ -26,6 +28,7 @@ struct peer {
     int https_fd, smtp_fd;
     pthread_t https_thread, smtp_thread;
     size_t https_taken, smtp_taken;
+    size_t resumed, quits, busy, busiest;
 };
 
 struct talk {
@@ -35,6 +38,8 @@ struct talk {
     struct world_mood mood;
     int fd;
     SSL *ssl; /* NULL: in clear */
+    char ehlo[128];
+    int messages;
     char in[16384];
     size_t len, at;
 };
@@ -93,6 +98,7 @@ void world_forget(void)
 
 static int more(struct talk *t)
 {
+    usleep((useconds_t)t->mood.turn_ms * 1000);
     int n = t->ssl != NULL ? SSL_read(t->ssl, t->in, sizeof(t->in))
                            : (int)recv(t->fd, t->in, sizeof(t->in), 0);
     t->at = 0;
@@ -145,7 +151,11 @@ static bool secure(struct talk *t)
     pthread_mutex_unlock(&lock);
     SSL_set_fd(t->ssl, t->fd);
     t->at = t->len = 0;
-    return SSL_accept(t->ssl) == 1;
+    bool up = SSL_accept(t->ssl) == 1;
+    pthread_mutex_lock(&lock);
+    t->peer->resumed += up && !t->https && SSL_session_reused(t->ssl) == 1;
+    pthread_mutex_unlock(&lock);
+    return up;
 }
 
 /* SMTP */
@@ -184,6 +194,22 @@ static void copy_path(char *out, size_t size, const char *line)
     }
 }
 
+static void busy(struct talk *t, bool on)
+{
+    pthread_mutex_lock(&lock);
+    struct peer *p = t->peer;
+    p->busy += on ? 1u : (size_t)-1;
+    p->busiest = p->busy > p->busiest ? p->busy : p->busiest;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Has the connection carried all that it should, and this is to come of it? */
+static bool then(const struct talk *t, enum world_then what)
+{
+    return t->mood.messages > 0 && t->messages >= t->mood.messages &&
+           t->mood.then == what;
+}
+
 /* false: hang up. */
 static bool on_data(struct talk *t, struct world_mail *mail)
 {
@@ -193,7 +219,15 @@ static bool on_data(struct talk *t, struct world_mail *mail)
     if (ready[0] != '3') {
         return true;
     }
-    if (!read_data(t, mail)) {
+    if (then(t, WORLD_CUTS_BODY)) {
+        for (int i = 0; i < 10000 && get(t) >= 0; i++) {
+        }
+        return false;
+    }
+    busy(t, true);
+    bool whole = read_data(t, mail);
+    busy(t, false);
+    if (!whole) {
         return false;
     }
     if (mail->to[0] == '\0') {
@@ -202,6 +236,7 @@ static bool on_data(struct talk *t, struct world_mail *mail)
         return true;
     }
     mail->peer = t->peer->n;
+    memcpy(mail->ehlo, t->ehlo, sizeof(mail->ehlo));
     if (t->mood.silent) {
         free(mail->body);
         sleep(30);
@@ -213,16 +248,18 @@ static bool on_data(struct talk *t, struct world_mail *mail)
         free(mail->body);
     }
     *mail = (struct world_mail){.https = false};
-    if (t->mood.hang_up) {
+    if (t->mood.hang_up || then(t, WORLD_CUTS_FINAL)) {
         return false;
     }
     put_line(t, final_);
-    return true;
+    t->messages++;
+    return !then(t, WORLD_CLOSES);
 }
 
 static bool on_command(struct talk *t, const char *line, struct world_mail *mail)
 {
     if (strncasecmp(line, "EHLO", 4) == 0) {
+        snprintf(t->ehlo, sizeof(t->ehlo), "%.127s", line + 5);
         put(t, "250-peer\r\n");
         if (!t->mood.no_starttls && t->ssl == NULL) {
             put(t, "250-STARTTLS\r\n");
@@ -231,6 +268,13 @@ static bool on_command(struct talk *t, const char *line, struct world_mail *mail
     } else if (strncasecmp(line, "STARTTLS", 8) == 0) {
         put(t, "220 go\r\n");
         return secure(t);
+    } else if (then(t, WORLD_SLEEPS)) {
+        return true;
+    } else if (then(t, WORLD_SAYS_421) && strncasecmp(line, "RSET", 4) == 0) {
+        put(t, "421 4.7.0 enough\r\n");
+        return false;
+    } else if (then(t, WORLD_REFUSES_MAIL) && strncasecmp(line, "MAIL", 4) == 0) {
+        put(t, "450 4.7.1 enough\r\n");
     } else if (strncasecmp(line, "MAIL", 4) == 0) {
         *mail = (struct world_mail){.https = false};
         copy_path(mail->from, sizeof(mail->from), line);
@@ -250,6 +294,9 @@ static bool on_command(struct talk *t, const char *line, struct world_mail *mail
     } else if (strncasecmp(line, "DATA", 4) == 0) {
         return on_data(t, mail);
     } else if (strncasecmp(line, "QUIT", 4) == 0) {
+        pthread_mutex_lock(&lock);
+        t->peer->quits++;
+        pthread_mutex_unlock(&lock);
         put(t, "221 bye\r\n");
         return false;
     } else {
@@ -336,7 +383,9 @@ static void talk_https(struct talk *t)
             }
             r.mail.body[r.mail.len++] = (char)c;
         }
+        busy(t, true);
         usleep((useconds_t)t->mood.https_delay_ms * 1000);
+        busy(t, false);
         bool right = strncmp(r.first, "POST /mxdeliv HTTP/1.1", 22) == 0;
         int status = right ? t->mood.https_status : 404;
         if (status / 100 == 2) {
@@ -353,7 +402,10 @@ static void talk_https(struct talk *t)
 static void *serve_one(void *arg)
 {
     struct talk *t = arg;
-    if (t->https) {
+    if (t->mood.mute) {
+        while (recv(t->fd, t->in, sizeof(t->in), 0) > 0) {
+        }
+    } else if (t->https) {
         if (secure(t)) {
             talk_https(t);
         }
@@ -378,7 +430,9 @@ static void serve(struct peer *p, int listener, bool https)
     int fd;
     while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
         struct talk *t = calloc(1, sizeof(*t));
+        int on = 1; /* replies to a pipeline are many small writes */
         pthread_t thread;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         t->peer = p;
         t->fd = fd;
         t->https = https;
@@ -407,15 +461,48 @@ static void *serve_smtp(void *arg)
     return NULL;
 }
 
+static int listen_on(const struct sockaddr *sa, socklen_t len, int backlog)
+{
+    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    world_must(bind(fd, sa, len) == 0, "bind");
+    world_must(listen(fd, backlog) == 0, "listen");
+    return fd;
+}
+
 static int listen_at(int n, int port, int backlog)
 {
     struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     sin.sin_addr.s_addr = htonl(0x7f000000u + (uint32_t)n);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    world_must(bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0, "bind");
-    world_must(listen(fd, backlog) == 0, "listen");
+    return listen_on((const struct sockaddr *)&sin, sizeof(sin), backlog);
+}
+
+static int listen_at_v6(int port)
+{
+    struct sockaddr_in6 sin = {.sin6_family = AF_INET6,
+                               .sin6_port = htons((uint16_t)port),
+                               .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    return listen_on((const struct sockaddr *)&sin, sizeof(sin), 1024);
+}
+
+static int listen_for(const struct peer *p, int port)
+{
+    int fd = p->mood.at_v6 ? listen_at_v6(port) : listen_at(p->n, port, 1024);
+    int window = 8192; /* else a whole message may be on its way when it is cut */
+    if (p->mood.then == WORLD_CUTS_BODY) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+    }
     return fd;
+}
+
+bool world_has_v6(void)
+{
+    struct sockaddr_in6 sin = {.sin6_family = AF_INET6,
+                               .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0;
+    close(fd);
+    return has;
 }
 
 static void peer_close(struct peer *p)
@@ -453,13 +540,15 @@ void world_peer(int n, const struct world_mood *mood)
     p->mood = *mood;
     SSL_CTX_free(p->ctx);
     p->ctx = world_tls_server(or_else(mood->name, name), mood->untrusted);
+    SSL_CTX_set_num_tickets(p->ctx, mood->no_tickets ? 0 : 2);
+    p->busiest = 0;
     pthread_mutex_unlock(&lock);
-    if (mood->https_status != 0) {
-        p->https_fd = listen_at(n, https_port, 1024);
+    if (mood->https_status != 0 || mood->mute) {
+        p->https_fd = listen_for(p, https_port);
         pthread_create(&p->https_thread, NULL, serve_https, p);
     }
-    if (mood->smtp) {
-        p->smtp_fd = listen_at(n, smtp_port, 1024);
+    if (mood->smtp || mood->mute) {
+        p->smtp_fd = listen_for(p, smtp_port);
         pthread_create(&p->smtp_thread, NULL, serve_smtp, p);
     }
 }
@@ -488,6 +577,29 @@ size_t world_connections(int n, bool https)
     size_t taken = https ? peers[n].https_taken : peers[n].smtp_taken;
     pthread_mutex_unlock(&lock);
     return taken;
+}
+
+static size_t figure(const size_t *of_peer)
+{
+    pthread_mutex_lock(&lock);
+    size_t n = *of_peer;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+size_t world_resumed(int n)
+{
+    return figure(&peers[n].resumed);
+}
+
+size_t world_quits(int n)
+{
+    return figure(&peers[n].quits);
+}
+
+size_t world_busiest(int n)
+{
+    return figure(&peers[n].busiest);
 }
 
 /* Two ports that are free on 127.0.0.1 will be so on its neighbours. */

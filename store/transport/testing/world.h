@@ -20,8 +20,9 @@ struct world_mail {
     bool https;
     int peer; /* N of 127.0.0.N */
     char from[128];
-    char to[512]; /* with a blank behind each */
-    char *body;   /* in transmitted form, without the final dot line */
+    char to[512];   /* with a blank behind each */
+    char ehlo[128]; /* SMTP: what the client calls itself, the last time */
+    char *body;     /* in transmitted form, without the final dot line */
     size_t len;
 };
 
@@ -40,6 +41,15 @@ enum world_dns { WORLD_DNS_WELL, WORLD_DNS_SILENT, WORLD_DNS_FAILS, WORLD_DNS_CU
 void world_dns_mood(enum world_dns mood, int drop);
 size_t world_dns_asked(const char *name);
 
+enum world_then {
+    WORLD_CLOSES,       /* behind the reply to the last one */
+    WORLD_SAYS_421,     /* to RSET, and closes */
+    WORLD_REFUSES_MAIL, /* 450 */
+    WORLD_SLEEPS,       /* no reply to anything */
+    WORLD_CUTS_BODY,    /* of the next one */
+    WORLD_CUTS_FINAL    /* has taken the next one, and closes without a reply */
+};
+
 struct world_mood {
     /* HTTPS; 0: nobody listens, the connection is refused. */
     int https_status;
@@ -56,9 +66,15 @@ struct world_mood {
     const char *final_; /* NULL: 250 */
     bool hang_up;       /* behind the final dot, without a reply */
     bool silent;        /* behind the final dot, for 30 s */
+    int messages; /* that a connection carries before it does this; 0: no end to them */
+    enum world_then then;
+    int turn_ms; /* it takes so long over each thing it waits for */
+    bool no_tickets;
     /* Both */
     const char *name; /* in the certificate; NULL: "peerN.example" */
     bool untrusted;   /* the certificate is nobody's */
+    bool mute;        /* takes connections and never speaks; both ports */
+    bool at_v6;       /* at ::1 instead; one such peer at a time */
 };
 
 /* Starts a peer at 127.0.0.N, or gives it another mood; mood is copied, its texts must
@@ -67,6 +83,10 @@ void world_peer(int n, const struct world_mood *mood);
 /* An address where connections are neither taken nor refused, on both ports. */
 void world_black_hole(int n);
 size_t world_connections(int n, bool https); /* that were taken there */
+size_t world_resumed(int n);                 /* SMTP: of those, with a ticket */
+size_t world_quits(int n);                   /* SMTP: that were said there */
+size_t world_busiest(int n); /* messages under way there at once, at most, until now */
+bool world_has_v6(void);     /* ::1 can be listened at */
 
 size_t world_mails(void);
 /* The i-th that was taken (answered 2xx, or hung up on). */
