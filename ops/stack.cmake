@@ -32,6 +32,8 @@ install(FILES
   systemd/chatmail-filter-in.socket
   systemd/chatmail-filter-out.service
   systemd/chatmail-filter-out.socket
+  systemd/chatmail-filter-sign.service
+  systemd/chatmail-filter-sign.socket
   systemd/chatmail-fsreport.service
   systemd/chatmail-fsreport.timer
   systemd/chatmail-lastlogin.service

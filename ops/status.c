@@ -26,6 +26,7 @@ struct report {
     json_t *units;    /* {name: state} */
     json_t *packages; /* {name: version} */
     long long queue;
+    bool no_dkim_key;
     long long push_oldest_s, push_success_s; /* since then; -1: not known */
     char invite[600]; /* of the echo bot; "" when there is none, or none yet */
     json_t *plugins;  /* {name: what dovecot-plugin status said} */
@@ -58,6 +59,7 @@ static const char store_script[] =
     "for u in chatmail-expire.service chatmail-fsreport.service"
     " chatmail-clock.service; do"
     " echo run $u $(systemctl show -P Result $u); done\n"
+    "echo signer $(systemctl show -P StatusText chatmail-filter-out.service)\n"
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
     "r() { redis-cli -s /run/redis/redis-server.sock --raw \"$@\" 2>/dev/null; }\n"
     "ago() { case $1 in ''|*[!0-9]*) echo -1;;"
@@ -68,7 +70,7 @@ static const char store_script[] =
     " $(/usr/lib/portico/dovecot-plugin status $p 2>&1 | tail -n1); done\n"
     "sed -n '1s/^/invite echo /p' /var/lib/chatmail-echo/invite-link.txt 2>/dev/null\n"
     "dpkg-query -W -f 'package ${Package} ${Version}\\n' portico-store postfix"
-    " dovecot-core opendkim nginx postgresql-15 redis-server 2>/dev/null\n"
+    " dovecot-core nginx postgresql-15 redis-server 2>/dev/null\n"
     "chatmail-cluster ctl status 2>/dev/null | sed 's/^/cluster /'; true";
 
 static void take_line(struct report *r, char *line)
@@ -85,6 +87,8 @@ static void take_line(struct report *r, char *line)
         r->queue = strtoll(name, NULL, 10);
     } else if (value == NULL) {
         return;
+    } else if (strcmp(kind, "signer") == 0) {
+        r->no_dkim_key = strcmp(name, "no") == 0; /* "no DKIM key for ..." */
     } else if (strcmp(kind, "push") == 0) {
         r->push_oldest_s = strtoll(name, NULL, 10);
         r->push_success_s = strtoll(value, NULL, 10);
@@ -283,6 +287,10 @@ static void judge(struct report *r)
     }
     judge_plugins(r);
     judge_runs(r);
+    if (r->no_dkim_key) {
+        wrong(r, "all outgoing mail is put off: chatmail-filter has no DKIM key; see: "
+                 "journalctl -u chatmail-filter-out; run: chatops run");
+    }
     if (r->queue > QUEUE_LONG) {
         wrong(r, "%lld messages wait in the queue", r->queue);
     }

@@ -15,6 +15,7 @@ static const struct {
     {"store", "chatmail-auth.service chatmail-auth.socket chatmail-auth-sasl.socket "
               "chatmail-filter-out.service chatmail-filter-out.socket "
               "chatmail-filter-in.service chatmail-filter-in.socket "
+              "chatmail-filter-sign.service chatmail-filter-sign.socket "
               "chatmail-lastlogin.service chatmail-lastlogin.socket "
               "chatmail-metadata.service chatmail-metadata.socket "
               "chatmail-push.service chatmail-push.socket "
@@ -24,7 +25,7 @@ static const struct {
               "chatmail-clock.timer "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
-              "nginx.service opendkim.service postgresql@15-main.service "
+              "nginx.service postgresql@15-main.service "
               "redis-server.service chatmail-turn@1.service "
               "chatmail-turn@2.service"},
     {"edge1", "chatmail-gateway.service chatmail-tunnel@wg0.service"},

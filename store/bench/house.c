@@ -158,6 +158,11 @@ static void args_filter_out(struct house *h, const char *argv[HOUSE_ARGS_MAX])
 {
     args_filter(h, argv, "outgoing");
 }
+
+static void args_filter_sign(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    args_filter(h, argv, "signing");
+}
 #endif
 
 #ifdef TRANSPORT_PROGRAM
@@ -226,6 +231,7 @@ const struct house_daemon house_daemons[] = {
 #ifdef FILTER_PROGRAM
     {"chatmail-filter-in", "milter", args_filter_in},
     {"chatmail-filter-out", "milter", args_filter_out},
+    {"chatmail-filter-sign", "milter", args_filter_sign},
 #endif
 #ifdef TRANSPORT_PROGRAM
     {"chatmail-transport", "lmtp", args_transport},

@@ -184,6 +184,7 @@ static const struct user {
 #ifdef FILTER_PROGRAM
     {"chatmail-filter-in", "filter_in", .load = {.request = NULL}},
     {"chatmail-filter-out", "filter_out", .load = {.request = NULL}},
+    {"chatmail-filter-sign", "filter_sign", .load = {.request = NULL}},
 #endif
 #ifdef TRANSPORT_PROGRAM
     {"chatmail-transport", "transport", .load = {.request = NULL}, .work = pass_mail},
