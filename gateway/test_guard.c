@@ -310,10 +310,11 @@ static void flood_from_invented_addresses(void **unused)
                       2 * SYNS, (int)cut);
         assert_in_range(cut, SYNS, 2 * SYNS);
         await(flood_from(NULL, true));
-        /* None of them became known by it. */
+        /* None of them became known by it, but for a lucky guess: the kernel takes
+         * 66000 of 2^32 numbers for an old acknowledgement. */
         assert_int_equal(netkit_sh(host[GATEWAY],
                                    "test $(nft list set inet chatmail known4 |"
-                                   " grep -o ' expires ' | wc -l) = 1"),
+                                   " grep -o ' expires ' | wc -l) -le 4"),
                          0);
     }
 }

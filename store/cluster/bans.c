@@ -14,7 +14,7 @@
 
 static const struct cm_pg_statement list_stmt = {
     "bans", "select text(source), reason, extract(epoch from since)::bigint,"
-            " ceil(extract(epoch from until))::bigint from ban where until > now()"
+            " extract(epoch from until)::bigint from ban where until > now()"
             " order by until desc, source limit 4096"};
 static const struct cm_pg_statement add_stmt = {"ban_add",
                                                 "select ban_add($1, $2, $3, true)"};

@@ -21,7 +21,9 @@ begin
         return 'full';
     end if;
     insert into ban (source, reason, until)
-    values (_source::inet, _reason, now() + _seconds * interval '1 second')
+    -- Whole seconds: as a document has them, so that both end at the same moment.
+    values (_source::inet, _reason,
+            date_trunc('second', now() + _seconds * interval '1 second'))
     on conflict (source) do update
     set until = case when _exactly then excluded.until
                      else greatest(ban.until, excluded.until) end,
