@@ -154,6 +154,8 @@ static const struct source store_sources[] = {
     {"dovecot/dovecot.conf", "/etc/dovecot/dovecot.conf", ROOT, 0644, DOVECOT, NULL},
     {"dovecot/chatmail-auth.conf.ext", "/etc/dovecot/chatmail-auth.conf.ext", ROOT,
      0644, DOVECOT, NULL},
+    {"dovecot/chatmail-failed.conf.ext", "/etc/dovecot/chatmail-failed.conf.ext", ROOT,
+     0644, DOVECOT, NULL},
     {"systemd/dovecot.conf", DROPIN(DOVECOT), ROOT, 0644, DOVECOT, NULL},
     {"systemd/expire.conf", DROPIN("chatmail-expire.service"), ROOT, 0644, NULL, NULL},
     {"postfix/main.cf", "/etc/postfix/main.cf", ROOT, 0644, POSTFIX, NULL},

@@ -11,6 +11,7 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "say.h"
+#include "status_budget.h"
 #include "status_heal.h"
 
 #define REPORT_LATE_MS   30000
@@ -224,6 +225,10 @@ static void judge_gateway(struct report *r, struct op_node *node)
     }
     if (text_of(g, "error")[0] != '\0') {
         wrong(r, "%s: %s", name, text_of(g, "error"));
+    }
+    char budget[OP_BUDGET_TEXT];
+    if (op_status_budget(g, budget)) {
+        wrong(r, "%s", budget);
     }
     if (strcmp(text_of(g, "egress"), "down") == 0) {
         wrong(r, "%s: no mail can leave through it", name);

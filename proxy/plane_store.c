@@ -147,7 +147,7 @@ char *px_store_nft(const struct px_state *state)
 {
     struct cm_buf out;
     cm_buf_init(&out, PX_TEXT_MAX);
-    px_text_table_open(&out, state->epoch);
+    px_text_table_open(&out);
     tunnel_set(&out);
     foreign_set(&out);
     cm_buf_str(&out, "\n    chain arrive {\n"

@@ -83,5 +83,8 @@ int scenario_dkim_dns(struct stage *stage, struct cm_err *err);
 int scenario_dkim_dns_well(struct stage *stage, struct cm_err *err);
 int scenario_group(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
+int scenario_many_clients(struct stage *stage, struct cm_err *err);
+int scenario_ban(struct stage *stage, struct cm_err *err);
+int scenario_unban(struct stage *stage, struct cm_err *err);
 
 #endif
