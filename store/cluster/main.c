@@ -167,6 +167,9 @@ static void on_woken(const struct waker_result *result, void *ctx)
                         .accounts = (int64_t)result->accounts,
                         .rung = (int64_t)result->rung};
     snprintf(w->why, sizeof(w->why), "%s", result->why);
+    if (result->accounts == 0 && result->why[0] == '\0') {
+        vanish_woke_nobody(&c->vanish, result->number);
+    }
     say_vanished("phones_woken", result->number, "accounts", result->rung,
                  result->why[0] != '\0' ? result->why : "their gateway is silent");
 }
