@@ -41,7 +41,8 @@ const struct op_option op_options[] = {
     {"--count", NULL, "K", offsetof(struct op_cli, count), false,
      "how many tokens to make (default: 1)"},
     {"--for", NULL, "SECONDS", offsetof(struct op_cli, for_s), false,
-     "how long flows may take to end before they are cut (default: 60)"},
+     "how long: flows may take to end before they are cut (default: 60); a ban is to "
+     "last, also as in 15m, 2h, 7d (default: 1d)"},
     {"--pf", NULL, NULL, offsetof(struct op_cli, pf), false,
      "for an edge that runs FreeBSD: pf.conf and a WireGuard file"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
@@ -110,6 +111,17 @@ const struct op_verb op_verbs[] = {
      op_registrations_revoke},
     {"registrations", "", "", "Show who gets a new account, and the invite tokens.",
      op_registrations},
+    {"ban", "ADDRESS", "--for",
+     "Let no gateway take anything for its public ports from ADDRESS (of IPv6: its "
+     "/64) "
+     "until the time is over.",
+     op_ban},
+    {"unban", "ADDRESS", "", "End a ban.", op_unban},
+    {"bans", "", "",
+     "Show who is banned, for how long, and why. The store bans by itself who only "
+     "ever "
+     "guesses passwords, or floods it with new accounts.",
+     op_bans},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -70,6 +70,9 @@ static void make_plan(struct op_plan *plan, struct op_cluster *c)
             op_add_echo(plan, store);
         }
         op_add_units(plan, &c->nodes[i]);
+        if (i == 0) {
+            op_add_retired(plan, store);
+        }
     }
     op_add_publish(plan, c);
     for (size_t i = 0; i < c->node_count; i++) {

@@ -133,5 +133,5 @@ int cluster_rules(struct stage *stage, const char *node, char **rules_r,
                   struct cm_err *err)
 {
     return scene_sh(&stage->scene, node, 20, rules_r, err,
-                    "nft -s list table inet chatmail");
+                    "nft -s -t list table inet chatmail");
 }

@@ -10,6 +10,7 @@
 #include "common/netlimit.h"
 
 struct conns;
+struct invites;
 struct queue;
 
 enum site_rejection {
@@ -24,6 +25,7 @@ struct site {
     struct cm_loop *loop;
     const struct cm_conf *conf; /* its content changes at SIGHUP */
     struct cm_netlimit *limit;
+    struct invites *invites;
     const char *nocreate_path; /* while this file exists nothing is given out */
     const char *metrics_dir;   /* sockets of the programs: NAME.sock */
     const char *textfile_dir;  /* *.prom, from chatmail-expire */
