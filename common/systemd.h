@@ -19,7 +19,7 @@ void cm_systemd_notify(const char *lines);
 void cm_systemd_notifyf(const char *fmt, ...) CM_PRINTF(1, 2);
 
 struct cm_systemd_fds {
-    int count; /* descriptors from CM_SYSTEMD_FD_FIRST on */
+    int count;                       /* descriptors from CM_SYSTEMD_FD_FIRST on */
     char *names[CM_SYSTEMD_FDS_MAX]; /* owned by the caller; "unknown" without one */
 };
 /* The descriptors passed to this process, from now on close-on-exec. The variables are

@@ -104,11 +104,11 @@ static int knock(struct stage *stage, const char *netns, const struct target *t,
     "  iifname wg1 tcp flags & (syn | ack) == syn add @tcp_" when " { tcp dport }\n"   \
     "  iifname wg1 meta l4proto udp add @udp_" when " { udp dport }\n"
 
-static const char watch[] = "table " WATCH " {\n" SET("tcp_came") SET("udp_came")
-    SET("tcp_in") SET("udp_in") " chain before {\n  type filter hook input priority "
-                                "-10\n" NOTE(
-                                    "came") " }\n chain behind {\n  type filter hook "
-                                            "input priority 10\n" NOTE("in") " }\n}\n";
+static const char watch[] =
+    "table " WATCH " {\n" SET("tcp_came") SET("udp_came") SET("tcp_in")
+        SET("udp_in") " chain before {\n  type filter hook input priority "
+                      "-10\n" NOTE("came") " }\n chain behind {\n  type filter hook "
+                                           "input priority 10\n" NOTE("in") " }\n}\n";
 
 static int watch_anew(struct stage *stage, struct cm_err *err)
 {
