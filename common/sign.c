@@ -1,5 +1,6 @@
 #include "common/sign.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -8,6 +9,14 @@
 
 #define KEY_SIZE 32
 #define SIG_SIZE 64
+
+void cm_sign_lean(void)
+{
+    (void)OPENSSL_init_crypto(
+        OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
+            OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS,
+        NULL);
+}
 
 static int crypto_failed(struct cm_err *err, const char *what)
 {

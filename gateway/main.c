@@ -27,6 +27,7 @@
 #include "common/mem.h"
 #include "common/run.h"
 #include "common/service.h"
+#include "common/sign.h"
 #include "engine.h"
 #include "fetch.h"
 #include "proxy/apply.h"
@@ -153,6 +154,7 @@ static int run_daemon(const struct options *options)
     static const struct cm_service_def def = {
         .program = "chatmail-gateway", .start = start, .reload = reload, .stop = stop};
     struct program p = {.options = options};
+    cm_sign_lean();
     return cm_service_run(&def, &p);
 }
 

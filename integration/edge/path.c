@@ -44,6 +44,8 @@ static struct px_state state_of(void)
                              .ports = {LOAD_SINK, LOAD_SOURCE, LOAD_ECHO},
                              .port_count = 3,
                              .egress = CM_EGRESS_GATEWAYS,
+                             /* In force, and not in the way of one busy client. */
+                             .limits = {100000, 1000000, 100000},
                              .gateway_count = 1,
                              .gateways = {{.name = "edge1",
                                            .number = 1,
