@@ -17,6 +17,7 @@
  * from /proc/net/nf_conntrack; without it the report says -1. */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@
 
 #define DEFAULT_CONFIG "/etc/chatmail/gateway.conf"
 #define DEFAULT_KEY    "/etc/chatmail/wg.key"
+#define LARGE          (32 * 1024)
 
 struct options {
     const char *config;
@@ -149,12 +151,22 @@ static void stop(void *ctx)
     gw_fetch_free(&p->fetch);
 }
 
+/* A document and the texts made of it are large for a moment: what large pieces took is
+ * given back when they are freed, and the worker has no heap of its own. */
+static void stay_small(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, LARGE);
+    mallopt(M_TRIM_THRESHOLD, LARGE);
+}
+
 static int run_daemon(const struct options *options)
 {
     static const struct cm_service_def def = {
         .program = "chatmail-gateway", .start = start, .reload = reload, .stop = stop};
     struct program p = {.options = options};
     cm_sign_lean();
+    stay_small();
     return cm_service_run(&def, &p);
 }
 

@@ -1,4 +1,5 @@
-/* agent: the real chatmail-gateway with many connections through its gateway. */
+/* agent: the real chatmail-gateway with many connections through its gateway, and a
+ * document as large as they get. */
 #ifndef EDGE_AGENT_H
 #define EDGE_AGENT_H
 

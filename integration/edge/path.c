@@ -128,6 +128,18 @@ const struct px_state *path_state(const struct path *path)
     return &made;
 }
 
+/* 9.1.0.0 and up, until 2096. */
+static void ban_many(struct px_state *state)
+{
+    for (size_t i = 0; i < PX_BANS_MAX; i++) {
+        state->bans[i] =
+            (struct px_ban){.source = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 9, 1,
+                                       (unsigned char)(i >> 8), (unsigned char)i},
+                            .until = 4000000000};
+    }
+    state->ban_count = PX_BANS_MAX;
+}
+
 int path_envelope(struct path *path, char **envelope_r, struct cm_err *err)
 {
     char file[96], secret[CM_SIGN_KEY_TEXT], public_key[CM_SIGN_KEY_TEXT];
@@ -137,6 +149,7 @@ int path_envelope(struct path *path, char **envelope_r, struct cm_err *err)
     }
     made.epoch = ++path->epoch;
     made.gateways[0].by_proxy = false;
+    ban_many(&made);
     char *conf = cm_asprintf("[gateway]\nname = edge1\nnumber = 1\nwg_port = 51820\n"
                              "bus_port = %d\ncluster_key = %s\nstore_wg_key = %s\n",
                              made.bus_port, public_key, made.store_wg_public_key);

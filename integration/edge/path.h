@@ -46,8 +46,9 @@ CM_MUSTUSE int path_reload(struct path *path, struct cm_err *err);
 
 /* The state in force. */
 const struct px_state *path_state(const struct path *path);
-/* The same with the next epoch, signed, for chatmail-gateway; writes its gateway.conf
- * into dir, where its key is 0.key. Caller frees. */
+/* The same with the next epoch, as many bans as there may be, signed, for
+ * chatmail-gateway; writes its gateway.conf into dir, where its key is 0.key. Caller
+ * frees. */
 CM_MUSTUSE int path_envelope(struct path *path, char **envelope_r, struct cm_err *err);
 
 /* Of the carrying process, 0 where it is the kernel: CPU time, proportional memory. */
