@@ -17,7 +17,7 @@
 #include "common/err.h"
 
 #define PX_STATE_MAJOR 1
-#define PX_STATE_MINOR 1 /* 1: turn, gateways[].plane, .egress_weight */
+#define PX_STATE_MINOR 1 /* 1: turn, gateways[].plane, .egress_weight, .agent */
 #define PX_PORTS_MAX   16
 
 #define PX_WEIGHT_DEFAULT 100 /* where a document says none */
@@ -31,6 +31,7 @@ struct px_gateway {
     bool egress;
     int egress_weight; /* 0..1000: share of outgoing mail; 0: the last resort */
     bool by_proxy;     /* chatmail-proxy carries TCP; else the kernel does */
+    bool agentless;    /* nobody reports: it is set up by hand */
     char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
     size_t address_count;
     char endpoint[64]; /* host the store dials, numeric or name */
