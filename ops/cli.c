@@ -34,6 +34,10 @@ const struct op_option op_options[] = {
      "its public addresses (default: those on its interfaces)"},
     {"--number", NULL, "N", offsetof(struct op_cli, number), false,
      "its tunnel number (default: the lowest never used)"},
+    {"--wg-key", NULL, "KEY", offsetof(struct op_cli, wg_key), false,
+     "public key of the tunnel of a gateway without SSH and agent"},
+    {"--no-run", NULL, NULL, offsetof(struct op_cli, no_run), false,
+     "only write chatmail.ini: chatops run does the rest"},
     {"--uses", NULL, "N", offsetof(struct op_cli, uses), false,
      "accounts that may be made with one token (default: 1)"},
     {"--days", NULL, "D", offsetof(struct op_cli, days), false,
@@ -55,9 +59,19 @@ const struct op_option op_options[] = {
 
 const struct op_verb op_verbs[] = {
     {"init", "DOMAIN", "--force", "Write a fresh chatmail.ini for DOMAIN.", op_init},
-    {"gateway add", "NAME", "--ssh --addresses --number",
-     "Look at a new gateway over SSH and append it to chatmail.ini.", op_gateway_add},
-    {"gateway list", "", "", "List the gateways of chatmail.ini.", op_gateway_list},
+    {"gateway add", "NAME",
+     "--ssh --addresses --number --wg-key --no-run --yes --packages",
+     "Make a machine gateway NAME, over SSH: look at it, append it to chatmail.ini, "
+     "set "
+     "it up, let it serve, and print what was measured: the address that the store "
+     "saw, "
+     "added latency, open ports, MTU, and the DNS records to publish. What was "
+     "interrupted goes on with the same command.",
+     op_gateway_add},
+    {"gateway list", "", "",
+     "List all gateways: mode, state, epoch applied and wanted, weight, version, "
+     "addresses; and those that wait to be accepted.",
+     op_gateway_list},
     {"gateway drain", "NAME", "--for --force",
      "Let NAME refuse new connections, wait until the present ones have ended, and cut "
      "the rest: it may then be rebooted, and nobody notices.",

@@ -37,6 +37,8 @@ struct op_cli {
     const char *count;
     const char *for_s;
     bool pf;
+    bool no_run;
+    const char *wg_key;
     const char *args[2]; /* what the verb takes beside options */
     size_t arg_count;
 };
