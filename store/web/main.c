@@ -2,12 +2,13 @@
  *
  * Sockets:
  *   http  unix, held by systemd, only nginx may open it: /new and its old path
- *         /cgi-bin/newemail.py (create.h), /mxdeliv (deliver.h).
+ *         /cgi-bin/newemail.py (create.h), /mxdeliv (deliver.h), /enrol/ (enrol.h).
  *   /metrics (page.h) by TCP on [store] metrics_port, on loopback and on this machine's
  *         ends of the tunnels, where the store's packet filter lets the gateway's own
  *         address through and no client. No public address has it.
  * One request per connection. It calls Postfix on 127.0.0.1 (mail of /mxdeliv), Redis
- * (how many accounts a network asked for), and the programs' sockets for figures.
+ * (how many accounts a network asked for), PostgreSQL (invites of gateways, by two
+ * functions and nothing else), and the programs' sockets for figures.
  *
  * It trusts nginx to say who the client is and by which gateway it came (X-Real-IP,
  * X-Portico-Local), chatmail.ini, and the programs whose figures it shows. Requests are
@@ -26,12 +27,14 @@
 
 #include "common/conf.h"
 #include "common/loop.h"
+#include "common/pg.h"
 #include "common/redis.h"
 #include "common/service.h"
 
 #include "conn.h"
 #include "create.h"
 #include "deliver.h"
+#include "enrol.h"
 #include "listen.h"
 #include "page.h"
 #include "queue.h"
@@ -47,6 +50,7 @@ struct web {
     const char *config_path;
     const char *redis_path;
     const char *queue_path;
+    const char *conninfo;
     struct cm_conf conf;
     struct site site;
     struct cm_redis *redis;
@@ -63,11 +67,22 @@ struct web {
     .answer_ms = DELIVER_ANSWER_MS, .field = deliver_field, .head = deliver_head,      \
     .body = deliver_body, .end = deliver_end, .gone = deliver_gone
 
+#define ENROL                                                                          \
+    .name = "enrol", .arrive_ms = ARRIVE_MS, .answer_ms = ANSWER_MS,                   \
+    .field = enrol_field, .gone = enrol_gone
+
 static const struct route http_routes[] = {
     {.path = "/new", CREATE},
     {.path = "/cgi-bin/newemail.py", CREATE},
     {.path = "/mxdeliv", DELIVER},
     {.path = "/mxdeliv/", DELIVER},
+    {.path = "/enrol/script", ENROL, .methods = METHOD_GET, .end = enrol_script_end},
+    {.path = "/enrol/package", ENROL, .methods = METHOD_GET, .end = enrol_package_end},
+    {.path = "/enrol/join",
+     ENROL,
+     .methods = METHOD_POST,
+     .body = enrol_body,
+     .end = enrol_join_end},
     {.path = NULL},
 };
 
@@ -141,6 +156,8 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     web->site.conf = &web->conf;
     web->site.limit = cm_netlimit_new(loop, web->redis, "new");
     web->site.queue = queue_new(loop, web->queue_path);
+    web->site.pg = cm_pg_new(
+        loop, &(struct cm_pg_options){.conninfo = web->conninfo, .connections = 1});
     web->http = conns_new(loop, http_routes, &web->site, true, HTTP_CONNECTIONS);
     web->metrics =
         conns_new(loop, metrics_routes, &web->site, false, METRICS_CONNECTIONS);
@@ -174,6 +191,7 @@ static void on_stop(void *ctx)
     conns_free(&web->metrics);
     cm_netlimit_free(&web->site.limit);
     cm_redis_free(&web->redis);
+    cm_pg_free(&web->site.pg);
     queue_free(&web->site.queue);
     cm_conf_clear(&web->conf);
 }
@@ -196,6 +214,7 @@ int main(int argc, char **argv)
 {
     struct web web = {.config_path = CM_CONF_PATH,
                       .redis_path = CM_REDIS_PATH,
+                      .conninfo = CM_PG_CONNINFO("chatmail_web"),
                       .queue_path = "/run/chatmail-queue/queue.sock",
                       .site = {.nocreate_path = "/etc/chatmail-nocreate",
                                .metrics_dir = "/run/chatmail-metrics",
@@ -203,6 +222,7 @@ int main(int argc, char **argv)
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &web.config_path, 0},
         {"redis", "PATH", "socket of Redis", &web.redis_path, CM_OPTION_PATH_MAX},
+        {"db", "CONNINFO", "PostgreSQL", &web.conninfo, 0},
         {"nocreate", "PATH", "no account is given out while this file exists",
          &web.site.nocreate_path, 0},
         {"metrics-dir", "DIR", "sockets of the programs' figures",

@@ -9,6 +9,7 @@
 #include "common/loop.h"
 #include "common/netlimit.h"
 
+struct cm_pg;
 struct conns;
 struct queue;
 
@@ -24,6 +25,7 @@ struct site {
     struct cm_loop *loop;
     const struct cm_conf *conf; /* its content changes at SIGHUP */
     struct cm_netlimit *limit;
+    struct cm_pg *pg;          /* invites of gateways */
     const char *nocreate_path; /* while this file exists nothing is given out */
     const char *metrics_dir;   /* sockets of the programs: NAME.sock */
     const char *textfile_dir;  /* *.prom, from chatmail-expire */

@@ -61,6 +61,9 @@ void testsite_start(void)
                           testsite.textfiles,
                           "--queue",
                           testsite.queue_path,
+                          "--db",
+                          testsite.conninfo != NULL ? testsite.conninfo
+                                                    : "host=/nonexistent",
                           NULL};
     testsite.pid = daemonkit_start(argv, testsite.listener, "http", testsite.log_path);
     assert_int_equal(testsite_ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), 404);

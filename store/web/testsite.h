@@ -16,6 +16,7 @@ struct testsite {
     struct redisfixture *redis; /* NULL: not installed */
     char dir[64], http_path[96], log_path[96], ini_path[96], nocreate_path[96],
         metrics_dir[96], textfiles[96], queue_path[96];
+    const char *conninfo; /* of PostgreSQL; NULL: there is none */
     int listener, mta_port, metrics_port;
     pid_t pid;
 };
