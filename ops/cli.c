@@ -44,8 +44,11 @@ const struct op_option op_options[] = {
      "how long a token is good (default: 7)"},
     {"--count", NULL, "K", offsetof(struct op_cli, count), false,
      "how many tokens to make (default: 1)"},
-    {"--for", NULL, "SECONDS", offsetof(struct op_cli, for_s), false,
-     "how long flows may take to end before they are cut (default: 60)"},
+    {"--for", NULL, "TIME", offsetof(struct op_cli, for_s), false,
+     "seconds that flows may take to end before they are cut (default: 60); with "
+     "invite: how long it is good, as in 90m, 24h, 7d (default: 24h)"},
+    {"--cloud-init", NULL, NULL, offsetof(struct op_cli, cloud_init), false,
+     "print user-data for cloud-init instead of a line"},
     {"--pf", NULL, NULL, offsetof(struct op_cli, pf), false,
      "for an edge that runs FreeBSD: pf.conf and a WireGuard file"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
@@ -68,6 +71,17 @@ const struct op_verb op_verbs[] = {
      "added latency, open ports, MTU, and the DNS records to publish. What was "
      "interrupted goes on with the same command.",
      op_gateway_add},
+    {"gateway invite", "NAME", "--for --cloud-init --number --packages",
+     "Print one line to paste into the console of a fresh machine, which then waits to "
+     "be gateway NAME: it needs no SSH from here. It comes to the store through a "
+     "gateway that serves, so the first one needs gateway add.",
+     op_gateway_invite},
+    {"gateway accept", "NAME", "--addresses --yes --packages",
+     "Make the machine that waits as NAME a gateway, once its console shows the same "
+     "fingerprint; then as gateway add.",
+     op_gateway_accept},
+    {"gateway reject", "NAME", "", "Take the invite of NAME back, whoever has it.",
+     op_gateway_reject},
     {"gateway list", "", "",
      "List all gateways: mode, state, epoch applied and wanted, weight, version, "
      "addresses; and those that wait to be accepted.",

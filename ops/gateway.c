@@ -11,11 +11,8 @@
 #include "common/mem.h"
 #include "enrol.h"
 #include "ini_edit.h"
+#include "numbers.h"
 #include "say.h"
-
-#define NOTE_MAX (64 * 1024)
-
-/* ---- add ---- */
 
 /* Reaches the node and learns its addresses, unless they were given. */
 static int probe(const struct op_cluster *c, char **addresses_r, struct cm_err *err)
@@ -57,26 +54,6 @@ static int take_addresses(const struct op_cluster *c, char **addresses_r,
     return 0;
 }
 
-static int choose_number(const struct op_cluster *c, const char *used, int64_t *number,
-                         struct cm_err *err)
-{
-    if (c->cli->number != NULL) {
-        if (cm_value_int(c->cli->number, 1, CM_GATEWAYS_MAX, number, err) != 0) {
-            return cm_err_prefix(err, "--number");
-        }
-        return 0;
-    }
-    *number = op_free_number(&c->conf, used);
-    if (*number == 0) {
-        return cm_err_set(
-            err, CM_ERR_WORLD,
-            "all %d gateway numbers have been used; free one with --number N "
-            "when the gateway that had it is gone for good",
-            CM_GATEWAYS_MAX);
-    }
-    return 0;
-}
-
 /* The parser judges the result before it is written, so a bad name, a double address or
  * number is refused with its own words. */
 static int write_section(const struct op_cluster *c, const struct op_new_gateway *gw,
@@ -92,17 +69,6 @@ static int write_section(const struct op_cluster *c, const struct op_new_gateway
         mode_t mode = stat(c->cli->config, &st) == 0 ? st.st_mode & 07777 : 0644;
         rc = cm_file_replace(c->cli->config, text, strlen(text), mode, err);
     }
-    free(text);
-    return rc;
-}
-
-/* The note comes after the ini: a number is used once a gateway has had it. */
-static int note_number(const char *path, const char *used,
-                       const struct op_new_gateway *gw, struct cm_err *err)
-{
-    char *text = cm_asprintf("%s%lld %s\n", used, (long long)gw->number, gw->name);
-    int rc = cm_file_replace(path, text, strlen(text), 0600, err);
-
     free(text);
     return rc;
 }
@@ -154,27 +120,25 @@ static int is_there(const struct op_cluster *c, struct cm_err *err)
 static int add_section(struct op_cluster *c, struct op_new_gateway *gw,
                        struct cm_err *err)
 {
-    char *note = cm_asprintf("%s/numbers", c->state_dir);
-    char *addresses = NULL, *used = NULL;
-    size_t len;
+    char *more = c->cli->no_run ? cm_strdup("") : op_numbers_on_store(c);
+    char *addresses = NULL;
     int rc = -1;
 
-    if (cm_file_read(note, NOTE_MAX, &used, &len, err) >= 0 &&
-        choose_number(c, used != NULL ? used : "", &gw->number, err) == 0 &&
+    if (op_numbers_choose(c, more, &gw->number, err) == 0 &&
         (c->cli->ssh != NULL ? probe(c, &addresses, err)
                              : take_addresses(c, &addresses, err)) == 0) {
         gw->addresses = addresses;
         rc = write_section(c, gw, err);
     }
+    /* behind the ini: a number is used once a gateway has had it */
     if (rc == 0) {
-        rc = note_number(note, used != NULL ? used : "", gw, err);
+        rc = op_numbers_note(c, gw->number, gw->name, err);
     }
     if (rc == 0 && c->cli->no_run) {
         say_added(c->cli, gw);
     }
     free(addresses);
-    free(used);
-    free(note);
+    free(more);
     return rc;
 }
 

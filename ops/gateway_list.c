@@ -8,6 +8,7 @@
 #include "cluster.h"
 #include "roll.h"
 #include "say.h"
+#include "waiting.h"
 
 /* 1 told, 0 the store does not answer (said already). */
 static int ask_store(struct op_cluster *c, struct op_fleet *fleet)
@@ -49,12 +50,18 @@ int op_gateway_list(const struct op_cli *cli, struct cm_err *err)
     struct op_cluster c;
     struct op_fleet fleet;
     struct op_roll roll;
+    struct op_waiters waiters;
 
     if (op_cluster_load(cli, &c, err) != 0) {
         return -1;
     }
     int told = ask_store(&c, &fleet);
     op_roll_fill(&c.conf, told ? &fleet : NULL, &roll);
+    if (told && op_waiting_read(&c.nodes[0].host, &waiters, err) == 0) {
+        op_roll_add_waiting(&c.conf, &waiters, &roll);
+    } else if (told) {
+        op_warn("invites are not shown: %s", err->text);
+    }
     say(&c, &roll);
     op_cluster_clear(&c);
     return told ? OP_EXIT_OK : OP_EXIT_FAILED;

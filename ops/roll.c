@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "say.h"
+#include "waiting.h"
 
 static void from_conf(const struct cm_conf_gateway *g, struct op_roll_row *row)
 {
@@ -91,6 +92,40 @@ void op_roll_fill(const struct cm_conf *conf, const struct op_fleet *fleet,
             from_fleet(fleet, m, row);
             snprintf(row->note, sizeof(row->note),
                      "published, but not in chatmail.ini; run: chatops run");
+        }
+    }
+}
+
+/* Accepted already: its row goes with the end of that call. */
+static bool is_accepted(const struct cm_conf *conf, const struct op_waiting *w)
+{
+    const struct cm_conf_gateway *g = in_conf(conf, w->name);
+
+    return g != NULL && w->joined && strcmp(g->wg_public_key, w->wg_key) == 0;
+}
+
+void op_roll_add_waiting(const struct cm_conf *conf, const struct op_waiters *waiters,
+                         struct op_roll *roll)
+{
+    for (size_t i = 0; i < waiters->count; i++) {
+        const struct op_waiting *w = &waiters->items[i];
+        if (is_accepted(conf, w)) {
+            continue;
+        }
+        struct op_roll_row *row = &roll->rows[roll->count++];
+        *row = (struct op_roll_row){.number = w->number, .applied = -1, .weight = -1};
+        snprintf(row->name, sizeof(row->name), "%s", w->name);
+        snprintf(row->mode, sizeof(row->mode), "-");
+        snprintf(row->addresses, sizeof(row->addresses), "%s", w->addresses);
+        put_state(row, w->joined ? "waiting" : "invited", "");
+        if (w->joined) {
+            snprintf(row->note, sizeof(row->note),
+                     "fingerprint %s; when its console shows the same: chatops gateway "
+                     "accept %s",
+                     w->print, w->name);
+        } else {
+            snprintf(row->note, sizeof(row->note), "%s %s",
+                     w->over ? "nobody came; it ended" : "good until", w->expires);
         }
     }
 }

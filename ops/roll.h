@@ -24,16 +24,23 @@ struct op_roll_row {
 };
 
 /* States: up, impaired, down, as the store judges; "not enrolled", in chatmail.ini and
- * not published; "unknown", the store does not answer. */
+ * not published; "unknown", the store does not answer; invited; waiting, to be
+ * accepted.
+ */
 struct op_roll {
     int64_t epoch; /* wanted; -1: not known */
-    struct op_roll_row rows[2 * CM_GATEWAYS_MAX];
+    struct op_roll_row rows[3 * CM_GATEWAYS_MAX];
     size_t count;
 };
+
+struct op_waiters;
 
 /* fleet: NULL when the store does not answer. */
 void op_roll_fill(const struct cm_conf *conf, const struct op_fleet *fleet,
                   struct op_roll *roll_r);
+/* Adds those that are invited or wait. */
+void op_roll_add_waiting(const struct cm_conf *conf, const struct op_waiters *waiters,
+                         struct op_roll *roll);
 void op_roll_say(const struct op_roll *roll);
 struct json_t *op_roll_json(const struct op_roll *roll); /* owned by the caller */
 
