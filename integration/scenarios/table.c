@@ -86,6 +86,8 @@ const struct scenario scenarios[] = {
     {"proxy_plane",
      "chatmail-proxy on both gateways: true addresses, IDLE told, and back",
      scenario_proxy_plane, scenario_proxy_back, 420},
+    {"enrol", "a bare machine becomes a gateway by a pasted line, and another by SSH",
+     scenario_enrol, scenario_enrol_back, 600},
     {"reboot", "power cut of store and of a gateway: all serves again by itself",
      scenario_reboot, NULL, 300},
     {NULL, NULL, NULL, NULL, 0},
