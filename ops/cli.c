@@ -233,7 +233,6 @@ static void put_overview(struct cm_buf *b)
                "\nfirst steps:\n"
                "  chatops init chat.example.org\n"
                "  chatops gateway add edge1 --ssh root@198.51.100.11\n"
-               "  chatops run\n"
                "  chatops dns\n"
                "\n\"chatops VERB --help\" explains a verb; chatops(1) explains all.\n"
                "Exit: 0 well, 1 failed or something is wrong, 2 usage, 130 "
