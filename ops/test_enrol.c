@@ -120,17 +120,15 @@ static void begin(void)
 /* Runs a verb; what it says on stdout, caller frees. */
 static char *say(const char *line, int want, struct cm_err *err)
 {
-    char *words = cm_asprintf("chatops --config %s/chatmail.ini --packages %s %s", dir,
-                              dir, line),
+    bool packages = strstr(line, "invite") != NULL || strstr(line, "accept") != NULL;
+    char *words =
+             cm_asprintf("chatops --config %s/chatmail.ini%s%s %s", dir,
+                         packages ? " --packages " : "", packages ? dir : "", line),
          *argv[16], *save = NULL, *path = cm_asprintf("%s/out", dir);
     const struct op_verb *verb;
     struct op_cli cli;
     int argc = 0, saved = dup(STDOUT_FILENO);
 
-    if (strncmp(line, "gateway re", 10) == 0) { /* takes no --packages */
-        free(words);
-        words = cm_asprintf("chatops --config %s/chatmail.ini %s", dir, line);
-    }
     for (char *w = strtok_r(words, " ", &save); w != NULL;
          w = strtok_r(NULL, " ", &save)) {
         argv[argc++] = w;
@@ -381,6 +379,50 @@ static void test_accept_wants_the_fingerprint(void **state)
     free(said);
 }
 
+static void test_add_without_agent(void **state)
+{
+    static const char add[] =
+        "gateway add edge9 --wg-key " KEY " --no-run --addresses ";
+    char *before = slurp_here("chatmail.ini"), *line, *said, *text;
+    struct cm_err err;
+
+    (void)state;
+    begin();
+    refused("gateway add edge9 --wg-key x --ssh root@h", OP_EXIT_USAGE, "say one of");
+    refused("gateway add edge9", OP_EXIT_USAGE, "needs --ssh TARGET");
+    refused("gateway add edge9 --wg-key " KEY, OP_EXIT_USAGE, "needs --addresses");
+    line = cm_asprintf("%s203.0.113.300", add);
+    refused(line, OP_EXIT_FAILED, "203.0.113.300 is not a public address");
+    free(line);
+    line = cm_asprintf("%s203.0.113.19", add);
+    said = say(line, OP_EXIT_OK, &err);
+    has(said, "added gateway edge9 (number 2, addresses 203.0.113.19)");
+    free(said);
+    text = slurp_here("chatmail.ini");
+    has(text,
+        "\n[gateway edge9]\nnumber = 2\naddresses = 203.0.113.19\nwg_public_key = " KEY
+        "\nagent = no\n");
+    free(text);
+    /* the same again goes on, another one of that name is refused */
+    said = say(line, OP_EXIT_OK, &err);
+    has(said, "has gateway edge9 already");
+    free(said);
+    refused("gateway add edge9 --no-run --ssh root@203.0.113.19", OP_EXIT_FAILED,
+            "has a gateway edge9 already, with none");
+    /* its files have its own key nowhere, and the store's where the peer is */
+    said = say("gateway render edge9 --pf", OP_EXIT_OK, &err);
+    has(said,
+        "# ---- /etc/pf.conf ----\n# Gateway edge9 of _chat.example, mode active, "
+        "epoch 4\n");
+    has(said, "# ---- /usr/local/etc/wireguard/wg0.conf ----\n");
+    has(said, "PublicKey = " STORE "\n");
+    has(said, "gate4 = \"10.77.2.1\"\n");
+    free(said);
+    spill("chatmail.ini", before, 0644);
+    free(before);
+    free(line);
+}
+
 /* ---- around them ---- */
 
 /* /etc, /root, /run, /var of this process alone. */
@@ -442,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_machine_says_why_not),
         cmocka_unit_test(test_invite_refused),
         cmocka_unit_test(test_accept_wants_the_fingerprint),
+        cmocka_unit_test(test_add_without_agent),
     };
     if (own_world() != 0) {
         fprintf(stderr, "skipped: no mount namespace here\n");
