@@ -11,15 +11,15 @@
 
 #define NOTE_MAX (64 * 1024)
 
+const char op_numbers_sql[] = "select number || ' ' || name from gateway union"
+                              " select number || ' ' || name from gateway_invite;\n";
+
 char *op_numbers_on_store(struct op_cluster *c)
 {
     struct cm_err ignored;
     char *said = NULL;
 
-    if (op_store_sql(&c->nodes[0].host,
-                     "select number || ' ' || name from gateway union"
-                     " select number || ' ' || name from gateway_invite;\n",
-                     &said, &ignored) != 0) {
+    if (op_store_sql(&c->nodes[0].host, op_numbers_sql, &said, &ignored) != 0) {
         free(said);
         return cm_strdup("");
     }

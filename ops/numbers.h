@@ -9,6 +9,7 @@
 #include "cluster.h"
 #include "common/err.h"
 
+extern const char op_numbers_sql[];
 /* What the store knows, those of invites too, as lines "NUMBER NAME"; "" when it cannot
  * be asked or was never set up. Caller frees. */
 char *op_numbers_on_store(struct op_cluster *c);

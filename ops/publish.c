@@ -243,8 +243,7 @@ void op_add_wait(struct op_plan *plan, struct op_cluster *c)
 
 /* ---- keys of gateways that are not touched ---- */
 
-/* Lines "NAME KEY" of what is published; nothing before the first time. */
-static const char keys_sql[] =
+const char op_publish_keys_sql[] =
     "select g->>'name' || ' ' || (g->>'wg_public_key') from"
     " (select split_part(envelope, E'\\n', 2)::json as d from desired_state"
     "  order by epoch desc limit 1) s, json_array_elements(d->'gateways') g;\n";
@@ -262,25 +261,39 @@ static void take_key(struct op_node *node, const char *lines)
     }
 }
 
+/* Would its own `run` read it there? Then chatmail.ini has none. */
+static bool is_published_only(const struct op_node *n)
+{
+    return n->skipped && n->gateway->ssh[0] != '\0' && n->gateway->agent;
+}
+
+static int read_published_keys(struct op_cluster *c, char **lines_r, struct cm_err *err)
+{
+    for (size_t i = 1; i < c->node_count; i++) {
+        if (is_published_only(&c->nodes[i])) {
+            return op_store_sql(&c->nodes[0].host, op_publish_keys_sql, lines_r, err);
+        }
+    }
+    *lines_r = cm_strdup("");
+    return 0;
+}
+
 static int check_known_keys(struct op_step *step, struct cm_err *err)
 {
     struct op_cluster *c = step->ctx;
     char *lines;
 
-    if (op_store_sql(&c->nodes[0].host, keys_sql, &lines, err) != 0) {
+    if (read_published_keys(c, &lines, err) != 0) {
         return -1;
     }
     for (size_t i = 1; i < c->node_count; i++) {
         struct op_node *n = &c->nodes[i];
-        if (!n->skipped) {
-            continue;
-        }
-        snprintf(n->wg_key, sizeof(n->wg_key), "%s", n->gateway->wg_public_key);
-        if (n->gateway->ssh[0] != '\0' && n->gateway->agent) {
-            n->wg_key[0] = '\0'; /* chatmail.ini does not lead there */
+        if (is_published_only(n)) {
             take_key(n, lines);
+            n->left_out = n->wg_key[0] == '\0';
+        } else if (n->skipped) {
+            snprintf(n->wg_key, sizeof(n->wg_key), "%s", n->gateway->wg_public_key);
         }
-        n->left_out = n->wg_key[0] == '\0';
         if (n->left_out) {
             op_step_note(step, "%s waits for: chatops run", n->host.name);
         }
@@ -294,7 +307,6 @@ void op_add_known_keys(struct op_plan *plan, struct op_cluster *c)
     struct op_step s = {.node = "store",
                         .name = "keys of the other gateways",
                         .check = check_known_keys,
-                        .live = true,
                         .ctx = c};
 
     for (size_t i = 1; i < c->node_count; i++) {

@@ -16,6 +16,9 @@ void op_publish_fill(const struct op_cluster *c, struct px_state *state_r);
  * frees. */
 char *op_publish_state(const struct op_cluster *c);
 
+/* Lines "NAME KEY" of what is published; none before the first time. */
+extern const char op_publish_keys_sql[];
+
 /* A step that publishes `*document` (as op_publish_state makes it) instead of what
  * chatmail.ini says. `name` and `document` are borrowed. */
 void op_add_publish_of(struct op_plan *plan, struct op_cluster *c, const char *name,

@@ -14,7 +14,9 @@
 #include "common/enrol.h"
 #include "common/file.h"
 #include "common/mem.h"
+#include "numbers.h"
 #include "pgfixture/pgfixture.h"
+#include "publish.h"
 #include "waiting.h"
 
 #define TOKEN "abcdefghjkmnabcdefghjkmn"
@@ -169,6 +171,13 @@ static void test_database(void **state)
                   "update gateway_invite set interfaces = '2: eth0    inet "
                   "10.0.0.5/24 scope global eth0'");
     assert_string_equal(waiters_of(pg).items[0].addresses, "203.0.113.99");
+    assert_string_equal(pgfixture_sql(pg, "chatmail", op_numbers_sql), "3 edge3");
+    assert_string_equal(pgfixture_sql(pg, "chatmail", op_publish_keys_sql), "");
+    pgfixture_sql(pg, "chatmail",
+                  "insert into desired_state values (4, E'SIG\\n{\"gateways\":"
+                  "[{\"name\":\"edge1\",\"wg_public_key\":\"" KEY "\"}]}')");
+    assert_string_equal(pgfixture_sql(pg, "chatmail", op_publish_keys_sql),
+                        "edge1 " KEY);
     free(ask);
     free(sql);
     free(script);
