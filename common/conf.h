@@ -48,8 +48,9 @@ struct cm_conf_gateway {
                                * when no other is well */
     enum cm_plane data_plane; /* data_plane = auto | kernel | proxy */
     char *wg_public_key;      /* wg_public_key: where it cannot be read over ssh; "" */
-    bool agent;    /* agent = yes: chatmail-gateway runs there, and reports */
-    unsigned line; /* of the section header, for messages */
+    bool agent;             /* agent = yes: chatmail-gateway runs there, and reports */
+    int64_t traffic_budget; /* bytes in a month; 0: none */
+    unsigned line;          /* of the section header, for messages */
 };
 
 struct cm_conf_store {
@@ -64,9 +65,12 @@ struct cm_conf_store {
     int64_t metrics_port; /* metrics_port = 3903: on loopback and in the tunnels */
     enum cm_registrations registrations; /* registrations = open | closed | invite */
     int64_t creations_per_net; /* new accounts in an hour from one /24 or /48, and */
-    int64_t creations_per_gateway;        /* through one gateway; 0: no limit */
-    char *notification_url;               /* where chatmail-push posts device tokens */
-    bool turn;                            /* turn = yes: relay calls with coturn */
+    int64_t creations_per_gateway;     /* through one gateway; 0: no limit */
+    int64_t source_rate, source_burst; /* new connections of one source: per second, at
+                                        * once; rate 0: no limit */
+    int64_t stranger_rate;             /* of all strangers together; 0: no limit */
+    char *notification_url;            /* where chatmail-push posts device tokens */
+    bool turn;                         /* turn = yes: relay calls with coturn */
     int64_t turn_port_min, turn_port_max; /* relay range, UDP, max >= min */
     char *echo_core; /* deltachat-rpc-server on the operator's machine; "": no echo */
 };
@@ -167,6 +171,11 @@ size_t cm_conf_words(const char *text, char words[][64], size_t max);
 CM_MUSTUSE int cm_value_int(const char *text, int64_t min, int64_t max, int64_t *out,
                             struct cm_err *err);
 CM_MUSTUSE int cm_value_size_mib(const char *text, int64_t *mib, struct cm_err *err);
+/* "1 TB", "500GB": decimal, with an i binary; "0". */
+CM_MUSTUSE int cm_value_bytes(const char *text, int64_t *bytes, struct cm_err *err);
+/* "90", "90s", "15m", "2h", "7d": at least one second. */
+CM_MUSTUSE int cm_value_seconds(const char *text, int64_t max_s, int64_t *seconds,
+                                struct cm_err *err);
 CM_MUSTUSE int cm_value_domain(const char *text, struct cm_err *err);
 bool cm_value_is_ipv4(const char *text);
 bool cm_value_is_ipv6(const char *text);

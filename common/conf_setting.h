@@ -53,6 +53,8 @@ extern const struct cm_value_type cm_type_ssh;
 extern const struct cm_value_type cm_type_int;
 extern const struct cm_value_type cm_type_days; /* whole number kept as text */
 extern const struct cm_value_type cm_type_size; /* size kept as text */
+extern const struct cm_value_type
+    cm_type_bytes; /* kept as a number; decimal: 1 TB is 10^12 */
 extern const struct cm_value_type cm_type_load;
 extern const struct cm_value_type
     cm_type_true; /* upstream's bool: only "true" is true */

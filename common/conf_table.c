@@ -144,6 +144,20 @@ const struct cm_setting cm_settings[] = {
     {"store", "creations_per_gateway", &cm_type_int, P(store.creations_per_gateway),
      "6000", 0, 1000000, "New accounts in an hour through one gateway; 0: no limit.",
      CM_INI_COMMENT},
+    {"store", "source_rate", &cm_type_int, P(store.source_rate), "100", 0, 100000,
+     "New TCP connections a second from one source (an IPv4 address, an IPv6 /64), on each "
+     "gateway, once source_burst is used up; 0: no limit. A thousand phones behind one "
+     "address of a mobile network need about three each, all at once when another gateway "
+     "has gone: the burst is for them, the rate refills it within a minute.",
+     CM_INI_COMMENT},
+    {"store", "source_burst", &cm_type_int, P(store.source_burst), "4000", 1, 1000000,
+     "New TCP connections from one source at once, before source_rate counts.",
+     CM_INI_COMMENT},
+    {"store", "stranger_rate", &cm_type_int, P(store.stranger_rate), "500", 0, 100000,
+     "New TCP connections a second, on each gateway, from all sources together that never "
+     "finished a handshake there; sixteen times as many at once; 0: no limit. It keeps a "
+     "flood with invented sources from the store; who was there within twelve hours is "
+     "not counted.", CM_INI_COMMENT},
     {"store", "notification_url", &cm_type_url, P(store.notification_url),
      "https://notifications.delta.chat/notify", 0, 0,
      "Where phones are woken up; gets a device token and nothing else.",
@@ -183,6 +197,12 @@ const struct cm_setting cm_settings[] = {
     {"gateway", "data_plane", &cm_type_plane, G(data_plane), "auto", 0, 0,
      "What moves the bytes: kernel, by address translation; proxy, which ends TCP on the "
      "gateway; auto, what docs/data-planes.md found better.",
+     CM_INI_COMMENT},
+
+    {"gateway", "traffic_budget", &cm_type_bytes, G(traffic_budget), "0", 0, 0,
+     "Bytes in a month (UTC), in and out together, as the provider counts them; 0: no "
+     "budget. chatops status warns from 80 % on; beyond it mail leaves by the other "
+     "gateways. A provider that counts one direction only: twice its figure.",
      CM_INI_COMMENT},
 
     {"gateway", "wg_public_key", &cm_type_key, G(wg_public_key), "", 0, 0,

@@ -3,13 +3,16 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/mem.h"
 
-#define MIB_MAX ((int64_t)1 << 43) /* so that bytes still fit an int64_t */
+#define MIB_MAX   ((int64_t)1 << 43)        /* so that bytes still fit an int64_t */
+#define BYTES_MAX INT64_C(1000000000000000) /* 1000 TB */
 
 static const char blanks[] = " \t\r\n\f\v";
 
@@ -83,6 +86,68 @@ int cm_value_size_mib(const char *text, int64_t *mib, struct cm_err *err)
         return refuse(err, "too large", "at most 8589934592G");
     }
     *mib = value;
+    return 0;
+}
+
+struct unit {
+    const char *name;
+    int64_t factor;
+};
+
+/* "1500 GB": a whole number, blanks or none, a name of the table (its end has none). */
+static int value_with_unit(const char *text, const struct unit *units, int64_t max,
+                           const char *allowed, int64_t *out, struct cm_err *err)
+{
+    size_t digits = strspn(text, "0123456789");
+    const char *name = text + digits + strspn(text + digits, blanks);
+    const struct unit *u = units;
+    int64_t value;
+
+    while (u->name != NULL && strcasecmp(u->name, name) != 0) {
+        u++;
+    }
+    if (digits == 0 || u->name == NULL) {
+        return refuse(err, "not understood", allowed);
+    }
+    errno = 0;
+    long long number = strtoll(text, NULL, 10);
+    if (errno == ERANGE || __builtin_mul_overflow(number, u->factor, &value) ||
+        value > max) {
+        return refuse(err, "too large", allowed);
+    }
+    *out = value;
+    return 0;
+}
+
+int cm_value_bytes(const char *text, int64_t *bytes, struct cm_err *err)
+{
+    static const struct unit units[] = {
+        {"MB", INT64_C(1000000)},       {"GB", INT64_C(1000000000)},
+        {"TB", INT64_C(1000000000000)}, {"GiB", INT64_C(1) << 30},
+        {"TiB", INT64_C(1) << 40},      {NULL, 0}};
+    if (strcmp(text, "0") == 0) {
+        *bytes = 0;
+        return 0;
+    }
+    return value_with_unit(text, units, BYTES_MAX, cm_type_bytes.allowed, bytes, err);
+}
+
+int cm_value_seconds(const char *text, int64_t max_s, int64_t *seconds,
+                     struct cm_err *err)
+{
+    static const struct unit units[] = {{"", 1},     {"s", 1},     {"m", 60},
+                                        {"h", 3600}, {"d", 86400}, {NULL, 0}};
+    char allowed[96];
+    int64_t value;
+    snprintf(allowed, sizeof(allowed),
+             "a whole number, then s, m, h or d, up to %" PRId64 " s", max_s);
+    if (value_with_unit(text, units, max_s, allowed, &value, err) != 0) {
+        return -1;
+    }
+    if (value < 1) {
+        return refuse(err, "too small", allowed);
+    }
+    *seconds = value;
     return 0;
 }
 
@@ -364,6 +429,13 @@ static int parse_size(const struct cm_setting *setting, const char *text, void *
     return cm_value_size_mib(text, &mib, err) == 0 ? keep_text(field, text) : -1;
 }
 
+static int parse_bytes(const struct cm_setting *setting, const char *text, void *field,
+                       struct cm_err *err)
+{
+    (void)setting;
+    return cm_value_bytes(text, field, err);
+}
+
 static int parse_load(const struct cm_setting *setting, const char *text, void *field,
                       struct cm_err *err)
 {
@@ -582,6 +654,9 @@ const struct cm_value_type cm_type_days = {parse_days, "whole number of days", t
                                            false};
 const struct cm_value_type cm_type_size = {parse_size, "size, as in 500M or 2G", true,
                                            false};
+const struct cm_value_type cm_type_bytes = {
+    parse_bytes, "0, or a whole number, then MB, GB, TB, GiB or TiB, as in 1 TB", false,
+    false};
 const struct cm_value_type cm_type_load = {
     parse_load, "number; below zero refuses every new account", false, false};
 const struct cm_value_type cm_type_true = {parse_true, "true; anything else is false",

@@ -116,6 +116,47 @@ static void test_generated_comments_are_the_defaults(void **state)
     free(text);
 }
 
+static void test_bytes_and_seconds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t bytes; /* -1: refused */
+    } sizes[] = {{"0", 0},
+                 {"1 TB", 1000000000000},
+                 {"500GB", 500000000000},
+                 {"1tib", INT64_C(1) << 40},
+                 {"7  mb", 7000000},
+                 {"", -1},
+                 {"TB", -1},
+                 {"1", -1},
+                 {"1.5 TB", -1},
+                 {"-1 TB", -1},
+                 {"1001 TB", -1},
+                 {"1 TB x", -1},
+                 {"99999999999999999999 TB", -1}};
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } times[] = {{"90", 90},     {"90s", 90}, {"15m", 900}, {"2 h", 7200},
+                 {"7d", 604800}, {"0", -1},   {"8d", -1},   {"h", -1},
+                 {"1w", -1},     {"-5", -1},  {"", -1},     {"99999999999999999d", -1}};
+    int64_t n;
+    struct cm_err err;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        n = -7;
+        assert_int_equal(cm_value_bytes(sizes[i].text, &n, &err),
+                         sizes[i].bytes < 0 ? -1 : 0);
+        assert_int_equal(n, sizes[i].bytes < 0 ? -7 : sizes[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        n = -7;
+        assert_int_equal(cm_value_seconds(times[i].text, 604800, &n, &err),
+                         times[i].seconds < 0 ? -1 : 0);
+        assert_int_equal(n, times[i].seconds < 0 ? -7 : times[i].seconds);
+    }
+}
+
 static void assert_golden(const char *name, char *text)
 {
     const char *dir = getenv("PORTICO_TESTDATA_DIR");
@@ -256,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_minimal_file_gives_the_defaults),
         cmocka_unit_test(test_generated_file_parses_back_to_the_defaults),
         cmocka_unit_test(test_generated_comments_are_the_defaults),
+        cmocka_unit_test(test_bytes_and_seconds),
         cmocka_unit_test(test_golden_files),
         cmocka_unit_test(test_generated_key_made_live_counts),
         cmocka_unit_test(test_ip_relay),

@@ -30,6 +30,7 @@ struct job {
     struct gw_boot boot;
     char private_key[PX_WG_KEY_TEXT];
     struct px_seen seen;
+    struct gw_tally tally;
     struct px_outcome out;
     struct px_report measured;
     struct cm_err err;
@@ -63,6 +64,7 @@ struct gw_engine {
     bool dirty;      /* apply at the next occasion */
     int64_t applied_ms;
     struct px_seen seen;
+    struct gw_tally tally;
     struct px_report report;
     char warned[256];
 
@@ -162,9 +164,10 @@ static void run_job(void *arg)
 {
     struct job *job = arg;
     if (job->apply) {
+        gw_tally_measure(&job->tally);
         job->rc = bring_up(job);
     }
-    gw_report_measure(job->boot.number, &job->measured);
+    gw_report_measure(job->boot.number, &job->tally, &job->measured);
 }
 
 /* ---- the loop's side ---- */
@@ -306,10 +309,12 @@ static void job_done(void *arg)
     struct gw_engine *e = job->engine;
     e->job = NULL;
     e->seen = job->seen;
+    e->tally = job->tally;
     e->report.handshake_age_s = job->measured.handshake_age_s;
     e->report.rx_bytes = job->measured.rx_bytes;
     e->report.tx_bytes = job->measured.tx_bytes;
     e->report.flows = job->measured.flows;
+    e->report.counts = job->measured.counts;
     note_reach(e);
     if (job->apply) {
         note_warning(e, &job->out.warning);
@@ -350,6 +355,7 @@ static void submit(struct gw_engine *e)
     wanted_state(e, &job->state);
     job->boot = e->boot;
     job->seen = e->seen;
+    job->tally = e->tally;
     memcpy(job->private_key, e->private_key, sizeof(job->private_key));
     if (cm_work_submit(e->work, run_job, job_done, job, &job->err) != 0) {
         cm_wipe(job, sizeof(*job));
@@ -526,6 +532,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     e->in_force = -1;
     e->report.handshake_age_s = e->report.flows = -1;
     e->report.rx_bytes = e->report.tx_bytes = -1;
+    e->report.counts = px_counts_unknown();
     snprintf(e->report.name, sizeof(e->report.name), "%s", boot->name);
     snprintf(e->report.version, sizeof(e->report.version), "%s", PORTICO_VERSION);
     memcpy(e->private_key, private_key, sizeof(e->private_key));

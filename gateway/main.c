@@ -8,7 +8,7 @@
  *
  * Sockets: none that listen. Connects to tcp 10.77.N.2:4710..4712, inside the tunnel.
  * Reads: /etc/chatmail/gateway.conf and /etc/chatmail/wg.key. Writes nothing to the
- * disk: the newest epoch is remembered in the comment of "table inet chatmail". Trusts:
+ * disk: the newest epoch is remembered by a name in "table inet chatmail". Trusts:
  * documents signed with the pinned cluster key, of an epoch not older than the one in
  * force. Everything else from the store is a rumour.
  *

@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/apply.h"
@@ -7,25 +8,40 @@
 
 #define LINES_MAX 2000000
 
-int64_t gw_report_flows(FILE *conntrack, int number)
+/* The answering direction comes from the store's port that the client asked for. */
+static void count_open(const char *from_store, struct px_counts *counts)
+{
+    const char *at = strstr(from_store, " sport=");
+    unsigned long port = at != NULL ? strtoul(at + strlen(" sport="), NULL, 10) : 0;
+    for (size_t i = 0; i < counts->port_count; i++) {
+        counts->ports[i].open += counts->ports[i].port == port;
+    }
+}
+
+int64_t gw_report_flows(FILE *conntrack, int number, struct px_counts *counts)
 {
     char inner[46], v4[64], v6[80], line[1024];
     int64_t flows = 0;
     px_inner4(number, 2, inner);
     snprintf(v4, sizeof(v4), " src=%s ", inner);
+    for (size_t i = 0; i < counts->port_count; i++) {
+        counts->ports[i].open = 0;
+    }
     /* conntrack writes every group in full. */
     snprintf(v6, sizeof(v6), " src=fd77:%04d:0000:0000:0000:0000:0000:0002 ", number);
     for (int i = 0; i < LINES_MAX && fgets(line, sizeof(line), conntrack) != NULL;
          i++) {
-        if (strstr(line, " ESTABLISHED ") != NULL &&
-            (strstr(line, v4) != NULL || strstr(line, v6) != NULL)) {
+        const char *at = strstr(line, v4) != NULL ? strstr(line, v4) : strstr(line, v6);
+        if (at != NULL && strstr(line, " ESTABLISHED ") != NULL) {
             flows++;
+            count_open(at, counts);
         }
     }
     return flows;
 }
 
-void gw_report_measure(int number, struct px_report *report)
+void gw_report_measure(int number, const struct gw_tally *tally,
+                       struct px_report *report)
 {
     struct px_tunnel_facts facts = {-1, -1, -1};
     struct cm_err err;
@@ -36,9 +52,12 @@ void gw_report_measure(int number, struct px_report *report)
     report->rx_bytes = facts.rx_bytes;
     report->tx_bytes = facts.tx_bytes;
     report->flows = -1;
+    report->counts = px_counts_unknown();
+    gw_uplink_measure(&report->counts);
+    gw_tally_fill(tally, &report->counts);
     FILE *conntrack = fopen("/proc/net/nf_conntrack", "re");
     if (conntrack != NULL) {
-        report->flows = gw_report_flows(conntrack, number);
+        report->flows = gw_report_flows(conntrack, number, &report->counts);
         fclose(conntrack);
     }
 }

@@ -6,13 +6,16 @@
 #include <stdio.h>
 
 #include "proxy/report.h"
+#include "tally.h"
 
-/* Fills handshake, bytes and flows of the tunnel "wg0"; what cannot be read becomes -1.
- * Blocking (wg, /proc): on a worker thread. */
-void gw_report_measure(int number, struct px_report *report);
+/* Fills handshake, bytes and flows of the tunnel "wg0", and what was counted; what
+ * cannot be read becomes -1. Blocking (wg, /proc): on a worker thread. */
+void gw_report_measure(int number, const struct gw_tally *tally,
+                       struct px_report *report);
 
 /* Established flows in the text of /proc/net/nf_conntrack that belong to the store's
- * end of tunnel `number`. At most 2 million lines are read. */
-int64_t gw_report_flows(FILE *conntrack, int number);
+ * end of tunnel `number`; those that came for a port of counts are its open ones. At
+ * most 2 million lines are read. */
+int64_t gw_report_flows(FILE *conntrack, int number, struct px_counts *counts);
 
 #endif

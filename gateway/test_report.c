@@ -26,10 +26,17 @@ static void counts_flows(void **unused)
         "dst=2001:0db8:0001:0000:0000:0000:0000:0040 sport=993 dport=40000 [ASSURED]\n"
         "ipv4     2 tcp      6 9 ESTABLISHED src=10.77.1.20 dst=192.0.2.9 sport=1 "
         "dport=25 src=192.0.2.9 dst=198.51.100.11 sport=25 dport=1\n";
+    struct px_counts counts = px_counts_unknown();
+    counts.port_count = 2;
+    counts.ports[0] = (struct px_port_counts){.port = 22, .open = -1};
+    counts.ports[1] = (struct px_port_counts){.port = 993, .open = -1};
     FILE *f = fmemopen(text, strlen(text), "r");
-    assert_int_equal(gw_report_flows(f, 1), 2);
+    assert_int_equal(gw_report_flows(f, 1, &counts), 2);
+    assert_int_equal(counts.ports[0].open, 0); /* of the machine itself */
+    assert_int_equal(counts.ports[1].open, 2);
     rewind(f);
-    assert_int_equal(gw_report_flows(f, 2), 0);
+    assert_int_equal(gw_report_flows(f, 2, &counts), 0);
+    assert_int_equal(counts.ports[1].open, 0);
     fclose(f);
 }
 

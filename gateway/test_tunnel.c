@@ -528,6 +528,55 @@ static void killed_and_back(void **unused)
                      0);
 }
 
+static int64_t reported_flows(int64_t epoch)
+{
+    struct px_report report;
+    wait_report(epoch, &report);
+    for (size_t i = 0; i < report.counts.port_count; i++) {
+        if (report.counts.ports[i].port == 993) {
+            return report.counts.ports[i].flows;
+        }
+    }
+    return -1;
+}
+
+/* A document that brings a ban leaves the rest of the rules as it is; what was counted
+ * arrives in the reports. */
+static void bans_and_counts(void **unused)
+{
+    (void)unused;
+    struct cm_err err;
+    char said[64];
+    int64_t end = cm_now_mono_ms() + 15000, flows = -1;
+    while (flows < 3 && cm_now_mono_ms() < end) {
+        assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+        flows = reported_flows(state.epoch);
+    }
+    assert_true(flows >= 3);
+    assert_int_equal(netkit_sh(host[GATEWAY], "nft add counter inet chatmail kept"), 0);
+    usleep(6000000); /* a hand that meddles is noticed, once: then it is loaded anew */
+    assert_int_equal(netkit_sh(host[GATEWAY],
+                               "nft list counter inet chatmail flows_993 | grep -q "
+                               "'packets 0'"),
+                     0);
+    assert_int_equal(cm_source_parse("198.51.100.40", state.bans[0].source, &err), 0);
+    state.bans[0].until = cm_now_wall_ms() / 1000 + 600;
+    state.ban_count = 1;
+    assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+    publish(28, CM_MODE_ACTIVE);
+    assert_true(reported_flows(28) >= flows);
+    assert_int_not_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+    assert_int_equal(dial(CLIENT, "2001:db8:1::11", 993, said, NULL), 0);
+    assert_int_equal(netkit_sh(host[GATEWAY],
+                               "nft list counter inet chatmail flows_993 | grep -q "
+                               "'packets [1-9]'"),
+                     0);
+    state.ban_count = 0;
+    publish(29, CM_MODE_ACTIVE);
+    assert_true(reported_flows(29) >= flows);
+    assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+}
+
 /* Waits until the store has a report that says so. */
 static void wait_reverted(int64_t bad, int64_t former, int64_t limit_ms)
 {
@@ -661,6 +710,7 @@ int main(void)
         cmocka_unit_test(a_document_that_cuts_off_is_taken_back),
         cmocka_unit_test(an_outage_is_no_bad_document),
         cmocka_unit_test(a_store_that_is_gone_is_answered_for),
+        cmocka_unit_test(bans_and_counts),
         cmocka_unit_test(store_dies_and_comes_back),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

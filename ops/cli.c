@@ -45,8 +45,8 @@ const struct op_option op_options[] = {
     {"--count", NULL, "K", offsetof(struct op_cli, count), false,
      "how many tokens to make (default: 1)"},
     {"--for", NULL, "TIME", offsetof(struct op_cli, for_s), false,
-     "seconds that flows may take to end before they are cut (default: 60); with "
-     "invite: how long it is good, as in 90m, 24h, 7d (default: 24h)"},
+     "how long: flows may take to end before they are cut, in seconds (default: 60); "
+     "a ban is to last, or an invite is good, also as in 15m, 2h, 7d (default: 1d)"},
     {"--cloud-init", NULL, NULL, offsetof(struct op_cli, cloud_init), false,
      "print user-data for cloud-init instead of a line"},
     {"--pf", NULL, NULL, offsetof(struct op_cli, pf), false,
@@ -65,11 +65,9 @@ const struct op_verb op_verbs[] = {
     {"gateway add", "NAME",
      "--ssh --addresses --number --wg-key --no-run --yes --packages",
      "Make a machine gateway NAME, over SSH: look at it, append it to chatmail.ini, "
-     "set "
-     "it up, let it serve, and print what was measured: the address that the store "
-     "saw, "
-     "added latency, open ports, MTU, and the DNS records to publish. What was "
-     "interrupted goes on with the same command.",
+     "set it up, let it serve, and print what was measured: the address that the "
+     "store saw, added latency, open ports, MTU, and the DNS records to publish. What "
+     "was interrupted goes on with the same command.",
      op_gateway_add},
     {"gateway invite", "NAME", "--for --cloud-init --number --packages",
      "Print one line to paste into the console of a fresh machine, which then waits to "
@@ -138,6 +136,17 @@ const struct op_verb op_verbs[] = {
      op_registrations_revoke},
     {"registrations", "", "", "Show who gets a new account, and the invite tokens.",
      op_registrations},
+    {"ban", "ADDRESS", "--for",
+     "Let no gateway take anything for its public ports from ADDRESS (of IPv6: its "
+     "/64) "
+     "until the time is over.",
+     op_ban},
+    {"unban", "ADDRESS", "", "End a ban.", op_unban},
+    {"bans", "", "",
+     "Show who is banned, for how long, and why. The store bans by itself who only "
+     "ever "
+     "guesses passwords, or floods it with new accounts.",
+     op_bans},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

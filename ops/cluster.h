@@ -77,6 +77,7 @@ void op_add_turn_secret(struct op_plan *plan, struct op_node *node);
 void op_add_files(struct op_plan *plan, struct op_node *node);
 void op_add_units(struct op_plan *plan, struct op_node *node);
 void op_add_idle(struct op_plan *plan, struct op_node *node);
+void op_add_retired(struct op_plan *plan, struct op_node *node);
 void op_add_echo(struct op_plan *plan, struct op_node *node);
 void op_add_schema(struct op_plan *plan, struct op_node *node);
 /* The keys of skipped gateways: from chatmail.ini, else as published. */

@@ -398,7 +398,8 @@ static int stop_turn(struct op_step *step, struct cm_err *err)
 
     snprintf(number, sizeof(number), "%d", ch->number);
     struct op_cmd cmd = {
-        .script = "u=chatmail-turn@$1.service; systemctl -q disable --now \"$u\"\n"
+        .script = "systemctl stop \"chatmail-metrics@turn@$1.socket\"\n"
+                  "u=chatmail-turn@$1.service; systemctl -q disable --now \"$u\"\n"
                   "rm -f \"/etc/chatmail/turn/$1.conf\" \"" OP_APPLIED_DIR "/$u\"",
         .args = {number},
         .repeatable = true};

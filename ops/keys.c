@@ -165,12 +165,14 @@ static int check_dkim(struct op_step *step, struct cm_err *err)
     struct op_node *node = step->ctx;
     char *said;
 
-    if (op_host_ask(&node->host,
-                    "stat -c '%U %a' /etc/dkimkeys/opendkim.private 2>/dev/null; true",
-                    &said, err) != 0) {
+    if (op_host_ask(
+            &node->host,
+            "cd /etc/dkimkeys 2>/dev/null || exit 0\n"
+            "[ ! -s opendkim.private ] || stat -c '%U:%G %a' opendkim.private .",
+            &said, err) != 0) {
         return -1;
     }
-    int rc = strcmp(said, "opendkim 600") == 0;
+    int rc = strcmp(said, "root:chatmail-signer 640\nroot:chatmail-signer 750") == 0;
     if (rc == 0) {
         op_step_note(step, "%s", said[0] == '\0' ? "none" : "wrong owner or mode");
     }
@@ -178,20 +180,21 @@ static int check_dkim(struct op_step *step, struct cm_err *err)
     return rc;
 }
 
+/* Name and place are upstream's, so that a relay that was one keeps its key, and its
+ * DNS record. */
 static const char dkim_script[] =
-    "set -e; d=/etc/dkimkeys\n"
-    "if [ ! -s $d/opendkim.private ]; then\n"
-    "  t=$(mktemp -d $d/new.XXXXXX); trap 'rm -rf \"$t\"' EXIT; chown opendkim \"$t\"\n"
-    "  runuser -u opendkim -- opendkim-genkey -b 2048 -D \"$t\" -d \"$1\" -s opendkim\n"
-    "  sync \"$t\"/*; mv \"$t/opendkim.txt\" $d/; mv \"$t/opendkim.private\" $d/\n"
+    "set -e; umask 077; d=/etc/dkimkeys; k=$d/opendkim.private; mkdir -p $d\n"
+    "if [ ! -s $k ]; then\n"
+    "  trap 'rm -f $k.new' EXIT\n"
+    "  openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out $k.new 2>&1\n"
+    "  sync $k.new; mv $k.new $k\n"
     "fi\n"
-    "chown opendkim:opendkim $d/opendkim.private; chmod 600 $d/opendkim.private";
+    "chown root:chatmail-signer $k $d; chmod 640 $k; chmod 750 $d";
 
 static int make_dkim(struct op_step *step, struct cm_err *err)
 {
     struct op_node *node = step->ctx;
-    struct op_cmd cmd = {.script = dkim_script,
-                         .args = {node->cluster->conf.mail_domain}};
+    struct op_cmd cmd = {.script = dkim_script};
 
     op_step_note(step, "RSA 2048");
     return op_host_run(&node->host, &cmd, NULL, err);

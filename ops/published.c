@@ -99,6 +99,7 @@ char *op_edited_state(const struct px_state *state, const char *name, enum cm_mo
 
     *s = *state;
     s->epoch = 0;
+    s->ban_count = 0; /* the store's own business */
     s->egress = egress;
     for (size_t i = 0; i < state->gateway_count; i++) {
         bool ours = strcmp(state->gateways[i].name, name) == 0;

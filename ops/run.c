@@ -96,6 +96,9 @@ void op_run_plan(struct op_plan *plan, struct op_cluster *c, const char *only)
             op_add_echo(plan, store);
         }
         op_add_units(plan, &c->nodes[i]);
+        if (i == 0) {
+            op_add_retired(plan, store);
+        }
     }
     op_add_known_keys(plan, c);
     op_add_publish(plan, c);

@@ -14,11 +14,11 @@
 #define POSTGRESQL "postgresql@15-main.service"
 #define REDIS      "redis-server.service"
 #define DOVECOT    "dovecot.service"
-#define OPENDKIM   "opendkim.service"
 #define POSTFIX    "postfix@-.service"
 #define NGINX      "nginx.service"
 #define CLUSTER    "chatmail-cluster.service"
 #define ECHO       "chatmail-echo.service"
+#define SIGNER     "chatmail-filter-sign"
 #define TUNNEL     "chatmail-tunnel@wg0.service"
 #define GATEWAY    "chatmail-gateway.service"
 
@@ -44,6 +44,8 @@ const struct op_unit op_store_units[] = {
     {"chatmail-fsreport.timer", NULL, false},
     {"chatmail-filter-out.socket", NULL, false},
     {"chatmail-filter-out.service", NULL, true},
+    {SIGNER ".socket", NULL, false},
+    {SIGNER ".service", NULL, true},
     {"chatmail-filter-in.socket", NULL, false},
     {"chatmail-filter-in.service", NULL, true},
     {"chatmail-lastlogin.socket", NULL, false},
@@ -59,7 +61,7 @@ const struct op_unit op_store_units[] = {
     {"chatmail-web.service", NULL, false},
     {CLUSTER, NULL, false},
     {DOVECOT, "ulimit -n $(ulimit -H -n); doveconf -n >/dev/null", false},
-    {OPENDKIM, "opendkim -n -x /etc/opendkim.conf", false},
+    {"chatmail-clock.timer", NULL, false},
     {POSTFIX,
      "said=$( { postconf -n; postconf -M; } 2>&1 >/dev/null | sort -u);"
      " if test -n \"$said\"; then echo \"$said\" >&2; false; else postfix check; fi",
@@ -92,7 +94,8 @@ static const struct {
     const char *unit;
     wanted_fn *wanted;
 } optional[] = {
-    {OPENDKIM, has_name}, /* without a name to sign for it has nothing to do */
+    {SIGNER ".socket", has_name}, /* without a name it has nothing to sign for */
+    {SIGNER ".service", has_name},
     {ECHO, has_echo},
 };
 
@@ -151,13 +154,10 @@ static const struct source store_sources[] = {
     {"dovecot/dovecot.conf", "/etc/dovecot/dovecot.conf", ROOT, 0644, DOVECOT, NULL},
     {"dovecot/chatmail-auth.conf.ext", "/etc/dovecot/chatmail-auth.conf.ext", ROOT,
      0644, DOVECOT, NULL},
+    {"dovecot/chatmail-failed.conf.ext", "/etc/dovecot/chatmail-failed.conf.ext", ROOT,
+     0644, DOVECOT, NULL},
     {"systemd/dovecot.conf", DROPIN(DOVECOT), ROOT, 0644, DOVECOT, NULL},
     {"systemd/expire.conf", DROPIN("chatmail-expire.service"), ROOT, 0644, NULL, NULL},
-    {"opendkim/opendkim.conf", "/etc/opendkim.conf", ROOT, 0644, OPENDKIM, has_name},
-    {"opendkim/KeyTable", "/etc/dkimkeys/KeyTable", ROOT, 0644, OPENDKIM, has_name},
-    {"opendkim/SigningTable", "/etc/dkimkeys/SigningTable", ROOT, 0644, OPENDKIM,
-     has_name},
-    {"systemd/opendkim.conf", DROPIN(OPENDKIM), ROOT, 0644, OPENDKIM, has_name},
     {"postfix/main.cf", "/etc/postfix/main.cf", ROOT, 0644, POSTFIX, NULL},
     {"postfix/master.cf", "/etc/postfix/master.cf", ROOT, 0644, POSTFIX, NULL},
     {"postfix/lmtp_header_checks", "/etc/postfix/lmtp_header_checks", ROOT, 0644,

@@ -7,6 +7,11 @@ target_link_libraries(opstack PUBLIC common proxy)
 portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates op_embedded)
 
 portico_test(test_stack SOURCES test_stack.c LINK opstack)
+portico_test(test_clock_back SOURCES test_clock_back.c LINK common)
+if(TARGET test_clock_back)
+  target_compile_definitions(test_clock_back PRIVATE
+    CLOCK_SCRIPT="${CMAKE_CURRENT_SOURCE_DIR}/systemd/clock")
+endif()
 portico_test(test_sandbox SOURCES test_sandbox.c LINK common)
 if(TARGET test_sandbox)
   target_compile_definitions(test_sandbox PRIVATE
@@ -17,6 +22,8 @@ install(FILES
   systemd/chatmail-auth.service
   systemd/chatmail-auth.socket
   systemd/chatmail-auth-sasl.socket
+  systemd/chatmail-clock.service
+  systemd/chatmail-clock.timer
   systemd/chatmail-cluster.service
   systemd/chatmail-echo.service
   systemd/chatmail-expire.service
@@ -25,6 +32,8 @@ install(FILES
   systemd/chatmail-filter-in.socket
   systemd/chatmail-filter-out.service
   systemd/chatmail-filter-out.socket
+  systemd/chatmail-filter-sign.service
+  systemd/chatmail-filter-sign.socket
   systemd/chatmail-fsreport.service
   systemd/chatmail-fsreport.timer
   systemd/chatmail-lastlogin.service
@@ -56,6 +65,7 @@ install(FILES systemd/portico-gateway.sysusers
 install(FILES systemd/portico-gateway.tmpfiles
   DESTINATION lib/tmpfiles.d RENAME portico-gateway.conf COMPONENT gateway)
 
+install(PROGRAMS systemd/clock DESTINATION lib/portico COMPONENT store)
 install(PROGRAMS systemd/turn DESTINATION lib/portico COMPONENT store)
 
 # Both ends of a tunnel are made the same way.

@@ -30,9 +30,7 @@ struct op_file {
 
 /* Files below /etc/systemd/system ask for a "systemctl daemon-reload" before anything
  * is started. Missing directories are made 0755 root. Not here, but needed before the
- * validate commands can succeed: chatmail.ini, the certificate and its key, and
- * /etc/dkimkeys/opendkim.private (0600 opendkim). On an IP-only relay OpenDKIM gets no
- * files and Postfix does not ask it. */
+ * validate commands can succeed: chatmail.ini, and the certificate and its key. */
 struct op_files {
     struct op_file *items;
     size_t count;

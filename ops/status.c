@@ -11,6 +11,7 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "say.h"
+#include "status_budget.h"
 #include "status_heal.h"
 
 #define REPORT_LATE_MS   30000
@@ -25,6 +26,7 @@ struct report {
     json_t *units;    /* {name: state} */
     json_t *packages; /* {name: version} */
     long long queue;
+    bool no_dkim_key;
     long long push_oldest_s, push_success_s; /* since then; -1: not known */
     char invite[600]; /* of the echo bot; "" when there is none, or none yet */
     json_t *plugins;  /* {name: what dovecot-plugin status said} */
@@ -54,8 +56,10 @@ static void wrong(struct report *r, const char *fmt, ...)
 
 static const char store_script[] =
     "for u in $1; do echo unit $u $(systemctl is-active $u); done\n"
-    "for u in chatmail-expire.service chatmail-fsreport.service; do"
+    "for u in chatmail-expire.service chatmail-fsreport.service"
+    " chatmail-clock.service; do"
     " echo run $u $(systemctl show -P Result $u); done\n"
+    "echo signer $(systemctl show -P StatusText chatmail-filter-out.service)\n"
     "echo queue $(postqueue -j 2>/dev/null | wc -l)\n"
     "r() { redis-cli -s /run/redis/redis-server.sock --raw \"$@\" 2>/dev/null; }\n"
     "ago() { case $1 in ''|*[!0-9]*) echo -1;;"
@@ -66,7 +70,7 @@ static const char store_script[] =
     " $(/usr/lib/portico/dovecot-plugin status $p 2>&1 | tail -n1); done\n"
     "sed -n '1s/^/invite echo /p' /var/lib/chatmail-echo/invite-link.txt 2>/dev/null\n"
     "dpkg-query -W -f 'package ${Package} ${Version}\\n' portico-store postfix"
-    " dovecot-core opendkim nginx postgresql-15 redis-server 2>/dev/null\n"
+    " dovecot-core nginx postgresql-15 redis-server 2>/dev/null\n"
     "chatmail-cluster ctl status 2>/dev/null | sed 's/^/cluster /'; true";
 
 static void take_line(struct report *r, char *line)
@@ -83,6 +87,8 @@ static void take_line(struct report *r, char *line)
         r->queue = strtoll(name, NULL, 10);
     } else if (value == NULL) {
         return;
+    } else if (strcmp(kind, "signer") == 0) {
+        r->no_dkim_key = strcmp(name, "no") == 0; /* "no DKIM key for ..." */
     } else if (strcmp(kind, "push") == 0) {
         r->push_oldest_s = strtoll(name, NULL, 10);
         r->push_success_s = strtoll(value, NULL, 10);
@@ -241,6 +247,10 @@ static void judge_gateway(struct report *r, struct op_node *node)
     if (text_of(g, "error")[0] != '\0') {
         wrong(r, "%s: %s", name, text_of(g, "error"));
     }
+    char budget[OP_BUDGET_TEXT];
+    if (op_status_budget(g, budget)) {
+        wrong(r, "%s", budget);
+    }
     if (strcmp(text_of(g, "egress"), "down") == 0) {
         wrong(r, "%s: no mail can leave through it", name);
     }
@@ -298,6 +308,10 @@ static void judge(struct report *r)
     }
     judge_plugins(r);
     judge_runs(r);
+    if (r->no_dkim_key) {
+        wrong(r, "all outgoing mail is put off: chatmail-filter has no DKIM key; see: "
+                 "journalctl -u chatmail-filter-out; run: chatops run");
+    }
     if (r->queue > QUEUE_LONG) {
         wrong(r, "%lld messages wait in the queue", r->queue);
     }

@@ -87,16 +87,17 @@ static const char *result_of(const json_t *said, const char *unit)
     return json_string_value(json_object_get(json_object_get(said, "runs"), unit));
 }
 
-#define SYSTEMCTL(result)                                                              \
+#define SYSTEMCTL(result, signer)                                                      \
     "#!/bin/sh\ncase $1:$4 in\n"                                                       \
     "is-active:*) echo active;;\n"                                                     \
     "show:chatmail-expire.service) echo " result ";;\n"                                \
+    "show:chatmail-filter-out.service) echo " signer ";;\n"                            \
     "show:*) echo success;;\nesac\n"
 
 static void test_failed_run_is_wrong(void **state)
 {
     (void)state;
-    write_text("systemctl", SYSTEMCTL("exit-code"), 0755);
+    write_text("systemctl", SYSTEMCTL("exit-code", "outgoing mail of x"), 0755);
     json_t *said = status_json();
     assert_string_equal(result_of(said, "chatmail-expire.service"), "exit-code");
     assert_string_equal(result_of(said, "chatmail-fsreport.service"), "success");
@@ -109,11 +110,23 @@ static void test_failed_run_is_wrong(void **state)
 static void test_good_runs(void **state)
 {
     (void)state;
-    write_text("systemctl", SYSTEMCTL("success"), 0755);
+    write_text("systemctl", SYSTEMCTL("success", "outgoing mail of x"), 0755);
     json_t *said = status_json();
     assert_string_equal(result_of(said, "chatmail-expire.service"), "success");
     assert_false(is_wrong(said, "last run"));
+    assert_false(is_wrong(said, "DKIM"));
     assert_true(is_wrong(said, "chatmail-cluster does not answer"));
+    json_decref(said);
+}
+
+/* The words are the filter's (main.c there). */
+static void test_no_key_is_wrong(void **state)
+{
+    (void)state;
+    write_text("systemctl", SYSTEMCTL("success", "no DKIM key for outgoing mail of x"),
+               0755);
+    json_t *said = status_json();
+    assert_true(is_wrong(said, "all outgoing mail is put off"));
     json_decref(said);
 }
 
@@ -122,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_failed_run_is_wrong),
         cmocka_unit_test(test_good_runs),
+        cmocka_unit_test(test_no_key_is_wrong),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -24,8 +24,8 @@ static bool has_prefix(const char *text, const char *prefix)
 }
 
 /* Our daemons are new when the package is. Sockets and tunnels outlive it, for they
- * hold what clients hold on to, and the TURN servers are Debian's program: only a new
- * unit file concerns them. */
+ * hold what clients hold on to, and so do the TURN servers, Debian's program under a
+ * small one of ours: only a new unit file concerns them. */
 static bool is_our_daemon(const char *unit)
 {
     return has_prefix(unit, "chatmail-") && !has_prefix(unit, "chatmail-tunnel@") &&

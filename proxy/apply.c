@@ -16,6 +16,7 @@
 #include "plane.h"
 
 #define TOOL_TIMEOUT_MS 20000
+#define LOAD_MAX        (4u << 20)
 
 /* After this long without a handshake an endpoint's name is looked up again. */
 #define STALE_HANDSHAKE_S 150
@@ -39,11 +40,12 @@ static uint64_t fingerprint(const char *text)
 
 /* ---- nft ---- */
 
-/* Without counters' values, so that two readings of one table are equal. */
-static int read_table(char **text_r, struct cm_err *err)
+/* Without the values of counters and, `terse`, of named sets, so that two readings of
+ * one table are equal. */
+static int read_table(bool terse, char **text_r, struct cm_err *err)
 {
-    static const char *const argv[] = {"nft",  "-s",       "list", "table",
-                                       "inet", "chatmail", NULL};
+    const char *const argv[] = {"nft",   "-s",   terse ? "-t" : "-s", "list",
+                                "table", "inet", "chatmail",          NULL};
     struct cm_run run = {.argv = argv, .timeout_ms = TOOL_TIMEOUT_MS};
     struct cm_run_result res;
     int rc = cm_run(&run, &res, err);
@@ -58,57 +60,140 @@ static int read_table(char **text_r, struct cm_err *err)
     return rc;
 }
 
+/* Tables of before 1.2 say "comment "epoch N"". */
+static int64_t epoch_of(const char *table)
+{
+    static const char *const places[] = {"\tchain epoch_", "comment \"epoch "};
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = strstr(table, places[i]);
+        if (at != NULL) {
+            return strtoll(at + strlen(places[i]), NULL, 10);
+        }
+    }
+    return 0;
+}
+
 int px_loaded_epoch(int64_t *epoch_r, struct cm_err *err)
 {
     char *text = NULL;
-    int rc = read_table(&text, err);
+    int rc = read_table(true, &text, err);
     if (rc == 1) {
-        const char *at = strstr(text, "comment \"epoch ");
-        *epoch_r = at != NULL ? strtoll(at + strlen("comment \"epoch "), NULL, 10) : 0;
+        *epoch_r = epoch_of(text);
     }
     free(text);
     return rc;
 }
 
-static bool table_is(const char *text, int64_t epoch, const char *marker)
+/* What is to be loaded. */
+struct table {
+    const char *text;
+    int64_t epoch;
+    const char *bans; /* lines that fill the sets of banned sources; NULL: none */
+    bool terse;       /* its named sets change by themselves */
+    char marks[3][32];
+};
+
+enum { TEXT, EPOCH, BANS };
+
+static const char *const mark_names[] = {
+    [TEXT] = "text_", [EPOCH] = "epoch_", [BANS] = "bans_"};
+
+/* Empty chains, named after the text, the epoch and the bans, tell a later start of
+ * this program (maybe a newer version of it) whether the table is what it would load
+ * itself; `seen` tells whether somebody else changed it since. An epoch or a ban that
+ * comes or goes leaves the rest as it is: counters, and sets of sources, go on. */
+static void set_marks(struct table *t, uint64_t bans)
 {
-    char comment[64], chain[64];
-    snprintf(comment, sizeof(comment), "comment \"epoch %" PRId64 "\"", epoch);
-    snprintf(chain, sizeof(chain), "chain %s {", marker);
-    return strstr(text, comment) != NULL && strstr(text, chain) != NULL;
+    snprintf(t->marks[TEXT], sizeof(t->marks[TEXT]), "text_%016" PRIx64,
+             fingerprint(t->text));
+    snprintf(t->marks[EPOCH], sizeof(t->marks[EPOCH]), "epoch_%" PRId64, t->epoch);
+    snprintf(t->marks[BANS], sizeof(t->marks[BANS]), "bans_%016" PRIx64, bans);
 }
 
-/* An empty chain, named after the text it came with, tells a later start of this
- * program (maybe a newer version of it) whether the table is what it would load itself;
- * `seen` tells whether somebody else changed it since. */
-static int apply_nft(const char *text, int64_t epoch, struct px_seen *seen,
-                     bool *changed, struct cm_err *err)
+/* The chain whose name begins so; "" when there is none. */
+static void find_mark(const char *now, const char *name, char out[32])
+{
+    char chain[32];
+    snprintf(chain, sizeof(chain), "\tchain %s", name);
+    const char *at = strstr(now, chain);
+    out[0] = '\0';
+    if (at != NULL) {
+        at += strlen("\tchain ");
+        snprintf(out, 32, "%.*s", (int)strcspn(at, " "), at);
+    }
+}
+
+static bool has_mark(const char *now, const struct table *t, int mark)
+{
+    char found[32];
+    find_mark(now, mark_names[mark], found);
+    return strcmp(found, t->marks[mark]) == 0;
+}
+
+static bool table_is(const char *now, const struct table *t)
+{
+    return has_mark(now, t, TEXT) && has_mark(now, t, EPOCH) && has_mark(now, t, BANS);
+}
+
+/* now: the table that stays; NULL: all is loaded. */
+static char *load_text(const struct table *t, const char *now)
+{
+    struct cm_buf out;
+    cm_buf_init(&out, LOAD_MAX);
+    cm_buf_str(&out, now == NULL ? t->text : "");
+    for (int mark = TEXT; mark <= BANS; mark++) {
+        char before[32] = "";
+        if (now != NULL) {
+            find_mark(now, mark_names[mark], before);
+        }
+        if (strcmp(before, t->marks[mark]) == 0) {
+            continue;
+        }
+        if (before[0] != '\0') {
+            cm_buf_fmt(&out, "delete chain inet chatmail %s\n", before);
+        }
+        cm_buf_fmt(&out, "add chain inet chatmail %s\n", t->marks[mark]);
+        cm_buf_str(&out, mark == BANS && t->bans != NULL ? t->bans : "");
+    }
+    cm_assert(!out.overflow);
+    return cm_buf_steal(&out);
+}
+
+static int load(const struct table *t, const char *stays, char **now_r,
+                struct cm_err *err)
 {
     static const char *const argv[] = {"nft", "-f", "-", NULL};
-    char marker[32];
-    snprintf(marker, sizeof(marker), "text_%016" PRIx64, fingerprint(text));
-    char *now = NULL;
-    int found = read_table(&now, err);
+    char *input = load_text(t, stays);
+    int rc = tool(argv, input, NULL, err);
+    free(input);
+    return rc == 0 ? read_table(t->terse, now_r, err) : -1;
+}
+
+static int apply_nft(const struct table *t, struct px_seen *seen, bool *changed,
+                     struct cm_err *err)
+{
+    char *now = NULL, *before;
+    int found = read_table(t->terse, &now, err);
     if (found < 0) {
         return -1;
     }
-    if (found == 0 || !table_is(now, epoch, marker) ||
-        (seen->nft != 0 && seen->nft != fingerprint(now))) {
-        free(now);
+    bool whole = found == 1 && has_mark(now, t, TEXT) &&
+                 (seen->nft == 0 || seen->nft == fingerprint(now));
+    if (!whole || !table_is(now, t)) {
+        before = now;
         now = NULL;
-        char *input = cm_asprintf("%sadd chain inet chatmail %s\n", text, marker);
-        int rc = tool(argv, input, NULL, err);
-        free(input);
-        if (rc != 0 || (found = read_table(&now, err)) < 0) {
+        found = load(t, whole ? before : NULL, &now, err);
+        free(before);
+        if (found < 0) {
             return -1;
         }
         *changed = true;
     }
     int rc = 0;
-    if (found == 0 || !table_is(now, epoch, marker)) {
+    if (found == 0 || !table_is(now, t)) {
         rc = cm_err_set(err, CM_ERR_WORLD,
                         "nft took epoch %" PRId64 " but the table does not show it",
-                        epoch);
+                        t->epoch);
     } else {
         seen->nft = fingerprint(now);
     }
@@ -121,7 +206,7 @@ static int remove_nft(struct px_seen *seen, bool *changed, struct cm_err *err)
     static const char *const argv[] = {"nft",  "delete",   "table",
                                        "inet", "chatmail", NULL};
     char *now = NULL;
-    int found = read_table(&now, err);
+    int found = read_table(true, &now, err);
     free(now);
     seen->nft = 0;
     if (found <= 0) {
@@ -473,13 +558,28 @@ int px_apply_gateway_tunnel(const struct px_state *state, const struct px_gatewa
     return rc;
 }
 
+static uint64_t bans_print(const struct px_state *state)
+{
+    char *text = px_gateway_bans(state, 0); /* without the time it is */
+    uint64_t print = fingerprint(text);
+    free(text);
+    for (size_t i = 0; i < state->ban_count; i++) {
+        print = (print ^ (uint64_t)state->bans[i].until) * UINT64_C(1099511628211);
+    }
+    return print;
+}
+
 int px_apply_gateway(const struct px_state *state, const struct px_gateway *gw,
                      const char *private_key, struct px_seen *seen,
                      struct px_outcome *out, struct cm_err *err)
 {
     char *nft = px_gateway_nft(state, gw);
-    int rc = apply_nft(nft, state->epoch, seen, &out->changed, err);
+    char *bans = px_gateway_bans(state, cm_now_wall_ms() / 1000);
+    struct table t = {.text = nft, .epoch = state->epoch, .bans = bans, .terse = true};
+    set_marks(&t, bans_print(state));
+    int rc = apply_nft(&t, seen, &out->changed, err);
     free(nft);
+    free(bans);
     if (rc != 0) {
         return -1;
     }
@@ -528,7 +628,9 @@ int px_apply_store(const struct px_state *state, const char *private_key,
     char *nft = px_store_nft(state);
     char *ip = px_store_ip(state);
     struct cm_err tunnel_err;
-    int rc = apply_nft(nft, state->epoch, seen, &out->changed, err);
+    struct table t = {.text = nft, .epoch = state->epoch};
+    set_marks(&t, 0);
+    int rc = apply_nft(&t, seen, &out->changed, err);
     if (rc == 0) {
         store_sysctls(state, out);
         int tunnels = apply_store_tunnels(state, private_key, seen, out, &tunnel_err);

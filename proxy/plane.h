@@ -23,8 +23,16 @@ struct px_links {
  * accepted, and the mode: active forwards; drain and off answer new connections with
  * RST (drain lets present flows live, off resets them too); hold drops SYNs silently.
  * The UDP ports of the state's turn go the same way, with an ICMP error for a RST.
- * The table carries comment "epoch N" so that what is loaded can be checked. */
+ * What comes first, before any of that, is in guard.h: bans, and limits on new
+ * connections. Neither the epoch nor the bans are in the text: they come and go without
+ * it. */
 char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw);
+/* Lines that make the sets of banned sources of a loaded table what the state says,
+ * each with the time that is left at now_s (seconds since 1970), at most 30 days. Left
+ * out: what is over, what is no public address, and the addresses of gateways. */
+char *px_gateway_bans(const struct px_state *state, int64_t now_s);
+/* Whether such a ban means anybody on the Internet who is none of our gateways. */
+bool px_ban_allowed(const struct px_state *state, const struct px_ban *ban);
 /* What chatmail-proxy shall do (proxy/daemon/settings.h) when the gateway's plane is
  * the proxy; NULL else. The packet filter marks what the store answers to it, and the
  * rule that sends marked packets to the machine itself comes and goes with its unit. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "guard.h"
 #include "text.h"
 
 #define REFUSE_UDP "reject with icmpx type port-unreachable"
@@ -12,60 +13,18 @@
 static void counters(struct cm_buf *out, const struct px_state *state)
 {
     cm_buf_str(out, "\n");
+    static const char *const kinds[] = {"flows", "in", "out"};
     for (size_t i = 0; i < state->port_count; i++) {
-        cm_buf_fmt(out, "    counter flows_%u { }\n", state->ports[i]);
+        for (size_t k = 0; k < 3; k++) {
+            cm_buf_fmt(out, "    counter %s_%u { }\n", kinds[k], state->ports[i]);
+        }
     }
     cm_buf_str(out, state->turn.port != 0 ? "    counter flows_turn { }\n" : "");
     cm_buf_str(out, "    counter to_store { }\n"
                     "    counter from_store { }\n"
                     "    counter egress_flows { }\n"
                     "    counter refused { }\n");
-}
-
-static void addresses(struct cm_buf *out, const struct px_gateway *gw, bool v6)
-{
-    const char *sep = "{ ";
-    for (size_t i = 0; i < gw->address_count; i++) {
-        if (px_is_v6(gw->addresses[i]) == v6) {
-            cm_buf_fmt(out, "%s%s", sep, gw->addresses[i]);
-            sep = ", ";
-        }
-    }
-    cm_buf_str(out, " }");
-}
-
-/* "iifname != "wg0" ip daddr { ... } tcp dport ": from outside to one of our public
- * addresses. The uplink's name is nobody's business. */
-static void match_public(struct cm_buf *out, const struct px_gateway *gw, bool v6,
-                         const char *protocol)
-{
-    cm_buf_fmt(out, "        iifname != \"wg0\" %s daddr ", v6 ? "ip6" : "ip");
-    addresses(out, gw, v6);
-    cm_buf_fmt(out, " %s dport ", protocol);
-}
-
-static void match_tcp(struct cm_buf *out, const struct px_state *state,
-                      const struct px_gateway *gw, bool v6)
-{
-    match_public(out, gw, v6, "tcp");
-    px_text_ports(out, state);
-}
-
-static void match_turn(struct cm_buf *out, const struct px_state *state,
-                       const struct px_gateway *gw, bool v6)
-{
-    match_public(out, gw, v6, "udp");
-    px_text_turn(out, state);
-}
-
-static void count_by_port(struct cm_buf *out, const struct px_state *state)
-{
-    cm_buf_str(out, " counter name tcp dport map { ");
-    for (size_t i = 0; i < state->port_count; i++) {
-        cm_buf_fmt(out, "%s%u : \"flows_%u\"", i == 0 ? "" : ", ", state->ports[i],
-                   state->ports[i]);
-    }
-    cm_buf_str(out, " }");
+    px_guard_counters(out);
 }
 
 static void dnat_chain(struct cm_buf *out, const struct px_state *state,
@@ -82,12 +41,12 @@ static void dnat_chain(struct cm_buf *out, const struct px_state *state,
             continue;
         }
         if (!gw->by_proxy) {
-            match_tcp(out, state, gw, v6);
-            count_by_port(out, state);
+            px_text_match_tcp(out, state, gw, v6);
+            px_text_count(out, state, "tcp dport", "flows");
             cm_buf_fmt(out, " dnat %s to %s\n", v6 ? "ip6" : "ip", inner);
         }
         if (state->turn.port != 0) {
-            match_turn(out, state, gw, v6);
+            px_text_match_turn(out, state, gw, v6);
             cm_buf_fmt(out, " counter name \"flows_turn\" dnat %s to %s\n",
                        v6 ? "ip6" : "ip", inner);
         }
@@ -106,13 +65,13 @@ static void input_mode(struct cm_buf *out, const struct px_state *state,
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;
         }
-        match_tcp(out, state, gw, v6);
+        px_text_match_tcp(out, state, gw, v6);
         /* By proxy what is open comes by here too. */
         cm_buf_fmt(out, "%s counter name \"refused\" %s\n",
                    gw->by_proxy && gw->mode != CM_MODE_OFF ? " ct state new" : "",
                    hold ? "drop" : "reject with tcp reset");
         if (state->turn.port != 0) {
-            match_turn(out, state, gw, v6);
+            px_text_match_turn(out, state, gw, v6);
             cm_buf_fmt(out, " counter name \"refused\" %s\n",
                        hold ? "drop" : REFUSE_UDP);
         }
@@ -125,9 +84,9 @@ static void input_proxy(struct cm_buf *out, const struct px_state *state,
 {
     for (int v6 = 0; v6 <= 1 && gw->by_proxy && gw->mode == CM_MODE_ACTIVE; v6++) {
         if (px_family_count(gw, v6, NULL) > 0) {
-            match_tcp(out, state, gw, v6);
+            px_text_match_tcp(out, state, gw, v6);
             cm_buf_str(out, " ct state new");
-            count_by_port(out, state);
+            px_text_count(out, state, "tcp dport", "flows");
             cm_buf_str(out, "\n");
         }
     }
@@ -172,6 +131,20 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
                "40 packets accept\n"
                "        counter drop\n"
                "    }\n");
+}
+
+/* What chatmail-proxy says to its clients. */
+static void output_chain(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw)
+{
+    if (!gw->by_proxy) {
+        return;
+    }
+    cm_buf_str(out, "\n    chain leave {\n"
+                    "        type filter hook output priority filter; policy accept;\n"
+                    "        oifname != \"wg0\"");
+    px_text_count(out, state, "tcp sport", "out");
+    cm_buf_str(out, "\n    }\n");
 }
 
 static void to_tunnel(struct cm_buf *out, const struct px_state *state,
@@ -255,7 +228,10 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
         cm_buf_str(out, "        meta l4proto udp counter name \"refused\" " REFUSE_UDP
                         "\n");
     }
-    cm_buf_str(out, "        counter name \"from_store\"\n"
+    cm_buf_str(out, "        counter name \"from_store\"\n");
+    cm_buf_str(out, "       ");
+    px_text_count(out, state, "tcp sport", "out");
+    cm_buf_str(out, "\n"
                     "        ct state established,related accept\n");
     pick_up(out, state, gw);
     relayed(out, state, gw);
@@ -296,11 +272,14 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
 {
     struct cm_buf out;
     cm_buf_init(&out, PX_TEXT_MAX);
-    px_text_table_open(&out, state->epoch);
+    px_text_table_open(&out);
     counters(&out, state);
+    px_guard_sets(&out, state);
+    px_guard_chains(&out, state, gw);
     dnat_chain(&out, state, gw);
     returning_chain(&out, gw);
     input_chain(&out, state, gw);
+    output_chain(&out, state, gw);
     forward_chain(&out);
     to_tunnel(&out, state, gw);
     from_tunnel(&out, state, gw);

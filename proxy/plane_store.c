@@ -66,12 +66,18 @@ static void inner_drop(struct cm_buf *out, const struct px_state *state, bool v6
 
 /* What a caller has relayed to one of our own addresses does not leave the machine. It
  * may reach another relayed port, as from outside, and nothing else that listens here.
+ * Relayed ports aside, chatmail-turn asks the server whether it lives, and is answered.
  */
 static void relay_drop(struct cm_buf *out, const struct px_state *state)
 {
     if (state->gateway_count == 0 || state->turn.port == 0) {
         return;
     }
+    cm_buf_fmt(out,
+               "        iifname \"lo\" udp sport != %u-%u udp dport %u accept\n"
+               "        iifname \"lo\" udp sport %u accept\n",
+               state->turn.relay_min, state->turn.relay_max, state->turn.port,
+               state->turn.port);
     for (int v6 = 0; v6 <= 1; v6++) {
         const char *ip = v6 ? "ip6" : "ip";
         for (int near = 1; near >= 0; near--) {
@@ -147,7 +153,7 @@ char *px_store_nft(const struct px_state *state)
 {
     struct cm_buf out;
     cm_buf_init(&out, PX_TEXT_MAX);
-    px_text_table_open(&out, state->epoch);
+    px_text_table_open(&out);
     tunnel_set(&out);
     foreign_set(&out);
     cm_buf_str(&out, "\n    chain arrive {\n"

@@ -6,6 +6,7 @@
 
 #include "common/conf.h"
 #include "fields.h"
+#include "report_counts.h"
 
 static json_t *dump_probes(const struct px_report *r)
 {
@@ -36,6 +37,7 @@ char *px_report_dump(const struct px_report *r)
         (json_int_t)r->rx_bytes, "tx_bytes", (json_int_t)r->tx_bytes, "reverted_epoch",
         (json_int_t)r->reverted_epoch, "error", error);
     cm_assert(root != NULL);
+    px_counts_dump(&r->counts, root);
     json_object_set_new(root, "probes", dump_probes(r));
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     cm_assert(text != NULL);
@@ -117,7 +119,8 @@ static int read_report(const struct px_object *o, struct px_report *r,
         px_field_int(o, "flows", -1, INT32_MAX, &r->flows, err) ||
         px_field_int(o, "rx_bytes", -1, INT64_MAX, &r->rx_bytes, err) ||
         px_field_int(o, "tx_bytes", -1, INT64_MAX, &r->tx_bytes, err) ||
-        read_reverted(o, r, err) || read_probes(o, r, err) ||
+        px_counts_read(o, &r->counts, err) || read_reverted(o, r, err) ||
+        read_probes(o, r, err) ||
         px_field_text(o, "error", NULL, 0, r->error, sizeof(r->error), err)) {
         return -1;
     }

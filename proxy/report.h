@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "proxy/state.h"
 #include "proxy/probe.h"
 
 #define PX_REPORT_MAX 4096 /* bytes of JSON */
@@ -21,6 +22,30 @@ struct px_sight {
     int64_t ms;
 };
 
+/* Since the agent was started. -1: unknown. */
+struct px_port_counts {
+    uint16_t port;
+    int64_t open;                 /* connections, now */
+    int64_t flows;                /* connections begun */
+    int64_t in_packets, in_bytes; /* from clients */
+    int64_t out_packets, out_bytes;
+};
+
+struct px_counts {
+    int64_t
+        uplink_bytes; /* of the node's own network, in and out, since its boot; -1 */
+    char boot[37];    /* which boot: the kernel's boot_id; "" */
+    int64_t banned, flooding, strangers; /* packets kept out (proxy/guard.h); -1 */
+    struct px_port_counts ports[PX_PORTS_MAX]; /* ascending */
+    size_t port_count;
+};
+
+static inline struct px_counts px_counts_unknown(void)
+{
+    return (struct px_counts){
+        .uplink_bytes = -1, .banned = -1, .flooding = -1, .strangers = -1};
+}
+
 struct px_report {
     char name[33];
     char version[32];
@@ -30,7 +55,8 @@ struct px_report {
     int64_t flows;           /* -1 */
     int64_t rx_bytes;        /* of wg0; -1 */
     int64_t tx_bytes;        /* -1 */
-    int64_t reverted_epoch;  /* newer, cut it off and was taken back; 0: none (1.1) */
+    struct px_counts counts;
+    int64_t reverted_epoch; /* newer, cut it off and was taken back; 0: none (1.1) */
     struct px_sight probes[PX_SIGHTS_MAX]; /* (1.1) */
     size_t probe_count;
     char error[256]; /* last error in force, printable ASCII; "" */

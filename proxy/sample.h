@@ -19,6 +19,10 @@ static inline struct px_state px_sample(void)
         .port_count = 7,
         .turn = {3478, 49160, 49359},
         .egress = CM_EGRESS_GATEWAYS,
+        .limits = {100, 4000, 500},
+        .bans = {{{[10] = 0xff, 0xff, 203, 0, 113, 66}, 2000000000},
+                 {{0x20, 0x01, 0x0d, 0xb8, 0, 0xba, 0, 0xd0}, 2000003600}},
+        .ban_count = 2,
         .gateways =
             {
                 {
@@ -32,6 +36,7 @@ static inline struct px_state px_sample(void)
                     .endpoint = "198.51.100.11",
                     .wg_port = 51820,
                     .wg_public_key = "RURHRTFLRVlFREdFMUtFWUVER0UxS0VZRURHRTFLRVk=",
+                    .budget = 1000000000000,
                 },
                 {
                     .name = "edge2",

@@ -11,8 +11,10 @@
 #include "common/mem.h"
 #include "common/sign.h"
 #include "fields.h"
+#include "state_guard.h"
 
-#define EPOCH_MAX INT64_C(1000000000000)
+#define EPOCH_MAX  INT64_C(1000000000000)
+#define BUDGET_MAX INT64_C(1000000000000000) /* 1000 TB */
 
 /* ---- writing ---- */
 
@@ -38,6 +40,9 @@ static json_t *dump_gateway(const struct px_gateway *gw)
     }
     if (gw->agentless) {
         json_object_set_new(json, "agent", json_false());
+    }
+    if (gw->budget > 0) {
+        json_object_set_new(json, "budget", json_integer(gw->budget));
     }
     return json;
 }
@@ -67,6 +72,7 @@ char *px_state_dump(const struct px_state *state)
                                       "relay_min", state->turn.relay_min, "relay_max",
                                       state->turn.relay_max));
     }
+    px_guard_dump(state, root);
     char *text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT);
     cm_assert(text != NULL);
     json_decref(root);
@@ -245,6 +251,14 @@ static int read_plane(const struct px_object *o, bool *by_proxy, struct cm_err *
                             o->where, text);
 }
 
+/* Absent before 1.2, and where nobody counts. */
+static int read_budget(const struct px_object *o, int64_t *budget, struct cm_err *err)
+{
+    return json_object_get(o->json, "budget") == NULL
+               ? 0
+               : px_field_int(o, "budget", 1, BUDGET_MAX, budget, err);
+}
+
 /* Absent before 1.1, and where all weigh the same. */
 static int read_weight(const struct px_object *o, int *out, struct cm_err *err)
 {
@@ -257,7 +271,7 @@ static int read_weight(const struct px_object *o, int *out, struct cm_err *err)
     return 0;
 }
 
-/* Absent before 1.1, and where chatmail-gateway runs. */
+/* Absent before 1.2, and where chatmail-gateway runs. */
 static int read_agent(const struct px_object *o, bool *agentless, struct cm_err *err)
 {
     bool agent = true;
@@ -286,7 +300,7 @@ static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
         px_field_bool(&o, "egress", &gw->egress, err) ||
         read_weight(&o, &gw->egress_weight, err) ||
         read_plane(&o, &gw->by_proxy, err) || read_agent(&o, &gw->agentless, err) ||
-        read_addresses(&o, gw, err) ||
+        read_budget(&o, &gw->budget, err) || read_addresses(&o, gw, err) ||
         px_field_text(&o, "endpoint", PX_HOST_LETTERS, 1, gw->endpoint,
                       sizeof(gw->endpoint), err) ||
         px_field_int(&o, "wg_port", 1, 65535, &wg_port, err) ||
@@ -391,8 +405,9 @@ static int read_state(const struct px_object *o, struct px_state *state,
         /* PUB, REP and PULL take three ports in a row. */
         px_field_int(o, "bus_port", 1, 65533, &bus_port, err) ||
         read_metrics_port(o, state, err) || read_ports(o, state, err) ||
-        read_turn(o, &state->turn, err) || read_egress(o, &state->egress, err) ||
-        read_gateways(o, state, err) || check_turn(state, err)) {
+        px_guard_read(o, state, err) || read_turn(o, &state->turn, err) ||
+        read_egress(o, &state->egress, err) || read_gateways(o, state, err) ||
+        check_turn(state, err)) {
         return -1;
     }
     state->bus_port = (int)bus_port;

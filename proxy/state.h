@@ -15,10 +15,13 @@
 
 #include "common/conf.h"
 #include "common/err.h"
+#include "common/source.h"
 
 #define PX_STATE_MAJOR 1
-#define PX_STATE_MINOR 1 /* 1: turn, gateways[].plane, .egress_weight, .agent */
-#define PX_PORTS_MAX   16
+#define PX_STATE_MINOR                                                                 \
+    2 /* 1: turn, gateways[].plane, .egress_weight; 2: limits, bans, budget, agent */
+#define PX_PORTS_MAX 16
+#define PX_BANS_MAX  4096
 
 #define PX_WEIGHT_DEFAULT 100 /* where a document says none */
 #define PX_WEIGHT_MAX     1000
@@ -37,6 +40,7 @@ struct px_gateway {
     char endpoint[64]; /* host the store dials, numeric or name */
     int wg_port;
     char wg_public_key[45]; /* of the gateway, base64 */
+    int64_t budget;         /* bytes in a month, in and out together; 0: none */
 };
 
 /* UDP ports that are forwarded so that phones can call each other: the TURN server's
@@ -45,6 +49,19 @@ struct px_turn {
     uint16_t port;
     uint16_t relay_min,
         relay_max; /* from 1024 on; without port, and no wg_port in it */
+};
+
+/* What a gateway takes of new TCP connections, per second; a rate of 0: no limit. */
+struct px_limits {
+    int source_rate;   /* from one source (common/source.h) */
+    int source_burst;  /* at once, before the rate counts */
+    int stranger_rate; /* of all sources together that never finished a handshake */
+};
+
+/* Nothing from there reaches a public port until then. */
+struct px_ban {
+    unsigned char source[CM_SOURCE_LEN];
+    int64_t until; /* seconds since 1970 */
 };
 
 struct px_state {
@@ -57,6 +74,9 @@ struct px_state {
     size_t port_count;
     struct px_turn turn;
     enum cm_egress egress;
+    struct px_limits limits;
+    struct px_ban bans[PX_BANS_MAX]; /* ascending by source, each once */
+    size_t ban_count;
     struct px_gateway gateways[CM_GATEWAYS_MAX];
     size_t gateway_count; /* sorted by number */
 };

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "apply.h"
+#include "common/clock.h"
 #include "common/run.h"
 #include "sample.h"
 
@@ -95,6 +96,79 @@ static void gateway_all_modes(void **unused)
     }
     state.egress = CM_EGRESS_ALL;
     apply_gateway(&state, &seen, false); /* off: egress makes no difference */
+}
+
+/* What a hand has put into the table is there as long as nothing is loaded anew. */
+static bool kept(void)
+{
+    const char *const argv[] = {"nft",      "list", "counter", "inet",
+                                "chatmail", "kept", NULL};
+    struct cm_run run = {.argv = argv};
+    struct cm_err err;
+    return cm_run_ok(&run, NULL, &err) == 0;
+}
+
+static void has_ban(const char *source, bool there)
+{
+    bool v6 = strchr(source, ':') != NULL;
+    const char *const argv[] = {
+        "nft", "list", "set", "inet", "chatmail", v6 ? "banned6" : "banned4", NULL};
+    struct cm_run run = {.argv = argv};
+    struct cm_err err;
+    char *text = NULL;
+    assert_int_equal(cm_run_ok(&run, &text, &err), 0);
+    assert_int_equal(strstr(text, source) != NULL, there);
+    free(text);
+}
+
+/* A new epoch that brings or ends bans leaves counters and the rest as they are. */
+static void bans_come_and_go(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    struct px_seen seen = {0};
+    int64_t epoch;
+    struct cm_err err;
+    state.epoch = 40;
+    state.bans[0].until = state.bans[1].until = cm_now_wall_ms() / 1000 + 1000;
+    apply_gateway(&state, &seen, true);
+    has_ban("203.0.113.66", true);
+    has_ban("2001:db8:ba:d0::", true);
+    SH("nft", "add", "counter", "inet", "chatmail", "kept");
+    seen = (struct px_seen){0};
+    apply_gateway(&state, &seen, false);
+    assert_true(kept());
+    state.epoch = 41;
+    state.ban_count = 1;
+    apply_gateway(&state, &seen, true);
+    assert_true(kept());
+    has_ban("203.0.113.66", true);
+    has_ban("2001:db8:ba:d0::", false);
+    apply_gateway(&state, &seen, false);
+    state.epoch = 42;
+    apply_gateway(&state, &seen, true);
+    assert_int_equal(px_loaded_epoch(&epoch, &err), 1);
+    assert_int_equal(epoch, 42);
+    has_ban("203.0.113.66", true);
+    seen = (struct px_seen){0};
+    apply_gateway(&state, &seen, false); /* a new process finds it so */
+    /* Another mode is another text: all is loaded, with the bans. */
+    state.gateways[0].mode = CM_MODE_HOLD;
+    apply_gateway(&state, &seen, true);
+    assert_false(kept());
+    has_ban("203.0.113.66", true);
+}
+
+/* A table that a version before 1.2 has loaded says its epoch in a comment. */
+static void older_table(void **unused)
+{
+    (void)unused;
+    int64_t epoch = 0;
+    struct cm_err err;
+    SH("nft", "delete", "table", "inet", "chatmail");
+    SH("nft", "add table inet chatmail { comment \"epoch 1234\"; }");
+    assert_int_equal(px_loaded_epoch(&epoch, &err), 1);
+    assert_int_equal(epoch, 1234);
 }
 
 static void gateway_repairs(void **unused)
@@ -244,6 +318,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gateway_all_modes),
         cmocka_unit_test(gateway_repairs),
+        cmocka_unit_test(bans_come_and_go),
+        cmocka_unit_test(older_table),
         cmocka_unit_test(store_and_egress),
         cmocka_unit_test(sessions_of_one_gateway_end),
     };

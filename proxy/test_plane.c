@@ -59,6 +59,50 @@ static void gateway_proxy(void **unused)
     golden("proxy_off.conf", px_gateway_proxy(&state, &state.gateways[0]));
 }
 
+static void guard_switched_off(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    state.limits.stranger_rate = 0;
+    char *text = px_gateway_nft(&state, &state.gateways[0]);
+    assert_null(strstr(text, "@known"));
+    assert_null(strstr(text, "acquaint"));
+    assert_non_null(strstr(text, "update @fresh4"));
+    free(text);
+    state.limits.source_rate = 0;
+    text = px_gateway_nft(&state, &state.gateways[0]);
+    assert_null(strstr(text, "limit rate over"));
+    assert_non_null(strstr(text, "ip saddr @banned4"));
+    free(text);
+}
+
+/* What is over, what is ours and what no client can have is not banned. */
+static void bans(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    golden("bans.nft", px_gateway_bans(&state, 1999999000));
+    char *text = px_gateway_bans(&state, 2000000000);
+    assert_null(strstr(text, "203.0.113.66"));
+    assert_non_null(strstr(text, "2001:db8:ba:d0:: timeout 3600s"));
+    free(text);
+    text = px_gateway_bans(&state, 5); /* a clock that was never set */
+    assert_non_null(strstr(text, "203.0.113.66 timeout 2592000s"));
+    free(text);
+    static const char *const spared[] = {"198.51.100.11",  "203.0.113.12",
+                                         "2001:db8:1::11", "10.77.1.1",
+                                         "127.0.0.1",      "fd77:1::1"};
+    for (size_t i = 0; i < sizeof(spared) / sizeof(spared[0]); i++) {
+        struct cm_err err;
+        state.ban_count = 1;
+        assert_int_equal(cm_source_parse(spared[i], state.bans[0].source, &err), 0);
+        assert_false(px_ban_allowed(&state, &state.bans[0]));
+        text = px_gateway_bans(&state, 1999999000);
+        assert_null(strstr(text, "add element"));
+        free(text);
+    }
+}
+
 static void gateway_variants(void **unused)
 {
     (void)unused;
@@ -184,11 +228,18 @@ static void store_without_gateways(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gateway_modes),    cmocka_unit_test(gateway_proxy),
-        cmocka_unit_test(gateway_variants), cmocka_unit_test(gateway_tools),
-        cmocka_unit_test(freebsd),          cmocka_unit_test(freebsd_least),
-        cmocka_unit_test(store_tools),      cmocka_unit_test(no_turn),
-        cmocka_unit_test(egress_table),     cmocka_unit_test(store_without_gateways),
+        cmocka_unit_test(gateway_modes),
+        cmocka_unit_test(gateway_proxy),
+        cmocka_unit_test(guard_switched_off),
+        cmocka_unit_test(bans),
+        cmocka_unit_test(gateway_variants),
+        cmocka_unit_test(gateway_tools),
+        cmocka_unit_test(freebsd),
+        cmocka_unit_test(freebsd_least),
+        cmocka_unit_test(store_tools),
+        cmocka_unit_test(no_turn),
+        cmocka_unit_test(egress_table),
+        cmocka_unit_test(store_without_gateways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

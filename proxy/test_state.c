@@ -23,7 +23,8 @@ static void dump_and_back(void **unused)
     assert_memory_equal(&state, &back, sizeof(state));
     assert_null(strchr(text, ' '));
     /* Sorted: the order of our struct must not matter. */
-    assert_true(strncmp(text, "{\"bus_port\":4710,\"domain\":", 26) == 0);
+    assert_true(strncmp(text, "{\"bans\":[[", 10) == 0);
+    assert_non_null(strstr(text, "]],\"bus_port\":4710,\"domain\":"));
     free(text);
     free(again);
 }
@@ -88,9 +89,9 @@ static void refused_fields(void **unused)
     refuse("\"epoch\":17", "\"epoch\":17.0", "epoch: not an integer");
     refuse("\"epoch\":17", "\"epoch\":-1", "epoch: -1 is outside");
     refuse("\"epoch\":17", "\"epoch\":1,\"epoch\":17", "duplicate");
-    refuse("\"format\":\"1.1\"", "\"format\":\"2.0\"", "format: 2.0 is not understood");
-    refuse("\"format\":\"1.1\"", "\"format\":\"1\"", "format");
-    refuse("\"format\":\"1.1\"", "\"format\":\"1.0.3\"", "not MAJOR.MINOR");
+    refuse("\"format\":\"1.2\"", "\"format\":\"2.0\"", "format: 2.0 is not understood");
+    refuse("\"format\":\"1.2\"", "\"format\":\"1\"", "format");
+    refuse("\"format\":\"1.2\"", "\"format\":\"1.0.3\"", "not MAJOR.MINOR");
     refuse("\"bus_port\":4710,", "", "bus_port: missing");
     refuse("\"bus_port\":4710", "\"bus_port\":65534", "bus_port: 65534");
     refuse("\"metrics_port\":3903", "\"metrics_port\":65536", "metrics_port: 65536");
@@ -108,6 +109,21 @@ static void refused_fields(void **unused)
     refuse("\"egress\":true", "\"egress\":true,\"plane\":\"carrier\"",
            "gateways[0].plane: \"carrier\"");
     refuse("\"egress\":true", "\"egress\":true,\"agent\":\"no\"", "gateways[0].agent");
+    refuse("\"budget\":1000000000000", "\"budget\":0", "gateways[0].budget: 0");
+    refuse("\"source_rate\":100", "\"source_rate\":-1", "limits.source_rate: -1");
+    refuse("\"source_burst\":4000", "\"source_burst\":0", "limits.source_burst: 0");
+    refuse(",\"stranger_rate\":500", "", "limits.stranger_rate: missing");
+    refuse("\"limits\":{", "\"limits\":[],\"x\":{", "limits: not an object");
+    refuse("203.0.113.66", "203.0.113.066", "bans[0]: not a source");
+    refuse("203.0.113.66", "203.0.113.66/32", "bans[0]: not a source");
+    refuse("203.0.113.66", "::ffff:203.0.113.66", "bans[0]: not a source");
+    refuse("2001:db8:ba:d0::", "2001:db8:ba:d0::1", "bans[1]: not a source");
+    refuse("2001:db8:ba:d0::", "203.0.113.66", "bans[1]: not in ascending order");
+    refuse("2001:db8:ba:d0::", "203.0.113.65", "bans[1]: not in ascending order");
+    refuse(",2000000000]", ",\"x\"]", "bans[0]: not a time");
+    refuse(",2000000000]", ",0]", "bans[0]: not a time");
+    refuse(",2000000000]", ",2000000000,1]", "bans[0]: not a source and a time");
+    refuse("[\"203.0.113.66\",2000000000]", "7", "bans[0]: not a source and a time");
     refuse("\"egress_weight\":300", "\"egress_weight\":1001",
            "gateways[0].egress_weight: 1001");
     refuse("\"egress\":true", "\"egress\":1", "gateways[0].egress");
@@ -137,9 +153,54 @@ static void unknown_fields_are_ignored(void **unused)
     struct px_state state = px_sample(), back;
     struct cm_err err;
     char *text = px_state_dump(&state);
-    char *more = cm_asprintf("{\"bans\":[1,{\"x\":2.5}],%s", text + 1);
+    char *more = cm_asprintf("{\"zones\":[1,{\"x\":2.5}],%s", text + 1);
     assert_int_equal(px_state_parse(more, strlen(more), &back, &err), 0);
     assert_memory_equal(&state, &back, sizeof(state));
+    free(more);
+    free(text);
+}
+
+static void guard_may_be_absent(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample(), back = px_sample();
+    struct cm_err err;
+    state.limits = (struct px_limits){0};
+    memset(state.bans, 0, sizeof(state.bans));
+    state.ban_count = 0;
+    state.gateways[0].budget = 0;
+    char *text = px_state_dump(&state);
+    assert_null(strstr(text, "limits"));
+    assert_null(strstr(text, "bans"));
+    assert_null(strstr(text, "budget"));
+    assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
+    assert_memory_equal(&state, &back, sizeof(state));
+    free(text);
+}
+
+/* As many as there may be fit into a message of the bus, and not one more is taken. */
+static void bans_are_bounded(void **unused)
+{
+    (void)unused;
+    static struct px_state state, back;
+    struct cm_err err;
+    state = px_sample();
+    state.ban_count = PX_BANS_MAX;
+    for (size_t i = 0; i < PX_BANS_MAX; i++) {
+        state.bans[i] =
+            (struct px_ban){{0x20, 0x01, 0x0d, 0xb8, 0xaa, 0xaa,
+                             (unsigned char)(0xa0 + i / 256), (unsigned char)i},
+                            2000000000};
+    }
+    char *text = px_state_dump(&state);
+    assert_in_range(strlen(text), 1, CM_BUS_MAX / 2);
+    assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
+    assert_memory_equal(&state, &back, sizeof(state));
+    char *more =
+        cm_asprintf("%.*s,[\"3000::\",1]%s", (int)(strstr(text, "]],") + 1 - text),
+                    text, strstr(text, "]],") + 1);
+    assert_int_equal(px_state_parse(more, strlen(more), &back, &err), -1);
+    assert_non_null(strstr(err.text, "bans: 4097 entries"));
     free(more);
     free(text);
 }
@@ -217,6 +278,8 @@ int main(void)
         cmocka_unit_test(refused_fields),
         cmocka_unit_test(unknown_fields_are_ignored),
         cmocka_unit_test(turn_may_be_absent),
+        cmocka_unit_test(guard_may_be_absent),
+        cmocka_unit_test(bans_are_bounded),
         cmocka_unit_test(without_metrics_port),
         cmocka_unit_test(finds_by_name),
         cmocka_unit_test(envelope),

@@ -1,6 +1,5 @@
 #include "text.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 bool px_is_v6(const char *address)
@@ -37,14 +36,57 @@ void px_text_turn(struct cm_buf *out, const struct px_state *state)
     cm_buf_fmt(out, "{ %u, %u-%u }", t->port, t->relay_min, t->relay_max);
 }
 
-void px_text_table_open(struct cm_buf *out, int64_t epoch)
+void px_text_addresses(struct cm_buf *out, const struct px_gateway *gw, bool v6)
 {
-    cm_buf_fmt(out,
-               "table inet chatmail\n"
-               "delete table inet chatmail\n"
-               "table inet chatmail {\n"
-               "    comment \"epoch %" PRId64 "\"\n",
-               epoch);
+    const char *sep = "{ ";
+    for (size_t i = 0; i < gw->address_count; i++) {
+        if (px_is_v6(gw->addresses[i]) == v6) {
+            cm_buf_fmt(out, "%s%s", sep, gw->addresses[i]);
+            sep = ", ";
+        }
+    }
+    cm_buf_str(out, " }");
+}
+
+/* The uplink's name is nobody's business. */
+static void match_public(struct cm_buf *out, const struct px_gateway *gw, bool v6,
+                         const char *protocol)
+{
+    cm_buf_fmt(out, "        iifname != \"wg0\" %s daddr ", v6 ? "ip6" : "ip");
+    px_text_addresses(out, gw, v6);
+    cm_buf_fmt(out, " %s dport ", protocol);
+}
+
+void px_text_match_tcp(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw, bool v6)
+{
+    match_public(out, gw, v6, "tcp");
+    px_text_ports(out, state);
+}
+
+void px_text_match_turn(struct cm_buf *out, const struct px_state *state,
+                        const struct px_gateway *gw, bool v6)
+{
+    match_public(out, gw, v6, "udp");
+    px_text_turn(out, state);
+}
+
+void px_text_count(struct cm_buf *out, const struct px_state *state, const char *port,
+                   const char *counter)
+{
+    cm_buf_fmt(out, " counter name %s map { ", port);
+    for (size_t i = 0; i < state->port_count; i++) {
+        cm_buf_fmt(out, "%s%u : \"%s_%u\"", i == 0 ? "" : ", ", state->ports[i],
+                   counter, state->ports[i]);
+    }
+    cm_buf_str(out, " }");
+}
+
+void px_text_table_open(struct cm_buf *out)
+{
+    cm_buf_str(out, "table inet chatmail\n"
+                    "delete table inet chatmail\n"
+                    "table inet chatmail {\n");
 }
 
 char *px_text_done(struct cm_buf *out)

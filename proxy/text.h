@@ -18,9 +18,20 @@ size_t px_family_count(const struct px_gateway *gw, bool v6, const char **first_
 void px_text_ports(struct cm_buf *out, const struct px_state *state);
 /* "{ 3478, 49160-49359 }" */
 void px_text_turn(struct cm_buf *out, const struct px_state *state);
+/* "{ 198.51.100.11 }", of that family. */
+void px_text_addresses(struct cm_buf *out, const struct px_gateway *gw, bool v6);
+/* "        iifname != "wg0" ip daddr { ... } tcp dport { ... }": from outside to one of
+ * our public addresses. */
+void px_text_match_tcp(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw, bool v6);
+void px_text_match_turn(struct cm_buf *out, const struct px_state *state,
+                        const struct px_gateway *gw, bool v6);
+/* " counter name PORT map { 25 : "COUNTER_25" }"; port: "tcp dport". */
+void px_text_count(struct cm_buf *out, const struct px_state *state, const char *port,
+                   const char *counter);
 /* The head of an nft transaction that replaces our table: nft 1.0.6 has no "destroy",
  * and "delete" fails on a table that is not there, so it is made first. */
-void px_text_table_open(struct cm_buf *out, int64_t epoch);
+void px_text_table_open(struct cm_buf *out);
 /* Asserts that the limit was not passed and hands the text over; caller frees. */
 char *px_text_done(struct cm_buf *out);
 

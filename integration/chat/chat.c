@@ -9,25 +9,10 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/mem.h"
-#include "rpc.h"
+#include "core.h"
 
-#define CALL_MS      20000
 #define CONFIGURE_MS 180000
 #define PREFIX_MAX   48
-
-struct received {
-    unsigned account;
-    char *text;
-    char *file_name; /* "" for none */
-    json_int_t id;
-    struct chat_message message;
-};
-
-struct chat_client {
-    struct rpc *rpc;
-    struct received *inbox;
-    size_t count;
-};
 
 struct chat_client *chat_open(const struct chat_options *options, struct cm_err *err)
 {
@@ -73,8 +58,8 @@ void chat_close(struct chat_client **client)
 int chat_version(struct chat_client *client, char out[32], struct cm_err *err)
 {
     json_t *info = NULL;
-    if (rpc_call(client->rpc, "get_system_info", json_array(), CALL_MS, &info, err) !=
-        0) {
+    if (rpc_call(client->rpc, "get_system_info", json_array(), CHAT_CALL_MS, &info,
+                 err) != 0) {
         return -1;
     }
     const char *version =
@@ -84,10 +69,8 @@ int chat_version(struct chat_client *client, char out[32], struct cm_err *err)
     return 0;
 }
 
-/* A call with the account first; `more` (may be NULL) is a second parameter, taken
- * over. */
-static int call(struct chat_client *client, const char *method, unsigned account,
-                json_t *more, int64_t timeout_ms, json_t **result_r, struct cm_err *err)
+int chat_call(struct chat_client *client, const char *method, unsigned account,
+              json_t *more, int64_t timeout_ms, json_t **result_r, struct cm_err *err)
 {
     json_t *params = json_pack("[I]", (json_int_t)account);
     if (more != NULL) {
@@ -100,8 +83,8 @@ static int get_config(struct chat_client *client, unsigned account, const char *
                       char *out, size_t size, struct cm_err *err)
 {
     json_t *value = NULL;
-    if (call(client, "get_config", account, json_string(key), CALL_MS, &value, err) !=
-        0) {
+    if (chat_call(client, "get_config", account, json_string(key), CHAT_CALL_MS, &value,
+                  err) != 0) {
         return -1;
     }
     const char *text = json_string_value(value);
@@ -114,14 +97,15 @@ int chat_account(struct chat_client *client, const char *uri, unsigned *account_
                  char addr[128], struct cm_err *err)
 {
     json_t *id = NULL;
-    if (rpc_call(client->rpc, "add_account", json_array(), CALL_MS, &id, err) != 0) {
+    if (rpc_call(client->rpc, "add_account", json_array(), CHAT_CALL_MS, &id, err) !=
+        0) {
         return -1;
     }
     unsigned account = (unsigned)json_integer_value(id);
     json_decref(id);
-    if (call(client, "add_transport_from_qr", account, json_string(uri), CONFIGURE_MS,
-             NULL, err) != 0 ||
-        call(client, "start_io", account, NULL, CALL_MS, NULL, err) != 0 ||
+    if (chat_call(client, "add_transport_from_qr", account, json_string(uri),
+                  CONFIGURE_MS, NULL, err) != 0 ||
+        chat_call(client, "start_io", account, NULL, CHAT_CALL_MS, NULL, err) != 0 ||
         (addr != NULL &&
          get_config(client, account, "configured_addr", addr, 128, err) != 0)) {
         return -1;
@@ -197,8 +181,8 @@ static int wait_complete(struct chat_end *end, const char *kind, int64_t until_m
 static int scan(struct chat_end *joiner, json_t *code, struct cm_err *err)
 {
     json_t *chat = NULL;
-    int rc =
-        call(joiner->client, "secure_join", joiner->account, code, CALL_MS, &chat, err);
+    int rc = chat_call(joiner->client, "secure_join", joiner->account, code,
+                       CHAT_CALL_MS, &chat, err);
     if (rc == 0) {
         joiner->chat = (unsigned)json_integer_value(chat);
     }
@@ -219,12 +203,13 @@ int chat_scan(struct chat_end *joiner, const char *code, int64_t timeout_ms,
     return 0;
 }
 
+/* code_of: the chat that the code lets into, or null; taken over. */
 static int start_join(struct chat_end *inviter, struct chat_end *joiner,
-                      struct cm_err *err)
+                      json_t *code_of, struct cm_err *err)
 {
     json_t *code = NULL;
-    if (call(inviter->client, "get_chat_securejoin_qr_code", inviter->account,
-             json_null(), CALL_MS, &code, err) != 0) {
+    if (chat_call(inviter->client, "get_chat_securejoin_qr_code", inviter->account,
+                  code_of, CHAT_CALL_MS, &code, err) != 0) {
         return -1;
     }
     return scan(joiner, code, err);
@@ -233,11 +218,17 @@ static int start_join(struct chat_end *inviter, struct chat_end *joiner,
 int chat_join(struct chat_end *inviter, struct chat_end *joiner, int64_t timeout_ms,
               int64_t *ms_r, struct cm_err *err)
 {
+    return chat_join_by(inviter, joiner, json_null(), timeout_ms, ms_r, err);
+}
+
+int chat_join_by(struct chat_end *inviter, struct chat_end *joiner, json_t *code_of,
+                 int64_t timeout_ms, int64_t *ms_r, struct cm_err *err)
+{
     int64_t begin = cm_now_mono_ms();
     int64_t until = begin + timeout_ms;
     int64_t joined = 0;
     int64_t invited = 0;
-    if (start_join(inviter, joiner, err) != 0 ||
+    if (start_join(inviter, joiner, code_of, err) != 0 ||
         wait_complete(joiner, "SecurejoinJoinerProgress", until, &joined, err) != 0 ||
         wait_complete(inviter, "SecurejoinInviterProgress", until, &invited, err) !=
             0) {
@@ -258,8 +249,8 @@ int chat_send(const struct chat_end *from, const char *text, int64_t *sent_at_ms
     int64_t at = cm_now_mono_ms();
     json_t *params =
         json_pack("[I, I, s]", (json_int_t)from->account, (json_int_t)from->chat, text);
-    if (rpc_call(from->client->rpc, "misc_send_text_message", params, CALL_MS, NULL,
-                 err) != 0) {
+    if (rpc_call(from->client->rpc, "misc_send_text_message", params, CHAT_CALL_MS,
+                 NULL, err) != 0) {
         return -1;
     }
     *sent_at_ms_r = at;
@@ -286,11 +277,12 @@ static void remember(struct chat_client *client, const struct rpc_event *event,
     }
     client->inbox =
         cm_realloc_array(client->inbox, client->count + 1, sizeof *client->inbox);
-    client->inbox[client->count++] = (struct received){
+    client->inbox[client->count++] = (struct chat_received){
         .account = event->account,
         .text = text_of(message, "text"),
         .file_name = text_of(message, "fileName"),
         .id = json_integer_value(json_object_get(message, "id")),
+        .chat = json_integer_value(json_object_get(message, "chatId")),
         .message = {.at_ms = event->at_ms,
                     .encrypted = json_is_true(json_object_get(message, "showPadlock"))},
     };
@@ -306,7 +298,8 @@ static int collect(struct chat_client *client, int64_t until_ms, struct cm_err *
         return rc;
     }
     json_t *id = json_incref(json_object_get(event.body, "msgId"));
-    rc = call(client, "get_message", event.account, id, CALL_MS, &message, err);
+    rc = chat_call(client, "get_message", event.account, id, CHAT_CALL_MS, &message,
+                   err);
     /* A message that was deleted meanwhile is no reason to stop. */
     if (rc == 0) {
         remember(client, &event, message);
@@ -316,16 +309,23 @@ static int collect(struct chat_client *client, int64_t until_ms, struct cm_err *
     return rc == 0 || err->kind == CM_ERR_REFUSE ? 1 : -1;
 }
 
-static const struct received *find(const struct chat_client *client, unsigned account,
-                                   const char *text, size_t *from)
+static const struct chat_received *
+find(const struct chat_client *client, unsigned account, const char *text, size_t *from)
 {
     for (; *from < client->count; (*from)++) {
-        const struct received *r = &client->inbox[*from];
+        const struct chat_received *r = &client->inbox[*from];
         if (r->account == account && strcmp(r->text, text) == 0) {
             return r;
         }
     }
     return NULL;
+}
+
+const struct chat_received *chat_find(const struct chat_client *client,
+                                      unsigned account, const char *text)
+{
+    size_t from = 0;
+    return find(client, account, text, &from);
 }
 
 int chat_wait_text(struct chat_client *client, unsigned account, const char *text,
@@ -335,7 +335,7 @@ int chat_wait_text(struct chat_client *client, unsigned account, const char *tex
     int64_t until = cm_now_mono_ms() + timeout_ms;
     size_t from = 0;
     for (;;) {
-        const struct received *r = find(client, account, text, &from);
+        const struct chat_received *r = find(client, account, text, &from);
         if (r != NULL) {
             *message_r = r->message;
             return 1;
@@ -351,17 +351,16 @@ int chat_send_file(const struct chat_end *from, const char *path, struct cm_err 
 {
     json_t *params = json_pack("[I, I, {s:s}]", (json_int_t)from->account,
                                (json_int_t)from->chat, "file", path);
-    return rpc_call(from->client->rpc, "send_msg", params, CALL_MS, NULL, err);
+    return rpc_call(from->client->rpc, "send_msg", params, CHAT_CALL_MS, NULL, err);
 }
 
-/* A large one comes in two parts, and at first without its file. Returns 1, 0, -1. */
-static int await_file(struct chat_client *client, const struct received *r,
-                      int64_t until_ms, char path_r[512], struct cm_err *err)
+int chat_await_file(struct chat_client *client, const struct chat_received *r,
+                    int64_t until_ms, char path_r[512], struct cm_err *err)
 {
     do {
         json_t *message = NULL;
-        if (call(client, "get_message", r->account, json_integer(r->id), CALL_MS,
-                 &message, err) != 0) {
+        if (chat_call(client, "get_message", r->account, json_integer(r->id),
+                      CHAT_CALL_MS, &message, err) != 0) {
             return -1;
         }
         char *path = text_of(message, "file");
@@ -387,9 +386,27 @@ int chat_wait_file(struct chat_client *client, unsigned account, const char *nam
                 return rc;
             }
         }
-        const struct received *r = &client->inbox[i];
+        const struct chat_received *r = &client->inbox[i];
         if (r->account == account && strcmp(r->file_name, name) == 0) {
-            return await_file(client, r, until, path_r, err);
+            return chat_await_file(client, r, until, path_r, err);
+        }
+    }
+}
+
+int chat_wait_begins(struct chat_client *client, unsigned account, const char *text,
+                     int64_t until_ms, const struct chat_received **r,
+                     struct cm_err *err)
+{
+    for (size_t i = 0;; i++) {
+        while (i == client->count) {
+            int rc = collect(client, until_ms, err);
+            if (rc <= 0) {
+                return rc;
+            }
+        }
+        *r = &client->inbox[i];
+        if ((*r)->account == account && strncmp((*r)->text, text, strlen(text)) == 0) {
+            return 1;
         }
     }
 }
@@ -448,5 +465,6 @@ int chat_wait_idle(struct chat_client *client, unsigned account, int64_t timeout
 
 int chat_maybe_network(struct chat_client *client, struct cm_err *err)
 {
-    return rpc_call(client->rpc, "maybe_network", json_array(), CALL_MS, NULL, err);
+    return rpc_call(client->rpc, "maybe_network", json_array(), CHAT_CALL_MS, NULL,
+                    err);
 }

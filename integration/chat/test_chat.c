@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/run.h"
+#include "people.h"
 #include "rpc.h"
 
 /* --- the server side --- */
@@ -260,6 +261,30 @@ static void login_uri_is_escaped(void **state)
     free(uri);
 }
 
+/* Without any network: keys, cards and a group. The first account of a core is 1. */
+static void people_on_paper(struct chat_client *client)
+{
+    struct cm_err err;
+    char *own = NULL;
+    assert_int_equal(chat_paper_member(client, "owner@_chat.example", &own, &err), 0);
+    free(own);
+    struct chat_end owner = {.client = client, .account = 1}, group;
+    assert_int_equal(chat_group(&owner, "all", &group, &err), 0);
+    for (int i = 0; i < 3; i++) {
+        char addr[40], *card = NULL;
+        snprintf(addr, sizeof addr, "member%d@_chat.example", i);
+        assert_int_equal(chat_paper_member(client, addr, &card, &err), 0);
+        assert_non_null(strstr(card, addr));
+        assert_non_null(strstr(card, "KEY"));
+        assert_int_equal(chat_add_card(&group, card, &err), 0);
+        free(card);
+    }
+    size_t members = 0;
+    assert_int_equal(chat_members(&group, &members, &err), 0);
+    assert_int_equal(members, 4);
+    assert_int_equal(chat_read(client, 1, "never sent", &err), -1);
+}
+
 static void the_real_server_answers(void **state)
 {
     (void)state;
@@ -277,6 +302,7 @@ static void the_real_server_answers(void **state)
     char version[32];
     assert_int_equal(chat_version(client, version, &err), 0);
     assert_string_equal(version, "v2.57.0");
+    people_on_paper(client);
     unsigned account = 0;
     /* A URI it does not know is refused before any network is used. */
     assert_int_equal(chat_account(client, "nonsense", &account, NULL, &err), -1);

@@ -15,6 +15,7 @@
 #include "daemonkit/daemonkit.h"
 #include "pgfixture/pgfixture.h"
 #include "testing/mta.h"
+#include "testing/signer.h"
 
 #define ONE "one@chat.example.org"
 #define INI                                                                            \
@@ -100,19 +101,34 @@ static int measure(const char *path, pid_t pid, bool quick, struct rows *rows,
     return 0;
 }
 
-static int prepare(struct pgfixture *pg, const char *ini, struct cm_err *err)
+/* chatmail-filter signs what it lets out. */
+static int make_key(const char *path, struct cm_err *err)
+{
+    struct sg_key *key = sg_key_rsa(2048);
+    char *pem = sg_key_pem(key);
+    int rc = cm_file_replace(path, pem, strlen(pem), 0600, err);
+    free(pem);
+    sg_key_free(&key);
+    return rc;
+}
+
+static int prepare(struct pgfixture *pg, const char *ini, const char *key,
+                   struct cm_err *err)
 {
     pgfixture_sql(pg, "postgres", "create database chatmail");
     pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/001-account.sql");
     pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/009-filter.sql");
     pgfixture_sql(pg, "chatmail",
                   "insert into account (addr, password) values ('" ONE "', 'x')");
-    return cm_file_replace(ini, INI, sizeof(INI) - 1, 0644, err);
+    return cm_file_replace(ini, INI, sizeof(INI) - 1, 0644, err) == 0
+               ? make_key(key, err)
+               : -1;
 }
 
 int bench_daemon(bool quick, struct rows *rows, struct cm_err *err)
 {
-    char dir[] = "/tmp/bench-filter.XXXXXX", path[64], ini[64], log[64], db[256];
+    char dir[] = "/tmp/bench-filter.XXXXXX", path[64], ini[64], key[64], log[64],
+         db[256];
     struct pgfixture *pg = pgfixture_new();
     if (pg == NULL || mkdtemp(dir) == NULL) {
         return cm_err_set(err, CM_ERR_WORLD, "no PostgreSQL, or no room in /tmp");
@@ -120,14 +136,15 @@ int bench_daemon(bool quick, struct rows *rows, struct cm_err *err)
     chmod(dir, 0755);
     snprintf(path, sizeof(path), "%s/milter", dir);
     snprintf(ini, sizeof(ini), "%s/chatmail.ini", dir);
+    snprintf(key, sizeof(key), "%s/key", dir);
     snprintf(log, sizeof(log), "%s/log", dir);
-    int rc = prepare(pg, ini, err);
+    int rc = prepare(pg, ini, key, err);
     if (rc == 0) {
         snprintf(db, sizeof(db), "%s",
                  pgfixture_conninfo(pg, "chatmail", "chatmail_filter"));
         const char *argv[] = {
-            FILTER_PROGRAM, "--mode", "outgoing", "--config",     ini,
-            "--db",         db,       "--redis",  "/nonexistent", NULL};
+            FILTER_PROGRAM, "--mode",       "outgoing", "--config", ini, "--db", db,
+            "--redis",      "/nonexistent", "--key",    key,        NULL};
         int listener = daemonkit_listen(path);
         pid_t pid = daemonkit_start(argv, listener, "milter", log);
         rc = measure(path, pid, quick, rows, err);

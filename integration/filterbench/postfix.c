@@ -1,5 +1,5 @@
 /* The whole way in the lab: submission to maildir on the deployed store, by port 587
- * with the filter (and OpenDKIM) as it is deployed, and by a second service of the same
+ * with the filter, which signs, as it is deployed, and by a second service of the same
  * Postfix that has no milter at all. Needs the lab up and deployed. */
 #include "bench.h"
 

@@ -28,8 +28,6 @@ static const char *const wanted[] = {
     "dovecot-core",
     "dovecot-imapd",
     "dovecot-lmtpd",
-    "opendkim",
-    "opendkim-tools",
     "nginx-light",
     "libnginx-mod-stream",
     "postgresql",

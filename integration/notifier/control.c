@@ -44,6 +44,24 @@ static int do_calm(struct notifier *n, char **words, struct cm_buf *out,
     return notifier_calm(n, err);
 }
 
+static int do_offer(struct notifier *n, char **words, struct cm_buf *out,
+                    struct cm_err *err)
+{
+    static const char *const names[] = {[TLS_OFFER_H2] = "h2",
+                                        [TLS_OFFER_H1] = "http/1.1",
+                                        [TLS_OFFER_NOTHING] = "nothing"};
+
+    (void)out;
+    for (unsigned i = 0; words[1] != NULL && i < sizeof(names) / sizeof(names[0]);
+         i++) {
+        if (strcmp(words[1], names[i]) == 0) {
+            notifier_offer(n, i);
+            return 0;
+        }
+    }
+    return cm_err_set(err, CM_ERR_REFUSE, "h2, http/1.1 or nothing?");
+}
+
 static int do_moods(struct notifier *n, char **words, struct cm_buf *out,
                     struct cm_err *err)
 {
@@ -146,7 +164,10 @@ static const struct {
     {"mood", "MOOD [PREFIX]",
      "STATUS, slow:MS, slow:MS:STATUS, silent or refuse; for tokens that begin so",
      do_mood},
-    {"calm", "", "200 for all again", do_calm},
+    {"offer", "PROTOCOL",
+     "h2, http/1.1, or nothing: by ALPN, to new connections; resets those that are",
+     do_offer},
+    {"calm", "", "200 for all again, and h2", do_calm},
     {"moods", "", "the moods that are set", do_moods},
     {"count", "[PREFIX]", "how many notifications came", do_count},
     {"list", "[FROM]",

@@ -46,6 +46,7 @@ struct conn {
 struct notifier {
     struct cm_loop *loop;
     struct tls_server *tls;
+    enum tls_offer offer;
     struct book *book;
     struct sockaddr_storage address;
     socklen_t address_len;
@@ -360,8 +361,17 @@ int notifier_mood(struct notifier *notifier, const char *prefix,
     return 0;
 }
 
+void notifier_offer(struct notifier *notifier, enum tls_offer offer)
+{
+    tls_server_offer(notifier->tls, offer);
+    notifier_drop(notifier);
+    notifier->offer = offer;
+}
+
 int notifier_calm(struct notifier *notifier, struct cm_err *err)
 {
+    if (notifier->offer != TLS_OFFER_H2)
+        notifier_offer(notifier, TLS_OFFER_H2);
     book_clear_moods(notifier->book);
     return open_door(notifier, err);
 }

@@ -1,7 +1,7 @@
 /* notifier: a notification service for tests, as phones' vendors have them behind
  * https://HOST/notify (relay-spec.md 2.5.4): POST, the body is a device token, the
  * answer a status. HTTP/2 or HTTP/1.1 by ALPN. What it is asked is written down, and
- * how it answers is told to it while it runs (book.h).
+ * how it answers is told to it while it runs (book.h), and which of the two it speaks.
  *
  * Limits: NOTIFIER_CONNECTIONS_MAX at a time (more are closed at once), bodies of
  * TALK_BODY_MAX. Requests that are no POST of /notify are answered 404 and only
@@ -43,7 +43,9 @@ struct notifier_stats notifier_stats(const struct notifier *notifier);
  * listener and resets every connection; another mood opens it again. */
 CM_MUSTUSE int notifier_mood(struct notifier *notifier, const char *prefix,
                              const struct mood *mood, struct cm_err *err);
-/* All 200 again. */
+/* What connections from now on are offered; those that are there are reset. */
+void notifier_offer(struct notifier *notifier, enum tls_offer offer);
+/* All 200 again, and HTTP/2. */
 CM_MUSTUSE int notifier_calm(struct notifier *notifier, struct cm_err *err);
 /* Resets every connection now; new ones are welcome. */
 void notifier_drop(struct notifier *notifier);

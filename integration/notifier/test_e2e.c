@@ -127,6 +127,30 @@ static void test_protocols(void **state)
     }
 }
 
+static void test_without_h2(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *offer, *name;
+    } kinds[] = {{"http/1.1", " http/1.1 "}, {"nothing", " http/1.1 "}, {"h2", " h2 "}};
+    for (size_t i = 0; i < 3; i++) {
+        char line[32];
+        snprintf(line, sizeof(line), "offer %s", kinds[i].offer);
+        tell(line);
+        assert_int_equal(notify("abc"), 200); /* it would like HTTP/2 */
+        char *list = ask("list");
+        assert_non_null(strstr(list, kinds[i].name));
+        free(list);
+        tell("forget");
+    }
+    tell("offer nothing");
+    tell("calm");
+    assert_int_equal(notify("abc"), 200);
+    char *list = ask("list");
+    assert_non_null(strstr(list, " h2 "));
+    free(list);
+}
+
 static void test_statuses(void **state)
 {
     (void)state;
@@ -336,6 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_protocols, fresh),
+        cmocka_unit_test_setup(test_without_h2, fresh),
         cmocka_unit_test_setup(test_statuses, fresh),
         cmocka_unit_test_setup(test_slow_and_silent, fresh),
         cmocka_unit_test_setup(test_refuse, fresh),

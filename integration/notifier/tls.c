@@ -19,6 +19,7 @@
 
 struct tls_server {
     SSL_CTX *ctx;
+    enum tls_offer offer;
 };
 
 struct tls {
@@ -147,12 +148,15 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
                            const unsigned char *in, unsigned in_len, void *arg)
 {
     static const unsigned char ours[] = "\x02h2\x08http/1.1";
+    const struct tls_server *server = arg;
+    unsigned skip = server->offer == TLS_OFFER_H1 ? 3 : 0;
     unsigned char *chosen;
 
     (void)ssl;
-    (void)arg;
-    if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) !=
-        OPENSSL_NPN_NEGOTIATED)
+    if (server->offer == TLS_OFFER_NOTHING)
+        return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&chosen, out_len, ours + skip, sizeof(ours) - 1 - skip,
+                              in, in_len) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -167,14 +171,19 @@ struct tls_server *tls_server_new(const struct tls_files *files, struct cm_err *
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     if ((files->cert != NULL ? use_files : use_made)(ctx, files, err) != 0) {
         SSL_CTX_free(ctx);
         return NULL;
     }
     struct tls_server *server = cm_calloc(1, sizeof(*server));
     server->ctx = ctx;
+    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, server);
     return server;
+}
+
+void tls_server_offer(struct tls_server *server, enum tls_offer offer)
+{
+    server->offer = offer;
 }
 
 void tls_server_free(struct tls_server **server)

@@ -18,8 +18,17 @@ struct tls_files {
 struct tls_server;
 struct tls;
 
+/* What the server speaks by ALPN. */
+enum tls_offer {
+    TLS_OFFER_H2, /* and HTTP/1.1 to those who ask for that; so at first */
+    TLS_OFFER_H1,
+    TLS_OFFER_NOTHING /* as a server that does not know ALPN: HTTP/1.1 */
+};
+
 struct tls_server *tls_server_new(const struct tls_files *files, struct cm_err *err);
 void tls_server_free(struct tls_server **server);
+/* For handshakes from now on. */
+void tls_server_offer(struct tls_server *server, enum tls_offer offer);
 
 /* fd is borrowed. */
 struct tls *tls_new(struct tls_server *server, int fd);

@@ -176,6 +176,16 @@ int smtp_auth(struct smtp *smtp, const char *user, const char *password,
     return rc;
 }
 
+int smtp_write(struct smtp *smtp, const char *text, struct cm_err *err)
+{
+    return wire_write(smtp->wire, text, err);
+}
+
+int smtp_answer(struct smtp *smtp, struct smtp_reply *reply, struct cm_err *err)
+{
+    return read_reply(smtp, reply, err);
+}
+
 static int send_text(struct smtp *smtp, const char *text, struct smtp_reply *reply,
                      struct cm_err *err)
 {
@@ -187,8 +197,8 @@ static int send_text(struct smtp *smtp, const char *text, struct smtp_reply *rep
     return smtp_command(smtp, reply, err, "\r\n.");
 }
 
-int smtp_send(struct smtp *smtp, const char *from, const char *to, const char *text,
-              struct smtp_reply *reply, struct cm_err *err)
+int smtp_begin(struct smtp *smtp, const char *from, const char *to,
+               struct smtp_reply *reply, struct cm_err *err)
 {
     if (smtp_command(smtp, reply, err, "MAIL FROM:<%s>", from) != 0) {
         return -1;
@@ -197,6 +207,15 @@ int smtp_send(struct smtp *smtp, const char *from, const char *to, const char *t
         return -1;
     }
     if (reply->code == 250 && smtp_command(smtp, reply, err, "DATA") != 0) {
+        return -1;
+    }
+    return 0;
+}
+
+int smtp_send(struct smtp *smtp, const char *from, const char *to, const char *text,
+              struct smtp_reply *reply, struct cm_err *err)
+{
+    if (smtp_begin(smtp, from, to, reply, err) != 0) {
         return -1;
     }
     return reply->code == 354 ? send_text(smtp, text, reply, err) : 0;

@@ -31,6 +31,14 @@ CM_MUSTUSE int smtp_command(struct smtp *smtp, struct smtp_reply *reply,
                             struct cm_err *err, const char *fmt, ...) CM_PRINTF(4, 5);
 CM_MUSTUSE int smtp_auth(struct smtp *smtp, const char *user, const char *password,
                          struct smtp_reply *reply, struct cm_err *err);
+/* MAIL, RCPT and DATA; reply is 354, or the first refusal. */
+CM_MUSTUSE int smtp_begin(struct smtp *smtp, const char *from, const char *to,
+                          struct smtp_reply *reply, struct cm_err *err);
+/* Bytes as they are, dots included; says nothing of an answer. */
+CM_MUSTUSE int smtp_write(struct smtp *smtp, const char *text, struct cm_err *err);
+/* The next answer, to what smtp_write() asked. */
+CM_MUSTUSE int smtp_answer(struct smtp *smtp, struct smtp_reply *reply,
+                           struct cm_err *err);
 /* MAIL, RCPT, DATA and the text; reply is the first refusal or the answer to the dot.
  */
 CM_MUSTUSE int smtp_send(struct smtp *smtp, const char *from, const char *to,

@@ -1,8 +1,10 @@
-/* The wall clock moved by an hour, forward and back, under the daemons of ours and
- * under PostgreSQL: nothing expires for it, tokens stay, people get in, mail comes.
+/* The wall clock moved by an hour, forward and back, under the daemons of ours,
+ * PostgreSQL and Dovecot: nothing expires for it, tokens stay, people get in, mail
+ * comes.
  *
  * Nodes may not set the clock, so a library in each process moves it (clockshift.c).
- * Not in Dovecot: 2.3.19 starts no process for three minutes after its clock went back.
+ * For the same reason systemd never sees it move: what chatmail-clock.timer starts then
+ * is started here.
  */
 #include "scenario.h"
 
@@ -30,9 +32,11 @@
 #define IDLERS   300 /* more than may go without being asked about */
 #define OURS                                                                           \
     "$(systemctl list-units --plain --no-legend --type=service --state=running"        \
-    " 'chatmail-*' | cut -d' ' -f1 | grep -v tunnel) chatmail-expire.service"
+    " 'chatmail-*' | cut -d' ' -f1 | grep -v tunnel) chatmail-expire.service"          \
+    " chatmail-clock.service dovecot.service"
 #define DROPIN      "clockshift.conf"
 #define ENVIRONMENT "/etc/postgresql/15/main/environment"
+#define DOVECOT     "/etc/dovecot/dovecot.conf"
 #define RESTART                                                                        \
     "systemctl daemon-reload; systemctl restart postgresql@15-main;"                   \
     " for u in $units; do systemctl try-restart $u; done"
@@ -59,7 +63,9 @@ static int put_library(struct stage *stage, struct cm_err *err)
         " units=\"" OURS "\"; for u in $units; do d=/run/systemd/system/$u.d;"
         " mkdir -p $d; printf '[Service]\\nEnvironment=LD_PRELOAD=" LIBRARY
         "\\n' >$d/" DROPIN "; done;"
-        " echo \"LD_PRELOAD = '" LIBRARY "'\" >>" ENVIRONMENT "; " RESTART ";"
+        " echo \"LD_PRELOAD = '" LIBRARY "'\" >>" ENVIRONMENT ";"
+        " echo 'import_environment = $import_environment LD_PRELOAD' >>" DOVECOT
+        "; " RESTART ";"
         " for u in $units; do p=$(systemctl show -P MainPID $u);"
         " test $p = 0 || grep -q clockshift /proc/$p/maps; done");
     if (rc > 0) {
@@ -77,8 +83,11 @@ int scenario_clock_right(struct stage *stage, struct cm_err *err)
                     "test -e /var/lib/clockshift || exit 0;"
                     " " SQL "\"delete from account where addr like '" IDLER "%%'\";"
                     " rm -f /run/systemd/system/*.d/" DROPIN ";"
-                    " sed -i '/clockshift/d' " ENVIRONMENT "; units=\"" OURS
-                    "\"; " RESTART "; rm -f /var/lib/clockshift " LIBRARY);
+                    " sed -i '/clockshift/d' " ENVIRONMENT
+                    "; sed -i '/LD_PRELOAD/d' " DOVECOT "; units=\"" OURS "\"; " RESTART
+                    "; rm -f /var/lib/clockshift " LIBRARY
+                    " /run/chatmail-clock/offset;"
+                    " systemctl start chatmail-clock.service");
 }
 
 /* And sees to it that PostgreSQL has moved, and a new process would. */
@@ -99,6 +108,44 @@ static int move_clock(struct stage *stage, int hours, struct cm_err *err)
                     "'select extract(epoch from now())::bigint'); do"
                     " d=$((t - base - %ld)); test $d -ge -60 && test $d -le 60; done",
                     bytes, seconds);
+}
+
+/* Dovecot */
+
+/* Its master has seen the clock go back, and would start nothing now. */
+static int dovecot_waits(struct stage *stage, const struct scene_mark *mark,
+                         struct cm_err *err)
+{
+    char *text;
+    if (scene_journal(&stage->scene, "store", mark, "-u dovecot.service", &text, err) !=
+        0) {
+        return -1;
+    }
+    int rc = strstr(text, "waiting for 180.000 seconds until new services") != NULL
+                 ? 0
+                 : cm_err_set(err, CM_ERR_WORLD,
+                              "Dovecot has not seen the clock go back: %.200s", text);
+    free(text);
+    return rc;
+}
+
+/* What the timer starts at a step of the clock: another Dovecot after one back, the
+ * same after one forward. */
+static int tell_dovecot(struct stage *stage, bool back, const struct scene_mark *mark,
+                        struct cm_err *err)
+{
+    /* A question wakes the master up; its answer may already be a refusal. */
+    if (scene_sh(&stage->scene, "store", 0, NULL, err,
+                 "timeout 5 doveadm service status >/dev/null; sleep 1") != 0 ||
+        (back && dovecot_waits(stage, mark, err) != 0)) {
+        return -1;
+    }
+    return scene_sh(&stage->scene, "store", 0, NULL, err,
+                    "p() { systemctl show -P MainPID dovecot.service; }; before=$(p);"
+                    " systemctl start chatmail-clock.service;"
+                    " test $(systemctl is-active dovecot.service) = active;"
+                    " test $(p) %s $before",
+                    back ? "!=" : "=");
 }
 
 /* Tokens */
@@ -194,9 +241,11 @@ static int run_expire(struct stage *stage, struct cm_err *err)
 }
 
 /* One step of the clock: all as before, and it all works. */
-static int step(struct stage *stage, int hours, const struct scene_account *account,
-                const struct stream_lane *lane, struct cm_err *err)
+static int step(struct stage *stage, int hours, bool back,
+                const struct scene_account *account, const struct stream_lane *lane,
+                struct cm_err *err)
 {
+    struct scene_mark mark;
     struct census before, after;
     struct scene_account newcomer;
     struct ledger ledger;
@@ -205,7 +254,9 @@ static int step(struct stage *stage, int hours, const struct scene_account *acco
     snprintf(set, sizeof set, "at-%d-hours", hours);
     ledger_init(&ledger);
     int rc = take_census(stage, account, &before, err) != 0 ||
+                     scene_mark(&stage->scene, "store", &mark, err) != 0 ||
                      move_clock(stage, hours, err) != 0 ||
+                     tell_dovecot(stage, back, &mark, err) != 0 ||
                      door_must_let_in(stage, &smtp, account, err) != 0 ||
                      account_make(stage, &newcomer, SCENE_DOMAIN, err) != 0 ||
                      run_expire(stage, err) != 0 ||
@@ -247,7 +298,8 @@ int scenario_clock_hour(struct stage *stage, struct cm_err *err)
     struct stream_lane lane = {.doors = {edge, edge}, .from = writer};
     snprintf(lane.to, sizeof lane.to, "%s", reader.addr);
     for (size_t i = 0; i < sizeof hours / sizeof hours[0]; i++) {
-        if (step(stage, hours[i], &reader, &lane, err) != 0) {
+        bool back = i > 0 && hours[i] < hours[i - 1];
+        if (step(stage, hours[i], back, &reader, &lane, err) != 0) {
             return -1;
         }
     }

@@ -31,11 +31,13 @@
 /* The sockets in Postfix's directory lie on that disk too. */
 #define SOCKETS                                                                        \
     "chatmail-auth.socket chatmail-auth-sasl.socket chatmail-filter-in.socket "        \
-    "chatmail-filter-out.socket chatmail-transport.socket "
-#define SERVICES "postgresql@15-main redis-server opendkim " SOCKETS "dovecot postfix"
+    "chatmail-filter-out.socket chatmail-filter-sign.socket "                          \
+    "chatmail-transport.socket "
+#define SERVICES "postgresql@15-main redis-server " SOCKETS "dovecot postfix"
 #define STOP                                                                           \
     "systemctl stop " SERVICES                                                         \
-    " chatmail-auth chatmail-filter-in chatmail-filter-out chatmail-transport; "
+    " chatmail-auth chatmail-filter-in chatmail-filter-out chatmail-filter-sign"       \
+    " chatmail-transport; "
 #define START "systemctl reset-failed " SERVICES "; systemctl start " SERVICES
 
 /* Where the disk is used, without the leading slash. */

@@ -135,6 +135,20 @@ static int help_is_one_line(const struct chat_end *me, struct cm_err *err)
 
 /* ---- kills ---- */
 
+/* It is not ours, but it is what the bot costs. */
+static int note_core(struct stage *stage, struct cm_err *err)
+{
+    char *text = NULL;
+    if (scene_sh(&stage->scene, "store", 0, &text, err,
+                 "awk '/^Pss:/ { print $2 }' /proc/$(pgrep -o -u chatmail-echo -f"
+                 " deltachat-rpc-server)/smaps_rollup") != 0) {
+        return -1;
+    }
+    stage_note(stage, "the chat core holds %.1f MB", strtod(text, NULL) * 1024 / 1e6);
+    free(text);
+    return 0;
+}
+
 static int survives(struct stage *stage, const struct chat_end *me, struct cm_err *err)
 {
     int64_t ms = 0;
@@ -143,6 +157,7 @@ static int survives(struct stage *stage, const struct chat_end *me, struct cm_er
         scene_sh(&stage->scene, "store", 0, NULL, err,
                  "pkill -KILL -u chatmail-echo -f deltachat-rpc-server") != 0 ||
         text_back(stage, me, AGAIN_MS, "core killed", err) != 0 ||
+        note_core(stage, err) != 0 ||
         scene_sh(&stage->scene, "store", 60, NULL, err,
                  "systemctl restart dovecot postfix@-") != 0) {
         return -1;

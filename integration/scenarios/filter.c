@@ -15,14 +15,13 @@
 #include "mailbox.h"
 #include "probe/mail.h"
 #include "probe/smtp.h"
+#include "send_rate.h"
 #include "unit.h"
 
 #define STEP_MS  30000
 #define FIND_MS  60000
 #define BACK_MS  10000
 #define EHLO     "letters.client.example"
-#define INI      "/etc/chatmail/chatmail.ini"
-#define SAVED    "/root/filter.ini.saved"
 #define OUT_UNIT "chatmail-filter-out.service"
 #define CLEAR    "Encryption Needed: Invalid Unencrypted Mail"
 
@@ -386,49 +385,20 @@ static int flags(struct stage *stage, struct cast *cast, struct cm_err *err)
 
 /* ---- rate ---- */
 
-static int set_default_rate(struct stage *stage, struct cm_err *err)
-{
-    return scene_sh(&stage->scene, "store", 0, NULL, err,
-                    "cp -p " INI " " SAVED "; sed '/^max_user_send_/d' " SAVED " >" INI
-                    "; systemctl reload " OUT_UNIT);
-}
-
 int scenario_filter_back(struct stage *stage, struct cm_err *err)
 {
-    return scene_sh(&stage->scene, "store", 0, NULL, err,
-                    "! test -e " SAVED " || { cat " SAVED " >" INI " && rm -f " SAVED
-                    " && systemctl reload " OUT_UNIT "; }");
+    return send_rate_back(stage, err);
 }
 
-/* Ten at once, as the default is; the next one is told to come later, at RCPT. */
 static int rate(struct stage *stage, struct cm_err *err)
 {
     struct scene_account sender;
-    struct smtp *smtp = NULL;
-    struct smtp_reply reply;
-    int taken = 0;
     if (account_make(stage, &sender, SCENE_DOMAIN, err) != 0 ||
-        set_default_rate(stage, err) != 0 ||
-        (smtp = enter(stage, "edge1", &sender, err)) == NULL) {
+        send_rate_as_people(stage, err) != 0 ||
+        send_rate_holds(stage, &sender, err) != 0) {
         return -1;
     }
-    int rc = 0;
-    for (int i = 0; i < 14 && rc == 0; i++) {
-        rc = smtp_command(smtp, &reply, err, "RSET") != 0 ||
-                     smtp_command(smtp, &reply, err, "MAIL FROM:<%s>", sender.addr) !=
-                         0 ||
-                     smtp_command(smtp, &reply, err, "RCPT TO:<%s>", sender.addr) != 0
-                 ? -1
-                 : 0;
-        taken += rc == 0 && reply.code == 250;
-    }
-    smtp_close(&smtp);
-    if (rc == 0 && (taken < 10 || taken > 12 || reply.code != 450 ||
-                    strncmp(reply.text, "4.7.1: Too much mail from ", 26) != 0)) {
-        rc = cm_err_set(err, CM_ERR_REFUSE, "%d of 14 at once, then %d %.200s", taken,
-                        reply.code, reply.text);
-    }
-    return rc == 0 ? scenario_filter_back(stage, err) : rc;
+    return send_rate_back(stage, err);
 }
 
 /* ---- the filter dies in the middle of a message ---- */

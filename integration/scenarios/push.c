@@ -1,7 +1,8 @@
 /* A message wakes its reader's phone (relay-spec.md 2.5): a notification service in
  * node client's network is asked within a second, with the token as body; a copy that a
- * user sent to itself wakes nobody; and neither the service's failures nor the death of
- * chatmail-push or Redis lose a wake-up. */
+ * user sent to itself wakes nobody; a service that is blocked turns chatops status red;
+ * and neither the service's failures nor the death of chatmail-push or Redis lose a
+ * wake-up. */
 #include "scenario.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "cluster.h"
 #include "door.h"
 #include "ledger.h"
 #include "notify.h"
@@ -17,6 +19,7 @@
 #include "unit.h"
 
 #define TOKEN    "openpgp:lab+push/reader"
+#define REDIS    "redis-cli -s /run/redis/redis-server.sock --raw"
 #define SOON_MS  1000
 #define COMES_MS 10000
 #define RETRY_MS 8000
@@ -170,6 +173,59 @@ static int gone(struct stage *stage, struct people *p, struct imap *imap,
     return rc;
 }
 
+#define BLOCKED "wrong: phones are not woken up: no notification got through for "
+
+/* chatops status says so, and fails for it, or does not. */
+static int status_must(struct stage *stage, bool red, struct cm_err *err)
+{
+    char *said = NULL;
+    int status = cluster_chatops(stage, CLUSTER_INI, "status", &said, err);
+    if (status < 0) {
+        return -1;
+    }
+    bool is_red = status == 1 && strstr(said, BLOCKED) != NULL;
+    int rc = is_red == red && (red || strstr(said, "chatmail domain: ") != NULL)
+                 ? 0
+                 : cm_err_set(err, CM_ERR_REFUSE, "chatops status (%d): %s", status,
+                              strstr(said, BLOCKED) != NULL ? BLOCKED : said);
+    free(said);
+    return rc;
+}
+
+/* So that nobody has to wait, what waits and the last success are made six minutes
+ * older where push keeps both. Its next try writes the first anew: then once more. */
+static int age_until_red(struct stage *stage, struct cm_err *err)
+{
+    int rc = -1;
+    for (int i = 0; i < 3 && rc != 0; i++) {
+        rc = scene_sh(&stage->scene, "store", 0, NULL, err,
+                      "r='%s'; set -e;"
+                      " $r zincrby push:age -360000000 \"$($r zrange push:age 0 0)\";"
+                      " $r set push:last $(($($r get push:last) - 360000))",
+                      REDIS) != 0
+                 ? -1
+                 : status_must(stage, true, err);
+    }
+    return rc;
+}
+
+/* A network that lets nothing through to the service. */
+static int blocked(struct stage *stage, struct people *p, struct cm_err *err)
+{
+    int64_t at_ms;
+    if (status_must(stage, false, err) != 0 ||
+        notify_fresh(&p->service, "refuse", err) != 0 ||
+        stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
+        scene_until(&stage->scene, "store", 10, err,
+                    "test \"$(%s zcard push:age)\" -ge 1", REDIS) != 0 ||
+        age_until_red(stage, err) != 0 || notify_fresh(&p->service, "200", err) != 0 ||
+        stream_one(stage, &p->to_reader, &p->ledger, err) != 0 ||
+        notify_comes(&p->service, TOKEN, 2, COMES_MS, &at_ms, err) != 0) {
+        return cm_err_prefix(err, "a blocked service");
+    }
+    return status_must(stage, false, err);
+}
+
 /* What push says about itself, and that no token or address is in its journal. */
 static int looks_well(struct stage *stage, struct people *p,
                       const struct scene_mark *mark, struct cm_err *err)
@@ -210,6 +266,7 @@ static int play(struct stage *stage, struct people *p, struct cm_err *err)
     rc = rc != 0 ? rc : killed(stage, p, "chatmail-push.service", err);
     rc = rc != 0 ? rc : killed(stage, p, "redis-server.service", err);
     rc = rc != 0 ? rc : both_killed(stage, p, err);
+    rc = rc != 0 ? rc : blocked(stage, p, err);
     rc = rc != 0 ? rc : gone(stage, p, imap, err);
     rc = rc != 0 ? rc : looks_well(stage, p, &mark, err);
     imap_close(&imap);

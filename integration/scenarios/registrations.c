@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "cluster.h"
 #include "login.h"
+#include "probe/http.h"
 #include "probe/mail.h"
 #include "secrets.h"
 #include "unit.h"
@@ -20,6 +21,7 @@
 #define RACERS  20
 #define INI     "/etc/chatmail/chatmail.ini"
 #define SAVED   "/etc/chatmail/chatmail.ini.scenario"
+#define DEAD    "This invite for " SCENE_DOMAIN " is not valid"
 #define FORGET                                                                         \
     "r='redis-cli -s /run/redis/redis-server.sock'; "                                  \
     "$r --scan --pattern 'netlimit:create:*' | xargs -r $r del >/dev/null"
@@ -109,7 +111,30 @@ static int expect_new(struct stage *stage, const struct door *door,
     return expect(stage, door, &account, want, what, err);
 }
 
+/* What the app is told that has scanned the token's code. */
+static int new_says(struct stage *stage, const struct invite *invite, int status,
+                    const char *words, struct cm_err *err)
+{
+    const struct door door = door_at("edge2", AF_INET, 443, false);
+    struct wire_to to = door_wire(stage, &door, STEP_MS);
+    char target[64];
+    struct http_answer a;
+    snprintf(target, sizeof target, "/new?invite=%.12s", invite->token);
+    struct http_request r = {
+        .method = "POST", .target = target, .host = SCENE_DOMAIN, .body = ""};
+    if (http_ask(&to, false, &r, &a, err) != 0) {
+        return cm_err_prefix(err, "/new");
+    }
+    int rc = a.status == status && strstr(a.body, words) != NULL
+                 ? 0
+                 : cm_err_set(err, CM_ERR_REFUSE, "/new: %d, not %d '%s': %.200s",
+                              a.status, status, words, a.body);
+    http_answer_clear(&a);
+    return rc;
+}
+
 /* One token of two uses, one use through each gateway; then nobody more. */
+
 static int two_uses(struct stage *stage, struct scene_account guests[2],
                     struct cm_err *err)
 {
@@ -124,9 +149,11 @@ static int two_uses(struct stage *stage, struct scene_account guests[2],
     invited(&invite, &guests[0]);
     invited(&invite, &guests[1]);
     invited(&invite, &late);
-    if (expect(stage, &edge1, &guests[0], IMAP_IN, "first guest", err) != 0 ||
+    if (new_says(stage, &invite, 200, "password", err) != 0 ||
+        expect(stage, &edge1, &guests[0], IMAP_IN, "first guest", err) != 0 ||
         expect(stage, &edge2, &guests[1], IMAP_IN, "second guest", err) != 0 ||
         expect(stage, &edge1, &late, IMAP_REFUSED, "token used up", err) != 0 ||
+        new_says(stage, &invite, 403, DEAD, err) != 0 ||
         expect(stage, &edge2, &guests[0], IMAP_IN, "guest comes again", err) != 0) {
         return -1;
     }
@@ -153,7 +180,8 @@ static int revoked(struct stage *stage, struct cm_err *err)
     invited(&invite, &account);
     snprintf(words, sizeof words, "revoke %ld", invite.id);
     if (chatops(stage, words, "revoked", NULL, err) != 0 ||
-        expect(stage, &door, &account, IMAP_REFUSED, "revoked token", err) != 0) {
+        expect(stage, &door, &account, IMAP_REFUSED, "revoked token", err) != 0 ||
+        new_says(stage, &invite, 403, DEAD, err) != 0) {
         return -1;
     }
     return 0;

@@ -9,7 +9,7 @@
 #include "common/mem.h"
 
 /* Files; fewer means that the list is wrong. */
-#define STORE_UNITS 15
+#define STORE_UNITS 16
 #define EDGE_UNITS  3
 
 /* What a unit may have that the rest may not, and why. docs/sandbox.md says the same at
@@ -40,7 +40,8 @@ static const char units_script[] =
     " sed 's/@/@judged/' | sort";
 
 /* Each line that comes out says what is wrong with $u. A daemon runs as a user of its
- * own, or as root with hardly a capability; it has a watchdog and is started again. */
+ * own, or as root with one capability or none; it has a watchdog and is started again.
+ */
 static const char judge_script[] =
     "u=%s\n"
     "systemd-analyze security --no-pager --threshold=%d $u >/tmp/judged 2>&1 ||"
@@ -50,7 +51,7 @@ static const char judge_script[] =
     "[ \"$(get ProtectSystem)\" = strict ] || echo may write to the system\n"
     "case $(get User) in\n"
     "  ''|root) case $(get CapabilityBoundingSet) in\n"
-    "    cap_net_admin) ;; *) echo is root with capabilities;; esac;;\n"
+    "    ''|cap_net_admin) ;; *) echo is root with capabilities;; esac;;\n"
     "esac\n"
     "[ $(get Type) != notify ] || [ $(get WatchdogUSec) != 0 ] || echo no watchdog\n"
     "[ $(get Type) != notify ] || [ $(get Restart) = %s ] || echo not started "

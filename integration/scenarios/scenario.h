@@ -56,6 +56,8 @@ int scenario_echo_off(struct stage *stage, struct cm_err *err);
 int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
 int scenario_idle_sweep(struct stage *stage, struct cm_err *err);
+int scenario_dovecot_upgrade(struct stage *stage, struct cm_err *err);
+int scenario_dovecot_plugins_back(struct stage *stage, struct cm_err *err);
 int scenario_web(struct stage *stage, struct cm_err *err);
 int scenario_web_back(struct stage *stage, struct cm_err *err);
 int scenario_clock_hour(struct stage *stage, struct cm_err *err);
@@ -75,6 +77,16 @@ int scenario_registrations(struct stage *stage, struct cm_err *err);
 int scenario_registrations_open(struct stage *stage, struct cm_err *err);
 int scenario_enrol(struct stage *stage, struct cm_err *err);
 int scenario_enrol_back(struct stage *stage, struct cm_err *err);
+int scenario_filter_storm(struct stage *stage, struct cm_err *err);
+int scenario_filter_kill(struct stage *stage, struct cm_err *err);
+int scenario_filter_alive(struct stage *stage, struct cm_err *err);
+int scenario_big_messages(struct stage *stage, struct cm_err *err);
+int scenario_dkim_dns(struct stage *stage, struct cm_err *err);
+int scenario_dkim_dns_well(struct stage *stage, struct cm_err *err);
+int scenario_group(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
+int scenario_many_clients(struct stage *stage, struct cm_err *err);
+int scenario_ban(struct stage *stage, struct cm_err *err);
+int scenario_unban(struct stage *stage, struct cm_err *err);
 
 #endif

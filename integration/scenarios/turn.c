@@ -1,5 +1,5 @@
-/* Credentials by IMAP, calls through both gateways in both families, and what a caller
- * may not do. */
+/* Credentials by IMAP, calls through both gateways in both families, what a caller may
+ * not do, and a coturn that is killed, or hangs. */
 #include "scenario.h"
 
 #include <stdio.h>
@@ -10,12 +10,14 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "door.h"
+#include "probe/http.h"
 #include "probe/relay.h"
 #include "unit.h"
 
 #define STEP_MS     15000
 #define DATAGRAM_MS 5000
 #define BACK_MS     10000
+#define SILENT_MS   40000 /* three questions, five seconds apart, and a start */
 #define KEY         "/shared/vendor/deltachat/turn"
 #define DAY_S       INT64_C(86400)
 
@@ -216,6 +218,85 @@ static int denied_peers(struct stage *stage, const struct credentials *c,
     return rc;
 }
 
+/* ---- figures, and a server that hangs ---- */
+
+static int has_figure(struct stage *stage, const char *line, struct cm_err *err)
+{
+    char netns[64];
+    struct http_answer a;
+    if (scene_netns(&stage->scene, "store", netns, err) != 0) {
+        return -1;
+    }
+    struct wire_to to = {
+        .netns = netns, .host = "127.0.0.1", .port = 3903, .timeout_ms = STEP_MS};
+    struct http_request r = {.method = "GET", .target = "/metrics", .host = "store"};
+    if (http_ask(&to, true, &r, &a, err) != 0) {
+        return -1;
+    }
+    const char *at = strstr(a.body, "\nchatmail_turn_up");
+    int rc = strstr(a.body, line) != NULL
+                 ? 1
+                 : cm_err_set(err, CM_ERR_REFUSE, "/metrics has no '%s': %.300s", line,
+                              at != NULL ? at : "nothing of calls");
+    http_answer_clear(&a);
+    return rc;
+}
+
+static int figure_comes(struct stage *stage, const char *line, struct cm_err *err)
+{
+    int64_t end_ms = cm_now_mono_ms() + SILENT_MS;
+    int rc;
+    while ((rc = has_figure(stage, line, err)) != 1 && cm_now_mono_ms() < end_ms) {
+        stage_sleep_ms(500);
+    }
+    return rc == 1 ? 0 : -1;
+}
+
+static int figures(struct stage *stage, const struct credentials *c, struct cm_err *err)
+{
+    static const char *const ups[] = {"\nchatmail_up{program=\"chatmail-turn@1\"} 1\n",
+                                      "\nchatmail_turn_up{number=\"1\",ip=\"4\"} 1\n",
+                                      "\nchatmail_turn_up{number=\"1\",ip=\"6\"} 1\n",
+                                      "\nchatmail_turn_up{number=\"2\",ip=\"4\"} 1\n",
+                                      "\nchatmail_turn_up{number=\"2\",ip=\"6\"} 1\n"};
+    for (size_t i = 0; i < sizeof ups / sizeof *ups; i++) {
+        if (figure_comes(stage, ups[i], err) != 0) {
+            return -1;
+        }
+    }
+    struct relay_end end;
+    struct relay *relay = allocate(stage, lab_address("edge2", AF_INET), c, &end, err);
+    int rc = relay == NULL
+                 ? -1
+                 : figure_comes(stage,
+                                "\nchatmail_turn_relayed_ports{number=\"2\"} 1\n", err);
+    relay_close(&relay);
+    return rc;
+}
+
+/* Still there, but without an answer. */
+static int hangs(struct stage *stage, int64_t *ms_r, struct cm_err *err)
+{
+    int64_t before, after, since_ms = cm_now_mono_ms();
+    if (unit_pid(stage, "store", "chatmail-turn@2.service", &before, err) != 0 ||
+        scene_sh(&stage->scene, "store", 0, NULL, err,
+                 "pkill -STOP -x -P %lld turnserver", (long long)before) != 0) {
+        return -1;
+    }
+    do {
+        stage_sleep_ms(250);
+        if (unit_pid(stage, "store", "chatmail-turn@2.service", &after, err) != 0) {
+            return -1;
+        }
+        *ms_r = cm_now_mono_ms() - since_ms;
+    } while ((after == 0 || after == before) && *ms_r < SILENT_MS);
+    return after != 0 && after != before
+               ? figure_comes(stage, "\nchatmail_turn_up{number=\"2\",ip=\"4\"} 1\n",
+                              err)
+               : cm_err_set(err, CM_ERR_REFUSE, "a coturn that hangs stays for %d s",
+                            SILENT_MS / 1000);
+}
+
 /* ---- the store ---- */
 
 static int store_is_discreet(struct stage *stage, struct cm_err *err)
@@ -244,9 +325,9 @@ int scenario_turn(struct stage *stage, struct cm_err *err)
     struct credentials c;
     const char *edge1 = lab_address("edge1", AF_INET),
                *edge2 = lab_address("edge2", AF_INET);
-    int64_t ms = 0;
+    int64_t ms = 0, hang_ms = 0;
     if (ask_imap(stage, &c, err) != 0 || every_door(stage, &c, err) != 0 ||
-        between(stage, &c, edge1, edge2, err) != 0 ||
+        figures(stage, &c, err) != 0 || between(stage, &c, edge1, edge2, err) != 0 ||
         between(stage, &c, edge2, edge2, err) != 0 ||
         wrong_password(stage, &c, err) != 0 || denied_peers(stage, &c, err) != 0 ||
         unit_kill(stage, "store", "chatmail-turn@1.service", BACK_MS, &ms, err) != 0) {
@@ -256,7 +337,13 @@ int scenario_turn(struct stage *stage, struct cm_err *err)
     if (every_door(stage, &c, err) != 0) {
         return cm_err_prefix(err, "after a kill");
     }
-    stage_note(stage, "%d doors, relay to relay, coturn killed: back in %.1f s",
-               SCENE_GATEWAY_ADDRESSES, (double)ms / 1000);
+    if (hangs(stage, &hang_ms, err) != 0 || every_door(stage, &c, err) != 0) {
+        return cm_err_prefix(err, "coturn stopped");
+    }
+    stage_note(
+        stage,
+        "%d doors, relay to relay, coturn killed: back in %.1f s, hanging: another "
+        "after %.1f s",
+        SCENE_GATEWAY_ADDRESSES, (double)ms / 1000, (double)hang_ms / 1000);
     return store_is_discreet(stage, err);
 }

@@ -15,15 +15,17 @@ static const struct {
     {"store", "chatmail-auth.service chatmail-auth.socket chatmail-auth-sasl.socket "
               "chatmail-filter-out.service chatmail-filter-out.socket "
               "chatmail-filter-in.service chatmail-filter-in.socket "
+              "chatmail-filter-sign.service chatmail-filter-sign.socket "
               "chatmail-lastlogin.service chatmail-lastlogin.socket "
               "chatmail-metadata.service chatmail-metadata.socket "
               "chatmail-push.service chatmail-push.socket "
               "chatmail-transport.service chatmail-transport.socket "
               "chatmail-web.service chatmail-web.socket chatmail-queue.socket "
               "chatmail-expire.timer chatmail-fsreport.timer "
+              "chatmail-clock.timer "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "
               "chatmail-tunnel@wg2.service postfix@-.service dovecot.service "
-              "nginx.service opendkim.service postgresql@15-main.service "
+              "nginx.service postgresql@15-main.service "
               "redis-server.service chatmail-turn@1.service "
               "chatmail-turn@2.service"},
     {"edge1", "chatmail-gateway.service chatmail-tunnel@wg0.service"},

@@ -338,9 +338,16 @@ static int over_https(struct stage *stage, struct cm_err *err)
 static int judge_page(const char *page, struct cm_err *err)
 {
     static const char *const wanted[] = {
-        "\nchatmail_up{program=\"chatmail-auth\"} ",
+        "\nchatmail_up{program=\"chatmail-auth\"} 1\n",
         "\nchatmail_up{program=\"chatmail-cluster\"} 1\n",
+        "\nchatmail_up{program=\"chatmail-filter-in\"} 1\n",
+        "\nchatmail_up{program=\"chatmail-filter-out\"} 1\n",
         "\nchatmail_up{program=\"chatmail-lastlogin\"} 1\n",
+        "\nchatmail_up{program=\"chatmail-metadata\"} 1\n",
+        "\nchatmail_up{program=\"chatmail-push\"} 1\n",
+        "\nchatmail_up{program=\"chatmail-transport\"} 1\n",
+        "\nchatmail_up{program=\"chatmail-turn@1\"} 1\n",
+        "\nchatmail_up{program=\"chatmail-turn@2\"} 1\n",
         "\nchatmail_up{program=\"chatmail-web\"} 1\n",
         "\nchatmail_accounts{kind=\"all\"} ",
         "\nchatmail_accounts_active{days=\"1\"} ",
@@ -350,9 +357,11 @@ static int judge_page(const char *page, struct cm_err *err)
         "\nchatmail_messages_age_count{min_days=\"",
         "\nchatmail_push_queue_length ",
         "\nchatmail_push_oldest_age_seconds ",
+        "\nchatmail_push_seconds_since_last_success ",
         "\nchatmail_queue_up 1\n",
         "\nchatmail_queue_messages{state=\"deferred\"} ",
         "\nchatmail_web_rejected_registrations_total{reason=\"net\"} ",
+        "\nchatmail_auth_rejected_total{reason=\"",
         "\nchatmail_web_answers_total{route=\"mxdeliv\",code=\"200\"} ",
         "chatmail_process_resident_bytes{program=\"chatmail-web\"} "};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {

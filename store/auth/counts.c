@@ -35,4 +35,8 @@ void counts_write(const struct counts *counts, struct cm_buf *out)
     cm_metric_counter(out, "chatmail_auth_lane_full_total",
                       "New addresses put off because too many were under way",
                       counts->lane_full);
+    cm_metric_counter(out, "chatmail_auth_wrong_total", "Wrong passwords",
+                      counts->wrong);
+    cm_metric_counter(out, "chatmail_auth_banned_total", "Sources that were banned",
+                      counts->banned);
 }

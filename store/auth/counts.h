@@ -24,6 +24,8 @@ struct counts {
     uint64_t created;
     uint64_t rejected[REJECT_KINDS];
     uint64_t lane_full; /* creations put off because too many were under way */
+    uint64_t wrong;     /* passwords */
+    uint64_t banned;    /* sources handed to the gateways */
 };
 
 void counts_write(const struct counts *counts, struct cm_buf *out);

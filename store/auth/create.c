@@ -164,6 +164,7 @@ static void on_counted(enum cm_netlimit_verdict verdict, int64_t retry_after_s,
         return;
     }
     if (verdict == CM_NETLIMIT_NET) {
+        bans_refused(c->creator->env.bans, c->head->client);
         refuse_head(c, REJECT_NET, "too many from one network within an hour");
         return;
     }

@@ -23,6 +23,7 @@
 #include "common/netlimit.h"
 #include "common/pg.h"
 
+#include "bans.h"
 #include "counts.h"
 #include "hasher.h"
 #include "key.h"
@@ -39,6 +40,7 @@ struct create_env {
     const struct cm_conf *const *conf; /* never NULL when asked; changes on reload */
     const char *nocreate_path;         /* while this file exists nothing is created */
     const struct limits_readers *readers;
+    struct bans *bans;
     struct counts *counts;
 };
 

@@ -30,10 +30,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (key_parse(text, &key, &err) == 0) {
         struct cm_buf b;
         cm_buf_init(&b, 4 * size + 64); /* addresses are part of size */
-        cm_buf_str(&b,
-                   key.kind == KEY_PASSDB ? "shared/passdb-from/" : "shared/userdb/");
+        static const char *const kinds[] = {
+            [KEY_PASSDB] = "passdb", [KEY_USERDB] = "userdb", [KEY_FAILED] = "failed"};
+        cm_buf_fmt(&b, "shared/%s-from/%s/", kinds[key.kind], key.client);
         if (key.kind == KEY_PASSDB) {
-            cm_buf_fmt(&b, "%s/%s/", key.client, key.local);
+            cm_buf_fmt(&b, "%s/", key.local);
+        }
+        if (key.kind != KEY_USERDB) {
             escape(&b, key.password);
             cm_buf_str(&b, "\"");
         }

@@ -85,13 +85,33 @@ static int parse_userdb(const char *text, struct key *key, struct cm_err *err)
     return 0;
 }
 
+static int parse_failed_from(const char *text, struct key *key, struct cm_err *err)
+{
+    text = take_address(text, key->client);
+    if (text == NULL) {
+        return cm_err_set(err, CM_ERR_REFUSE, "password key without address");
+    }
+    int rc = parse_passdb(text, key, err);
+    key->kind = KEY_FAILED;
+    return rc;
+}
+
+static int parse_userdb_from(const char *text, struct key *key, struct cm_err *err)
+{
+    text = take_address(text, key->client);
+    return text != NULL ? parse_userdb(text, key, err)
+                        : cm_err_set(err, CM_ERR_REFUSE, "user key without address");
+}
+
 static const struct kind {
     const char *prefix;
     int (*parse)(const char *text, struct key *key, struct cm_err *err);
 } kinds[] = {
     {"shared/passdb/", parse_passdb},
     {"shared/passdb-from/", parse_passdb_from},
+    {"shared/failed-from/", parse_failed_from},
     {"shared/userdb/", parse_userdb},
+    {"shared/userdb-from/", parse_userdb_from},
 };
 
 int key_parse(const char *text, struct key *key_r, struct cm_err *err)
@@ -113,6 +133,11 @@ int key_parse(const char *text, struct key *key_r, struct cm_err *err)
         return 0;
     }
     return cm_err_set(err, CM_ERR_REFUSE, "unknown kind of key");
+}
+
+bool key_is_failed(const char *text)
+{
+    return skip_prefix(text, "shared/failed-from/") != NULL;
 }
 
 bool key_is_passdb(const char *text)

@@ -198,6 +198,9 @@ static void on_account(const char *password, const struct cm_err *err, void *ctx
     if (err->kind != CM_ERR_NONE) {
         lookup_trouble(l, err);
     } else if (password != NULL) {
+        if (l->key.kind == KEY_USERDB) {
+            bans_welcome(l->task.env->bans, l->key.client);
+        }
         answer_account(l, password);
         lookup_free(l);
     } else if (l->key.kind == KEY_PASSDB && l->task.req != NULL) {
@@ -207,11 +210,28 @@ static void on_account(const char *password, const struct cm_err *err, void *ctx
     }
 }
 
+/* Always "nobody": Dovecot then says what it was about to say. */
+static void note_failed(struct lookup_env *env, const char *text)
+{
+    struct key key = {0};
+    struct cm_err err;
+    if (key_parse(text, &key, &err) == 0) {
+        bans_failed(env->bans, key.client, key.user, key.password);
+        key_clear(&key);
+    }
+}
+
 static void on_lookup(struct cm_dict_req *req, const char *text, const char *user,
                       void *ctx)
 {
     (void)user;
     struct lookup_env *env = ctx;
+    if (key_is_failed(text)) {
+        cm_dict_req_set_data(req, NULL);
+        note_failed(env, text);
+        cm_dict_reply_none(req);
+        return;
+    }
     struct lookup *l = cm_calloc(1, sizeof(*l));
     l->task.env = env;
     l->task.req = req;

@@ -21,6 +21,7 @@
 #include "common/pg.h"
 
 #include "account.h"
+#include "bans.h"
 #include "counts.h"
 #include "create.h"
 
@@ -36,6 +37,7 @@ struct lookup_env {
     struct accounts *accounts;
     struct cm_pg *slow_pg; /* for lists, which others need not wait for */
     struct creator *creator;
+    struct bans *bans;
     const struct cm_conf *conf; /* may change between requests (reload); NULL: broken */
     struct counts counts;
     /* lookup.c's own */

@@ -10,6 +10,9 @@
  * a temporary failure reaches the client as 454 and not as "wrong password" (sasl.h).
  *   metrics  what was done since the start.
  *
+ * Wrong passwords and floods of new addresses are counted by source; who does nothing
+ * else is banned at the gateways for an hour (bans.h).
+ *
  * It trusts whoever may open the sockets (their modes are set by systemd), also with
  * the client's address, the content of tables account and invite, and chatmail.ini. It
  * never logs a password, an invite token, a key, a hash or a client's address.
@@ -34,6 +37,7 @@
 #include "common/service.h"
 
 #include "account.h"
+#include "bans.h"
 #include "counts.h"
 #include "create.h"
 #include "hasher.h"
@@ -125,12 +129,14 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     auth->loop = cm_service_loop(svc);
     auth->hasher = hasher_new(auth->loop); /* before there is anything to inherit */
     open_stores(auth);
+    auth->env.bans = bans_new(auth->slow_pg, &auth->env.counts);
     struct create_env create = {.pg = auth->slow_pg,
                                 .hasher = auth->hasher,
                                 .netlimit = auth->netlimit,
                                 .conf = &auth->env.conf,
                                 .nocreate_path = auth->nocreate_path,
                                 .readers = &limits_machine,
+                                .bans = auth->env.bans,
                                 .counts = &auth->env.counts};
     auth->env.accounts = accounts_new(auth->pg);
     auth->env.slow_pg = auth->slow_pg;
@@ -166,6 +172,7 @@ static void on_stop(void *ctx)
     cm_pg_free(&auth->pg);
     creator_free(&auth->env.creator);
     accounts_free(&auth->env.accounts);
+    bans_free(&auth->env.bans);
     lookup_env_clear(&auth->env);
     cm_conf_clear(&auth->conf);
 }

@@ -69,6 +69,28 @@ static void test_addresses(void **state)
     }
 }
 
+static void test_afterwards(void **state)
+{
+    (void)state;
+    struct key key;
+    struct cm_err err;
+    assert_int_equal(
+        key_parse("shared/failed-from/203.0.113.7/a/b\\\"c\"a@x", &key, &err), 0);
+    assert_int_equal(key.kind, KEY_FAILED);
+    assert_string_equal(key.client, "203.0.113.7");
+    assert_string_equal(key.user, "a@x");
+    assert_string_equal(key.password, "a/b\"c");
+    key_clear(&key);
+    assert_int_equal(key_parse("shared/userdb-from//a@x", &key, &err), 0);
+    assert_int_equal(key.kind, KEY_USERDB);
+    assert_string_equal(key.client, "");
+    assert_string_equal(key.user, "a@x");
+    assert_null(key.password);
+    key_clear(&key);
+    assert_true(key_is_failed("shared/failed-from/x"));
+    assert_false(key_is_failed("shared/passdb-from/shared/failed-from/x"));
+}
+
 static void test_bad_keys(void **state)
 {
     (void)state;
@@ -85,6 +107,9 @@ static void test_bad_keys(void **state)
         "priv/passdb/secret\"a@x",
         "sharedpassdb/secret\"a@x",
         "shared/passdb-from/",
+        "shared/failed-from/secret\"a@x",
+        "shared/failed-from/203.0.113.7/secret",
+        "shared/userdb-from/a@x",
         "shared/passdb-from/secret\"a@x",
         "shared/passdb-from/203.0.113.7/secret\"a@x",
         "shared/passdb-from/203.0.113.7/10.77.1.2/secret",
@@ -109,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_keys),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_afterwards),
         cmocka_unit_test(test_bad_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

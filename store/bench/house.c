@@ -17,8 +17,12 @@
 #include "pgfixture/pgfixture.h"
 #include "redisfixture/redisfixture.h"
 
-#define TEXTS_MAX   128
+#define TEXTS_MAX   192
 #define DAEMONS_MAX 16
+
+#ifndef FAKE_CORE /* as in a build for fuzzing */
+#define FAKE_CORE "/nonexistent"
+#endif
 
 struct house {
     char *dir;
@@ -154,9 +158,66 @@ static void args_filter_out(struct house *h, const char *argv[HOUSE_ARGS_MAX])
 {
     args_filter(h, argv, "outgoing");
 }
+
+static void args_filter_sign(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    args_filter(h, argv, "signing");
+}
+#endif
+
+#ifdef TRANSPORT_PROGRAM
+/* Whatever it sends is refused at once: nobody listens on those ports. */
+static void args_transport(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    const char *args[] = {TRANSPORT_PROGRAM,
+                          "--config",
+                          house_path(h, "chatmail.ini"),
+                          "--egress",
+                          house_path(h, "egress"),
+                          "--state",
+                          house_path(h, "transport"),
+                          "--spool",
+                          house_path(h, "transport"),
+                          "--resolver",
+                          "127.0.0.1#1",
+                          "--https-port",
+                          "1",
+                          "--smtp-port",
+                          "2",
+                          "--reach",
+                          "any"};
+    memcpy(argv, args, sizeof(args));
+}
+#endif
+
+#ifdef ECHO_PROGRAM
+/* With the core of its own tests: the real one ends where it has no server. */
+static void args_echo(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    const char *args[] = {ECHO_PROGRAM,
+                          "--config",
+                          house_path(h, "chatmail.ini"),
+                          "--db",
+                          house_db(h, "chatmail_echo"),
+                          "--core",
+                          FAKE_CORE,
+                          "--dir",
+                          house_path(h, "echo")};
+    memcpy(argv, args, sizeof(args));
+}
+#endif
+
+#ifdef TURN_PROGRAM
+static void args_turn(struct house *h, const char *argv[HOUSE_ARGS_MAX])
+{
+    const char *args[] = {TURN_PROGRAM, "--number", "1", "--conf",
+                          house_path(h, "turnserver.conf")};
+    memcpy(argv, args, sizeof(args));
+}
 #endif
 
 const struct house_daemon house_daemons[] = {
+
     {"chatmail-auth", "dict", args_auth},
     {"chatmail-lastlogin", "dict", args_lastlogin},
     {"chatmail-metadata", "dict", args_metadata},
@@ -170,6 +231,16 @@ const struct house_daemon house_daemons[] = {
 #ifdef FILTER_PROGRAM
     {"chatmail-filter-in", "milter", args_filter_in},
     {"chatmail-filter-out", "milter", args_filter_out},
+    {"chatmail-filter-sign", "milter", args_filter_sign},
+#endif
+#ifdef TRANSPORT_PROGRAM
+    {"chatmail-transport", "lmtp", args_transport},
+#endif
+#ifdef ECHO_PROGRAM
+    {"chatmail-echo", "metrics", args_echo},
+#endif
+#ifdef TURN_PROGRAM
+    {"chatmail-turn", "metrics", args_turn},
 #endif
 };
 const size_t house_daemon_count = sizeof(house_daemons) / sizeof(house_daemons[0]);
@@ -226,6 +297,22 @@ void house_account(char out[HOUSE_ACCOUNT_SIZE], unsigned number)
 
 /* Open and close */
 
+/* A port that a neighbour may have taken fails the bench, which then says so. */
+static int furnish_turn(struct house *h, struct cm_err *err)
+{
+    char *text =
+        cm_asprintf("realm=" HOUSE_DOMAIN "\nlistening-port=53478\n"
+                    "listening-ip=127.0.0.1\nmin-port=53500\nmax-port=53699\n"
+                    "use-auth-secret\nstatic-auth-secret=bench\nno-tcp\nno-tcp-relay\n"
+                    "no-tls\nno-dtls\nno-cli\nrelay-threads=1\nsimple-log\n"
+                    "no-stdout-log\nlog-file=/dev/null\nuserdb=%s/turndb\n",
+                    h->dir);
+    const char *path = house_path(h, "turnserver.conf");
+    int rc = cm_file_replace(path, text, strlen(text), 0600, err);
+    free(text);
+    return rc;
+}
+
 static int furnish(struct house *h, struct cm_err *err)
 {
     const char *argv[] = {SCHEMA_DIR "/schema-apply", SCHEMA_DIR, NULL};
@@ -242,7 +329,10 @@ static int furnish(struct house *h, struct cm_err *err)
     setenv("PGHOST", pgfixture_dir(h->pg), 1);
     int rc = cm_file_replace(ini, text, strlen(text), 0644, err);
     free(text);
-    if (rc != 0 || cm_file_mkdirs(house_path(h, "bells"), 0700, err) != 0 ||
+    if (rc != 0 || furnish_turn(h, err) != 0 ||
+        cm_file_mkdirs(house_path(h, "bells"), 0700, err) != 0 ||
+        cm_file_mkdirs(house_path(h, "transport"), 0700, err) != 0 ||
+        cm_file_mkdirs(house_path(h, "echo"), 0700, err) != 0 ||
         cm_run_ok(&(struct cm_run){.argv = argv}, NULL, err) != 0) {
         return -1;
     }

@@ -11,7 +11,7 @@
 
 #define HOUSE_DOMAIN       "chat.example"
 #define HOUSE_ACCOUNTS     10000 /* named by house_account */
-#define HOUSE_ARGS_MAX     16
+#define HOUSE_ARGS_MAX     24
 #define HOUSE_ACCOUNT_SIZE 64
 
 struct house;

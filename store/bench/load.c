@@ -79,7 +79,8 @@ static int lane_begin(struct run *r, unsigned i, int64_t since_us, struct cm_err
         l->greeted = true;
     }
     len += r->load->request(text + len, r->load->first + r->sent++, r->load->ctx);
-    if (send(l->fd, text, len, MSG_NOSIGNAL) != (ssize_t)len ||
+    /* Where the other side speaks first, it may have closed by now. */
+    if ((len > 0 && send(l->fd, text, len, MSG_NOSIGNAL) != (ssize_t)len) ||
         (r->load->shut && shutdown(l->fd, SHUT_WR) != 0)) {
         return trouble(err, "send");
     }

@@ -1,8 +1,8 @@
 /* load: a load generator for line services on a unix stream socket, one thread.
  *
- * Each of `lanes` connections has one request under way. A request is one send; its
- * answer is complete when what came ends with a line feed, or, on a fresh connection,
- * with the connection. */
+ * Each of `lanes` connections has one request under way. A request is one send, none
+ * when it is empty; its answer is complete when what came ends with a line feed, or, on
+ * a fresh connection, with the connection. */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 

@@ -69,7 +69,7 @@ static int one_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
 }
 
 /* Of the main thread; none of ours starts processes from another. */
-static int children_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
+int process_pss_children_mb(pid_t pid, double *mb_r, struct cm_err *err)
 {
     char path[64], *text;
     double mb, sum = 0;
@@ -90,7 +90,8 @@ static int children_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
 int process_pss_mb(pid_t pid, double *mb_r, struct cm_err *err)
 {
     double own, children;
-    if (one_pss_mb(pid, &own, err) != 0 || children_pss_mb(pid, &children, err) != 0) {
+    if (one_pss_mb(pid, &own, err) != 0 ||
+        process_pss_children_mb(pid, &children, err) != 0) {
         return -1;
     }
     *mb_r = own + children;

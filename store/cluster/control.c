@@ -140,7 +140,7 @@ void control_adopt(struct control *c, int fd)
     call->control = c;
     call->fd = fd;
     cm_buf_init(&call->in, CM_BUS_MAX);
-    cm_buf_init(&call->out, CM_BUS_MAX);
+    cm_buf_init(&call->out, CONTROL_ANSWER);
     call->next = c->calls;
     if (call->next != NULL) {
         call->next->prev = call;

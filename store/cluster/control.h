@@ -2,16 +2,18 @@
  *
  * One request per connection: the first line is the verb, the rest up to end of file
  * its input; the answer is one line of JSON, {"error":"..."} when it failed. Limits:
- * CM_BUS_MAX bytes, CONTROL_MAX connections, CONTROL_MS for the request. */
+ * CM_BUS_MAX bytes of request, CONTROL_ANSWER of answer, CONTROL_MAX connections,
+ * CONTROL_MS for the request. */
 #ifndef CONTROL_H
 #define CONTROL_H
 
 #include "common/err.h"
 #include "common/loop.h"
 
-#define CONTROL_PATH "/run/chatmail-cluster/control.sock"
-#define CONTROL_MAX  32
-#define CONTROL_MS   10000
+#define CONTROL_PATH   "/run/chatmail-cluster/control.sock"
+#define CONTROL_MAX    32
+#define CONTROL_ANSWER (1u << 20)
+#define CONTROL_MS     10000
 
 struct control;
 struct control_call; /* one request waiting for its answer */

@@ -17,6 +17,11 @@
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/err.h"
+#include "common/mem.h"
+#include "control.h"
+
+/* How long a document with a changed ban may take. */
+#define SETTLE_MS 15000
 
 static int dial(const char *path, struct cm_err *err)
 {
@@ -67,7 +72,7 @@ static json_t *ask(const char *path, const char *verb, const struct cm_buf *inpu
         return NULL;
     }
     struct cm_buf out;
-    cm_buf_init(&out, CM_BUS_MAX);
+    cm_buf_init(&out, CONTROL_ANSWER);
     if (send_all(fd, verb, strlen(verb)) == 0 && send_all(fd, "\n", 1) == 0 &&
         (input == NULL || send_all(fd, input->data, input->len) == 0) &&
         shutdown(fd, SHUT_WR) == 0) {
@@ -95,8 +100,9 @@ static int print(json_t *answer)
     return status == 0 ? 0 : 1;
 }
 
-static int do_publish(const char *path, struct cm_err *err)
+static int do_publish(const char *path, char *const *words, struct cm_err *err)
 {
+    (void)words;
     struct cm_buf input;
     cm_buf_init(&input, CM_BUS_MAX);
     read_all(STDIN_FILENO, &input);
@@ -105,8 +111,9 @@ static int do_publish(const char *path, struct cm_err *err)
     return answer != NULL ? print(answer) : -1;
 }
 
-static int do_status(const char *path, struct cm_err *err)
+static int do_status(const char *path, char *const *words, struct cm_err *err)
 {
+    (void)words;
     json_t *answer = ask(path, "status", NULL, err);
     return answer != NULL ? print(answer) : -1;
 }
@@ -136,10 +143,9 @@ static size_t late(json_t *status, int64_t epoch, struct cm_buf *who)
 static int do_wait(const char *path, char *const *words, struct cm_err *err)
 {
     int64_t epoch, seconds;
-    if (words[1] == NULL || words[2] == NULL || words[3] != NULL ||
-        cm_value_int(words[1], 1, INT64_MAX, &epoch, err) != 0 ||
-        cm_value_int(words[2], 0, 3600, &seconds, err) != 0) {
-        return cm_err_set(err, CM_ERR_REFUSE, "usage: ctl wait EPOCH SECONDS");
+    if (cm_value_int(words[0], 1, INT64_MAX, &epoch, err) != 0 ||
+        cm_value_int(words[1], 0, 3600, &seconds, err) != 0) {
+        return cm_err_prefix(err, "wait EPOCH SECONDS");
     }
     int64_t end = cm_now_mono_ms() + seconds * 1000;
     for (;;) {
@@ -162,22 +168,104 @@ static int do_wait(const char *path, char *const *words, struct cm_err *err)
     }
 }
 
+/* ---- bans ---- */
+
+static int do_bans(const char *path, char *const *words, struct cm_err *err)
+{
+    (void)words;
+    json_t *answer = ask(path, "bans", NULL, err);
+    return answer != NULL ? print(answer) : -1;
+}
+
+/* Until the document in force is as the table. Prints its epoch. */
+static int await_settled(const char *path, struct cm_err *err)
+{
+    int64_t end = cm_now_mono_ms() + SETTLE_MS;
+    for (;;) {
+        json_t *bans = ask(path, "bans", NULL, err);
+        json_int_t epoch = json_integer_value(json_object_get(bans, "epoch"));
+        bool settled = json_is_true(json_object_get(bans, "settled"));
+        json_decref(bans);
+        if (bans == NULL || settled) {
+            return bans == NULL ? -1 : print(json_pack("{s:I}", "epoch", epoch));
+        }
+        if (cm_now_mono_ms() >= end) {
+            return cm_err_set(err, CM_ERR_RETRY,
+                              "it is noted, but no document with it was published yet; "
+                              "see 'journalctl -u chatmail-cluster'");
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
+    }
+}
+
+static int change_bans(const char *path, const char *verb, char *const *words,
+                       struct cm_err *err)
+{
+    struct cm_buf input;
+    cm_buf_init(&input, 1024);
+    for (size_t i = 0; words[i] != NULL; i++) {
+        cm_buf_fmt(&input, "%s%s", i > 0 ? " " : "", words[i]);
+    }
+    json_t *answer = ask(path, verb, &input, err);
+    cm_buf_clear(&input);
+    if (answer == NULL) {
+        return -1;
+    }
+    json_decref(answer);
+    return await_settled(path, err);
+}
+
+static int do_ban(const char *path, char *const *words, struct cm_err *err)
+{
+    return change_bans(path, "ban", words, err);
+}
+
+static int do_unban(const char *path, char *const *words, struct cm_err *err)
+{
+    return change_bans(path, "unban", words, err);
+}
+
+/* ---- dispatch ---- */
+
+static const struct {
+    const char *name;
+    const char *words; /* for people */
+    size_t min, max;
+    int (*run)(const char *path, char *const *words, struct cm_err *err);
+} verbs[] = {
+    {"publish", "", 0, 0, do_publish},
+    {"status", "", 0, 0, do_status},
+    {"wait", " EPOCH SECONDS", 2, 2, do_wait},
+    {"ban", " SOURCE SECONDS REASON", 3, 16, do_ban},
+    {"unban", " SOURCE", 1, 1, do_unban},
+    {"bans", "", 0, 0, do_bans},
+};
+
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static int usage(void)
+{
+    for (size_t i = 0; i < VERBS; i++) {
+        fprintf(stderr, "%s chatmail-cluster ctl %s%s\n", i == 0 ? "usage:" : "      ",
+                verbs[i].name, verbs[i].words);
+    }
+    return 2;
+}
+
 int ctl_main(const char *socket_path, char *const *words)
 {
     struct cm_err err = {0};
-    int status;
-    if (words[0] != NULL && strcmp(words[0], "publish") == 0 && words[1] == NULL) {
-        status = do_publish(socket_path, &err);
-    } else if (words[0] != NULL && strcmp(words[0], "status") == 0 &&
-               words[1] == NULL) {
-        status = do_status(socket_path, &err);
-    } else if (words[0] != NULL && strcmp(words[0], "wait") == 0) {
-        status = do_wait(socket_path, words, &err);
-    } else {
-        fprintf(stderr, "usage: chatmail-cluster ctl publish | status | "
-                        "wait EPOCH SECONDS\n");
-        return 2;
+    size_t v = 0, n = 0;
+    while (words[0] != NULL && v < VERBS && strcmp(words[0], verbs[v].name) != 0) {
+        v++;
     }
+    while (words[0] != NULL && words[n + 1] != NULL) {
+        n++;
+    }
+    if (words[0] == NULL || v == VERBS || n < verbs[v].min || n > verbs[v].max) {
+        return usage();
+    }
+    int status = verbs[v].run(socket_path, words + 1, &err);
     if (status < 0) {
         fprintf(stderr, "chatmail-cluster: %s\n", err.text);
     }

@@ -1,5 +1,5 @@
-/* ctl: `chatmail-cluster ctl publish | status | wait EPOCH SECONDS`, the client of the
- * control socket. Each returns the exit status and writes to stdout and stderr. */
+/* ctl: `chatmail-cluster ctl VERB ...`, the client of the control socket. Each returns
+ * the exit status and writes to stdout and stderr. */
 #ifndef CTL_H
 #define CTL_H
 

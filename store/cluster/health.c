@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+static const struct health_row nobody = {
+    .report_ms = -1, .month_bytes = -1, .handshake_age_s = -1};
+
 void health_init(struct health *health)
 {
     memset(health, 0, sizeof(*health));
     for (int n = 0; n <= CM_GATEWAYS_MAX; n++) {
-        health->rows[n].report_ms = -1;
-        health->rows[n].handshake_age_s = -1;
+        health->rows[n] = nobody;
     }
 }
 
@@ -28,10 +30,8 @@ void health_keep(struct health *health, const struct px_state *state)
     for (int n = 1; n <= CM_GATEWAYS_MAX; n++) {
         const struct px_gateway *gw = find(state, n);
         if (gw == NULL || gw->agentless != health->rows[n].agentless) {
-            health->rows[n] =
-                (struct health_row){.report_ms = -1,
-                                    .agentless = gw != NULL && gw->agentless,
-                                    .handshake_age_s = -1};
+            health->rows[n] = nobody;
+            health->rows[n].agentless = gw != NULL && gw->agentless;
         }
     }
 }
@@ -274,6 +274,15 @@ bool health_silent(const struct health *health, int number, int64_t since_ms,
     return now_ms - (last < 0 ? since_ms : last) > HEALTH_SILENCE_MS;
 }
 
+bool health_traffic(struct health *health, int number, int64_t bytes, int64_t budget)
+{
+    struct health_row *row = &health->rows[number];
+    bool spent = budget > 0 && bytes >= budget, changed = spent != row->spent;
+    row->month_bytes = bytes;
+    row->spent = spent;
+    return changed;
+}
+
 static bool may_carry(const struct health *health, const struct px_state *state,
                       const struct px_gateway *gateway)
 {
@@ -283,10 +292,13 @@ static bool may_carry(const struct health *health, const struct px_state *state,
 }
 
 /* Lower is better: 0 serves, the next ones stand in. */
+#define TIERS 8
+
 static int tier_of(const struct health *health, const struct px_gateway *gateway)
 {
     bool impaired = health->rows[gateway->number].state == HEALTH_IMPAIRED;
-    return impaired * 2 + (gateway->egress_weight == 0);
+    return impaired * 4 + health->rows[gateway->number].spent * 2 +
+           (gateway->egress_weight == 0);
 }
 
 /* Stable: of two that weigh the same the lower number comes first. */
@@ -306,15 +318,15 @@ size_t health_egress(const struct health *health, const struct px_state *state,
                      int numbers[CM_GATEWAYS_MAX])
 {
     size_t picked[CM_GATEWAYS_MAX], n = 0;
-    int best = 4;
+    int best = TIERS;
     for (size_t i = 0; i < state->gateway_count; i++) {
         const struct px_gateway *gw = &state->gateways[i];
-        int tier = may_carry(health, state, gw) ? tier_of(health, gw) : 4;
+        int tier = may_carry(health, state, gw) ? tier_of(health, gw) : TIERS;
         if (tier < best) {
             best = tier;
             n = 0;
         }
-        if (tier == best && tier < 4) {
+        if (tier == best && tier < TIERS) {
             n = insert(state, picked, n, i);
         }
     }
@@ -341,5 +353,5 @@ const char *health_egress_word(const struct health *health,
             return "active";
         }
     }
-    return "standby";
+    return health->rows[gateway->number].spent ? "spent" : "standby";
 }

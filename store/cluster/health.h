@@ -62,6 +62,8 @@ struct health_row {
     bool agentless;          /* as the state says */
     int64_t handshake_age_s; /* of an agentless one, as the store reads it; -1: never */
     struct health_check checks[HEALTH_CHECKS_MAX];
+    int64_t month_bytes; /* carried this month; -1: unknown */
+    bool spent;          /* that is its budget, or more */
 };
 
 struct health {
@@ -103,12 +105,17 @@ void health_judge(struct health *health, const struct px_state *state, int64_t n
 bool health_silent(const struct health *health, int number, int64_t since_ms,
                    int64_t now_ms);
 
+/* What it has carried this month; budget 0: none. True when `spent` changed. */
+bool health_traffic(struct health *health, int number, int64_t bytes, int64_t budget);
+
 /* Numbers of the gateways that carry outgoing mail now, the heaviest first: egress
- * duty, mode active or hold, up, of a weight above 0. Where there is none, those that
- * are up but weigh 0; then those that are impaired. Returns the count. */
+ * duty, mode active or hold, up, of a weight above 0, within its budget. Where there is
+ * none, those that weigh 0; then those whose budget is spent; then the impaired ones.
+ * Returns the count. */
 size_t health_egress(const struct health *health, const struct px_state *state,
                      int numbers[CM_GATEWAYS_MAX]);
-/* "active" (one of those), "standby" (it would, without them), "down" or "no" (no
+/* "active" (one of those), "standby" (it would, without them), "spent" (the same, and
+ * its budget is why), "down" or "no" (no
  * egress duty). */
 const char *health_egress_word(const struct health *health,
                                const struct px_state *state,

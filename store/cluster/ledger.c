@@ -35,6 +35,7 @@ static const struct cm_pg_statement claim_stmt = {
 struct publishing {
     bool busy;
     struct px_state wanted;
+    enum ledger_part part;
     int64_t at_least;
     ledger_cb cb;
     void *ctx;
@@ -47,6 +48,8 @@ struct ledger {
     char *told; /* envelope told last; NULL before the first */
     bool reading;
     struct publishing pub;
+    struct publishing waits; /* busy: there is one */
+    bool stopping;
 };
 
 static void read_newest(struct ledger *l);
@@ -121,6 +124,7 @@ void ledger_free(struct ledger **ledger)
     if (l == NULL) {
         return;
     }
+    l->stopping = true;
     cm_pg_free(&l->pg);
     cm_timer_free(&l->poll);
     free(l->told);
@@ -131,11 +135,22 @@ void ledger_free(struct ledger **ledger)
 /* Publishing: claim the numbers, read the newest, compare, take an epoch, sign, insert.
  */
 
+static void begin(struct ledger *l);
+
 static void finish(struct ledger *l, int64_t epoch, bool changed,
                    const struct cm_err *err)
 {
+    struct publishing done = {.cb = l->pub.cb, .ctx = l->pub.ctx};
     l->pub.busy = false;
-    l->pub.cb(epoch, changed, err, l->pub.ctx);
+    if (l->waits.busy && l->stopping) {
+        l->waits.busy = false;
+        l->waits.cb(0, false, err, l->waits.ctx);
+    } else if (l->waits.busy) {
+        l->pub = l->waits;
+        l->waits.busy = false;
+        begin(l);
+    }
+    done.cb(epoch, changed, err, done.ctx);
 }
 
 static void on_inserted(const struct cm_pg_result *res, const struct cm_err *err,
@@ -177,39 +192,68 @@ static void on_epoch(const struct cm_pg_result *res, const struct cm_err *err,
     free(envelope);
 }
 
-/* True when the row is ours, genuine, and says what is wanted. */
-static bool says_the_same(struct ledger *l, const char *envelope, int64_t *epoch_r)
+static void copy_bans(struct px_state *to, const struct px_state *from)
 {
-    struct px_state *in_force = cm_calloc(1, sizeof(*in_force));
-    struct cm_err err;
-    bool same = false;
-    if (px_envelope_open(l->options.public_key, envelope, strlen(envelope), in_force,
-                         &err) == 0) {
-        *epoch_r = in_force->epoch;
-        in_force->epoch = 0;
-        l->pub.wanted.epoch = 0;
-        char *a = px_state_dump(in_force), *b = px_state_dump(&l->pub.wanted);
-        same = *epoch_r >= l->pub.at_least && strcmp(a, b) == 0;
-        free(a);
-        free(b);
-    }
-    free(in_force);
+    memcpy(to->bans, from->bans, sizeof(to->bans));
+    to->ban_count = from->ban_count;
+}
+
+/* True when it says what is wanted. */
+static bool says_the_same(struct ledger *l, struct px_state *newest)
+{
+    int64_t epoch = newest->epoch;
+    newest->epoch = 0;
+    l->pub.wanted.epoch = 0;
+    char *a = px_state_dump(newest), *b = px_state_dump(&l->pub.wanted);
+    bool same = epoch >= l->pub.at_least && strcmp(a, b) == 0;
+    free(a);
+    free(b);
+    newest->epoch = epoch;
     return same;
+}
+
+/* newest: epoch 0 when there is none that is ours and genuine. */
+static void compare(struct ledger *l, struct px_state *newest)
+{
+    struct px_state *wanted = &l->pub.wanted;
+    struct cm_err err;
+    if (l->pub.part == LEDGER_ALL) {
+        copy_bans(wanted, newest);
+    } else if (newest->epoch == 0) {
+        (void)cm_err_set(&err, CM_ERR_REFUSE, "nothing has been published yet");
+        finish(l, 0, false, &err);
+        return;
+    } else {
+        struct px_state *bans = cm_malloc(sizeof(*bans));
+        *bans = *wanted;
+        *wanted = *newest;
+        copy_bans(wanted, bans);
+        free(bans);
+    }
+    if (newest->epoch != 0 && says_the_same(l, newest)) {
+        finish(l, newest->epoch, false, NULL);
+    } else {
+        cm_pg_query(l->pg, &epoch_stmt, NULL, 0, on_epoch, l);
+    }
 }
 
 static void on_compare(const struct cm_pg_result *res, const struct cm_err *err,
                        void *ctx)
 {
     struct ledger *l = ctx;
-    int64_t epoch = 0;
     if (res == NULL) {
         finish(l, 0, false, err);
-    } else if (cm_pg_rows(res) > 0 &&
-               says_the_same(l, cm_pg_value(res, 0, 0), &epoch)) {
-        finish(l, epoch, false, NULL);
-    } else {
-        cm_pg_query(l->pg, &epoch_stmt, NULL, 0, on_epoch, l);
+        return;
     }
+    struct px_state *newest = cm_calloc(1, sizeof(*newest));
+    const char *envelope = cm_pg_rows(res) > 0 ? cm_pg_value(res, 0, 0) : "";
+    struct cm_err why;
+    if (px_envelope_open(l->options.public_key, envelope, strlen(envelope), newest,
+                         &why) != 0) {
+        memset(newest, 0, sizeof(*newest));
+    }
+    compare(l, newest);
+    free(newest);
 }
 
 static void on_claimed(const struct cm_pg_result *res, const struct cm_err *err,
@@ -231,17 +275,9 @@ static void on_claimed(const struct cm_pg_result *res, const struct cm_err *err,
     }
 }
 
-void ledger_publish(struct ledger *l, const struct px_state *wanted, int64_t at_least,
-                    ledger_cb cb, void *ctx)
+static void begin(struct ledger *l)
 {
-    if (l->pub.busy) {
-        struct cm_err err;
-        cm_err_set(&err, CM_ERR_RETRY, "another document is just being published");
-        cb(0, false, &err, ctx);
-        return;
-    }
-    l->pub = (struct publishing){
-        .busy = true, .wanted = *wanted, .at_least = at_least, .cb = cb, .ctx = ctx};
+    const struct px_state *wanted = &l->pub.wanted;
     struct cm_buf numbers, names;
     cm_buf_init(&numbers, 4096);
     cm_buf_init(&names, 4096);
@@ -256,4 +292,25 @@ void ledger_publish(struct ledger *l, const struct px_state *wanted, int64_t at_
     cm_pg_query(l->pg, &claim_stmt, params, 2, on_claimed, l);
     cm_buf_clear(&numbers);
     cm_buf_clear(&names);
+}
+
+void ledger_publish(struct ledger *l, const struct px_state *wanted,
+                    enum ledger_part part, int64_t at_least, ledger_cb cb, void *ctx)
+{
+    struct publishing *pub = l->pub.busy ? &l->waits : &l->pub;
+    if (pub->busy) {
+        struct cm_err err;
+        cm_err_set(&err, CM_ERR_RETRY, "another document is just being published");
+        cb(0, false, &err, ctx);
+        return;
+    }
+    *pub = (struct publishing){.busy = true,
+                               .wanted = *wanted,
+                               .part = part,
+                               .at_least = at_least,
+                               .cb = cb,
+                               .ctx = ctx};
+    if (pub == &l->pub) {
+        begin(l);
+    }
 }

@@ -35,10 +35,18 @@ void ledger_free(struct ledger **ledger);
  */
 typedef void (*ledger_cb)(int64_t epoch, bool changed, const struct cm_err *err,
                           void *ctx);
-/* Signs wanted under a new epoch unless the newest genuine document says the same
- * already and its epoch is not below at_least. One at a time: a second call while one
- * is under way fails with RETRY. Refused when a number belongs to another name. */
+/* What wanted is asked about; the rest is taken from the newest genuine document, so
+ * that bans and all else are published past each other without loss. */
+enum ledger_part {
+    LEDGER_ALL, /* all but its bans */
+    LEDGER_BANS
+};
+
+/* Signs it under a new epoch unless the newest genuine document says the same already
+ * and its epoch is not below at_least. One at a time, and one that waits: a further
+ * call fails with RETRY. Refused when a number belongs to another name, and bans when
+ * nothing genuine has been published. */
 void ledger_publish(struct ledger *ledger, const struct px_state *wanted,
-                    int64_t at_least, ledger_cb cb, void *ctx);
+                    enum ledger_part part, int64_t at_least, ledger_cb cb, void *ctx);
 
 #endif

@@ -6,10 +6,12 @@
  *   chatmail-cluster ctl publish             publish a desired state (JSON on stdin)
  *   chatmail-cluster ctl status              what the gateways report
  *   chatmail-cluster ctl wait EPOCH SECONDS  until every gateway has applied EPOCH
+ *   chatmail-cluster ctl ban SOURCE SECONDS REASON | unban SOURCE | bans
  *
  * Sockets: the control socket (root only); the bus on the inner address of each tunnel.
- * Trusts: PostgreSQL for what is newest, its own signature for what is genuine. Reports
- * of gateways are foreign bytes: they steer health and status, nothing else. Known
+ * Trusts: PostgreSQL for what is newest and who is banned, its own signature for what
+ * is genuine. Reports of gateways are foreign bytes: they steer health and status,
+ * nothing else. Known
  * limits: 32 gateways; port 25 of a gateway is seen from outside only through another
  * one, or by a home line that does not filter it. */
 #include <getopt.h>
@@ -20,13 +22,18 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/metrics.h"
 #include "common/pg.h"
 #include "common/service.h"
+#include "bans.h"
+#include "budget.h"
 #include "control.h"
 #include "ctl.h"
 #include "desk.h"
 #include "egress_file.h"
+#include "fence.h"
 #include "figures.h"
+#include "figures_ports.h"
 #include "health.h"
 #include "keygen.h"
 #include "ledger.h"
@@ -62,6 +69,11 @@ struct cluster {
     struct waker *waker;
     struct woken woken[CM_GATEWAYS_MAX + 1]; /* by number */
     struct ledger *ledger;
+    struct cm_pg *books; /* for bans and traffic */
+    struct bans *bans;
+    struct fence *fence;
+    struct budget *budget;
+    int spent_said[CM_GATEWAYS_MAX + 1]; /* percent of the budget, by number */
     struct desk *desk;
     struct tunnels *tunnels;
     struct control *control;
@@ -100,6 +112,39 @@ static void on_change(const struct health_change *change, void *ctx)
     set_egress(c);
 }
 
+/* Once for each step, and again in the next month. */
+static void say_spent(struct cluster *c, const struct px_gateway *gw, int64_t bytes)
+{
+    static const int steps[] = {100, 80};
+    int *said = &c->spent_said[gw->number], now = 0;
+    for (size_t i = 0; i < 2 && now == 0; i++) {
+        now = bytes >= gw->budget / 100 * steps[i] ? steps[i] : 0;
+    }
+    if (now > *said) {
+        char percent[8];
+        snprintf(percent, sizeof(percent), "%d", now);
+        cm_log(CM_LOG_WARNING, "traffic_budget", "gateway", gw->name, "percent",
+               percent, NULL);
+    }
+    *said = now;
+}
+
+static void judge_traffic(struct cluster *c)
+{
+    bool changed = false;
+    for (size_t i = 0; i < c->state.gateway_count; i++) {
+        const struct px_gateway *gw = &c->state.gateways[i];
+        int64_t bytes = budget_bytes(c->budget, gw->name, cm_now_wall_ms());
+        changed |= health_traffic(&c->health, gw->number, bytes, gw->budget);
+        if (gw->budget > 0) {
+            say_spent(c, gw, bytes);
+        }
+    }
+    if (changed) {
+        set_egress(c);
+    }
+}
+
 static const struct px_tunnel_facts *facts_of(int number, void *ctx)
 {
     return tunnels_facts(((struct cluster *)ctx)->tunnels, number);
@@ -122,6 +167,9 @@ static void on_woken(const struct waker_result *result, void *ctx)
                         .accounts = (int64_t)result->accounts,
                         .rung = (int64_t)result->rung};
     snprintf(w->why, sizeof(w->why), "%s", result->why);
+    if (result->accounts == 0 && result->why[0] == '\0') {
+        vanish_woke_nobody(&c->vanish, result->number);
+    }
     say_vanished("phones_woken", result->number, "accounts", result->rung,
                  result->why[0] != '\0' ? result->why : "their gateway is silent");
 }
@@ -142,6 +190,7 @@ static void judge(void *ctx)
 {
     struct cluster *c = ctx;
     int64_t now = cm_now_mono_ms();
+    judge_traffic(c);
     outside_tick(c->outside, &c->state);
     for (size_t i = 0; i < c->state.gateway_count; i++) {
         int number = c->state.gateways[i].number;
@@ -158,6 +207,7 @@ static void judge(void *ctx)
     if (!c->egress_known && c->state.epoch > 0) {
         set_egress(c);
     }
+    fence_tick(c->fence);
     cm_timer_set(c->judge, JUDGE_MS);
 }
 
@@ -165,6 +215,7 @@ static void on_report(int number, const struct px_report *report, void *ctx)
 {
     struct cluster *c = ctx;
     health_report(&c->health, number, report, cm_now_mono_ms());
+    budget_report(c->budget, report, cm_now_wall_ms());
 }
 
 static void obey(struct cluster *c, const struct px_state *state)
@@ -252,7 +303,7 @@ static void publish(struct cluster *c, struct control_call *call, const char *in
         control_refuse(call, &err);
     } else {
         c->publishing = call;
-        ledger_publish(c->ledger, wanted, c->state.epoch, on_published, c);
+        ledger_publish(c->ledger, wanted, LEDGER_ALL, c->state.epoch, on_published, c);
     }
     free(wanted);
 }
@@ -268,7 +319,7 @@ static void on_call(struct control_call *call, const char *verb, const char *inp
                                  c, cm_now_mono_ms());
         control_answer(call, text);
         free(text);
-    } else {
+    } else if (!fence_call(c->fence, call, verb, input)) {
         struct cm_err err;
         cm_err_set(&err, CM_ERR_REFUSE, "no verb \"%.32s\"", verb);
         control_refuse(call, &err);
@@ -282,12 +333,45 @@ static void add_metrics(struct cm_buf *out, void *ctx)
     struct cluster *c = ctx;
     figures_write(out, &c->state, c->refused, &c->health, facts_of, c,
                   cm_now_mono_ms());
+    figures_ports_write(out, &c->state, &c->health);
+    cm_metric_gauge(out, "chatmail_cluster_bans", "Sources that are banned.",
+                    (double)bans_count(c->bans, cm_now_wall_ms() / 1000));
 }
 
 static void on_accept(int fd, void *ctx)
 {
     struct cluster *c = ctx;
     control_adopt(c->control, fd);
+}
+
+static void on_ban_notice(const char *payload, void *ctx)
+{
+    struct cluster *c = ctx;
+    (void)payload;
+    bans_read(c->bans);
+}
+
+static void on_bans_read(void *ctx)
+{
+    struct cluster *c = ctx;
+    fence_tick(c->fence);
+}
+
+static void open_books(struct cluster *c, struct cm_loop *loop)
+{
+    struct cm_pg_options books = {.conninfo = c->conninfo,
+                                  .connections = 2,
+                                  .listen_channel = "chatmail_ban",
+                                  .on_notify = on_ban_notice,
+                                  .ctx = c};
+    c->books = cm_pg_new(loop, &books);
+    c->bans = bans_new(loop, c->books, on_bans_read, c);
+    c->budget = budget_new(loop, c->books);
+    struct fence_env fence = {.bans = c->bans,
+                              .ledger = c->ledger,
+                              .state = &c->state,
+                              .refused = c->refused};
+    c->fence = fence_new(&fence);
 }
 
 static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
@@ -323,6 +407,7 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
     c->judge = cm_timer_new(loop, judge, c);
     cm_timer_set(c->judge, JUDGE_MS);
     c->ledger = ledger_new(loop, &ledger);
+    open_books(c, loop);
     return 0;
 }
 
@@ -330,6 +415,10 @@ static void stop(void *ctx)
 {
     struct cluster *c = ctx;
     ledger_free(&c->ledger); /* a publish under way is answered by this */
+    cm_pg_free(&c->books);
+    fence_free(&c->fence);
+    bans_free(&c->bans);
+    budget_free(&c->budget);
     control_free(&c->control);
     outside_free(&c->outside);
     waker_free(&c->waker);
@@ -354,12 +443,14 @@ static const struct cm_service_def service = {.program = "chatmail-cluster",
 
 static int usage(FILE *to)
 {
-    fputs("usage: chatmail-cluster [--config FILE] [--db CONNINFO]\n"
-          "       chatmail-cluster keygen\n"
-          "       chatmail-cluster ctl publish | status | wait EPOCH SECONDS\n"
-          "Says what every gateway should be doing and keeps the store's tunnels.\n"
-          "See chatmail-cluster(8).\n",
-          to);
+    fputs(
+        "usage: chatmail-cluster [--config FILE] [--db CONNINFO]\n"
+        "       chatmail-cluster keygen\n"
+        "       chatmail-cluster ctl publish | status | wait EPOCH SECONDS\n"
+        "       chatmail-cluster ctl ban SOURCE SECONDS REASON | unban SOURCE | bans\n"
+        "Says what every gateway should be doing and keeps the store's tunnels.\n"
+        "See chatmail-cluster(8).\n",
+        to);
     return to == stdout ? 0 : 2;
 }
 

@@ -2,6 +2,8 @@
 
 #include <jansson.h>
 
+#include "content.h"
+
 /* {"accounts":12,"rung":12,"ago_s":40,"why":""}; null when it never fell silent. */
 static json_t *woken_json(const struct woken *w, int64_t now_ms)
 {
@@ -35,7 +37,7 @@ static json_t *row(const struct px_state *state, const struct health *health,
     bool heard = h->report_ms >= 0;
     return json_pack(
         "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, "
-        "s:s, s:s, s:o, s:b}",
+        "s:s, s:s, s:o, s:I, s:I, s:b}",
         "name", gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode),
         "applied_epoch", (json_int_t)(heard ? h->report.applied_epoch : -1),
         "applied_mode", heard ? h->report.applied_mode : "", "report_age_ms",
@@ -50,7 +52,9 @@ static json_t *row(const struct px_state *state, const struct health *health,
         : gw->agentless ? ""
                         : "no report yet",
         "woken", woken_json(woken, now_ms), "health", health_state_name(h->state),
-        "health_reason", h->reason, "checks", checks_json(h), "agent", !gw->agentless);
+        "health_reason", h->reason, "checks", checks_json(h), "month_bytes",
+        (json_int_t)h->month_bytes, "budget", (json_int_t)gw->budget, "agent",
+        !gw->agentless);
 }
 
 char *status_json(const struct px_state *state, const char *refused,
@@ -68,6 +72,9 @@ char *status_json(const struct px_state *state, const char *refused,
         json_pack("{s:I, s:s, s:s, s:o}", "epoch", (json_int_t)state->epoch, "domain",
                   state->domain, "refused", refused, "gateways", gateways);
     cm_assert(o != NULL);
+    char content[CONTENT_TEXT];
+    content_name(state, content);
+    json_object_set_new(o, "content", json_string(content));
     char *text = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     return text;

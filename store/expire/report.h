@@ -41,7 +41,7 @@ void report_file(struct report *report, const struct walk_file *file,
 /* Is the mailbox among those that min_login_age asks for? */
 bool report_matches(const struct crew_job *job, const struct report_options *options);
 
-/* "512", as 0.51K; decimal units. */
+/* 512 as " 0.51K", 12 345 as "   12K"; decimal units. */
 void report_human(int64_t n, char out[32]);
 void report_text(FILE *out, const struct report *report,
                  const struct report_options *options);

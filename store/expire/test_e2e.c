@@ -519,9 +519,9 @@ static void test_report(void **state) /* 7 */
     put("two", "dovecot.index", 77, 0);
     assert_int_equal(expire("report", "--min-login-age", "30", "--mdir", "new", NULL),
                      0);
-    assert_said(out, "[new] larger than 0.00K");
-    assert_said(out, "0.60K");
-    assert_said(out, "last  30 days: 1 (50.00%)");
+    assert_said(out, "[new] larger than  0.00K");
+    assert_said(out, " 0.60K");
+    assert_said(out, "last  30 days:      1 (50.00%)");
     assert_int_equal(expire("report", "--days", "30", NULL), 0);
     assert_int_equal(expire("report", "--mdir", "foo", NULL), EXPIRE_USAGE);
     assert_int_equal(expire("report", "--textfile", dir, NULL), 0);

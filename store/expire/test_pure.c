@@ -138,9 +138,9 @@ static void test_human(void **state)
     static const struct {
         int64_t n;
         const char *text;
-    } cases[] = {{0, "0.00K"},          {9999, "10.00K"},        {10000, "10K"},
-                 {999999, "999K"},      {1000000, "1M"},         {999999999, "999M"},
-                 {1000000000, "1.00G"}, {12345000000, "12.35G"}, {500, "0.50K"}};
+    } cases[] = {{0, " 0.00K"},          {9999, "10.00K"},        {10000, "   10K"},
+                 {999999, " 1000K"},     {1000000, "    1M"},     {999999999, "  999M"},
+                 {1000000000, " 1.00G"}, {12345000000, "12.35G"}, {500, " 0.50K"}};
     char text[32];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         report_human(cases[i].n, text);
@@ -222,11 +222,43 @@ static void test_texts(void **state)
     struct report_options options = {.now = NOW};
     FILE *out = open_memstream(&text, &len);
     report_text(out, &report, &options);
+    fclose(out);
+    /* What upstream prints, and after it what we add. */
+    assert_string_equal(text,
+                        "\n## Mailbox storage use analysis\n"
+                        "Mailbox data total size:  1.00K\n"
+                        "Messages total size    :  0.90K\n"
+                        "Extra files :  0.10K (10.00%)\n\n"
+                        "larger than  0.00K:  0.00K (0.00%)\n"
+                        "larger than   102K:  0.90K (100.00%)\n"
+                        "larger than   524K:  0.00K (0.00%)\n"
+                        "larger than     1M:  0.00K (0.00%)\n"
+                        "larger than     2M:  0.00K (0.00%)\n"
+                        "larger than     5M:  0.00K (0.00%)\n"
+                        "larger than    10M:  0.00K (0.00%)\n"
+                        "older than  1 days:  0.00K (0.00%)\n"
+                        "older than  5 days:  0.00K (0.00%)\n"
+                        "older than 10 days:  0.00K (0.00%)\n"
+                        "older than 20 days:  0.00K (0.00%)\n"
+                        "older than 40 days:  0.00K (0.00%)\n"
+                        "\n## Login stats, from date reference 2027-01-15 08:00:00\n"
+                        "all:         12\nnon-ci:      10\nci:           2\n"
+                        "last   1 days:      1 (10.00%)\n"
+                        "last  10 days:      2 (20.00%)\n"
+                        "last  30 days:      3 (30.00%)\n"
+                        "last  40 days:      4 (40.00%)\n"
+                        "last  80 days:      5 (50.00%)\n"
+                        "last 100 days:      6 (60.00%)\n"
+                        "last 150 days:      7 (70.00%)\n");
+    free(text);
+    out = open_memstream(&text, &len);
     report.logins_known = false;
+    options.mdir = WALK_CUR;
+    options.min_login_age = 30;
     report_text(out, &report, &options);
     fclose(out);
-    assert_non_null(strstr(text, "(10.00%)"));
-    assert_non_null(strstr(text, "last  30 days: 3 (30.00%)"));
+    assert_non_null(strstr(text, "\n### Message storage for 30 days old logins\n"
+                                 "[cur] larger than  0.00K:"));
     assert_non_null(strstr(text, "unknown: PostgreSQL"));
     free(text);
 }

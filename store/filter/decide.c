@@ -24,6 +24,9 @@ static const char *const names[WHYS] = {
     [WHY_DKIM_FAIL] = "dkim_fail",
     [WHY_DKIM_TROUBLE] = "dkim_trouble",
     [WHY_DATABASE] = "database_away",
+    [WHY_INTERNAL] = "internal",
+    [WHY_NOT_SIGNED] = "not_signed",
+    [WHY_HEADER_SIZE] = "header_size",
 };
 
 const char *decide_why_name(enum decide_why why)

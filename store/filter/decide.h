@@ -40,6 +40,9 @@ enum decide_why {
     WHY_DKIM_FAIL,
     WHY_DKIM_TROUBLE,
     WHY_DATABASE,
+    WHY_INTERNAL, /* made on this machine; not judged */
+    WHY_NOT_SIGNED,
+    WHY_HEADER_SIZE, /* of the fields that are signed */
     WHYS
 };
 const char *decide_why_name(enum decide_why why);

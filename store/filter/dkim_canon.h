@@ -15,7 +15,7 @@
 void dkim_canon_field(struct cm_buf *out, bool relaxed, const char *name,
                       size_t name_len, const char *value, size_t value_len);
 
-#define DKIM_CANON_CHUNK 4096
+#define DKIM_CANON_CHUNK 1024
 
 /* Gets the canonical body in pieces of at most DKIM_CANON_CHUNK bytes. */
 typedef void (*dkim_canon_sink)(void *ctx, const void *data, size_t len);

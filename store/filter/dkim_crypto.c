@@ -1,6 +1,7 @@
 #include "dkim_crypto.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 
 #include "common/err.h"
@@ -64,6 +66,11 @@ void dkim_hash_take(struct dkim_hash *h, unsigned char out[DKIM_HASH_SIZE])
 {
     cm_assert(EVP_DigestFinal_ex(h->ctx, out, NULL) == 1 &&
               EVP_DigestInit_ex2(h->ctx, sha256, NULL) == 1);
+}
+
+size_t dkim_base64_text(const unsigned char *data, size_t len, char *out)
+{
+    return (size_t)EVP_EncodeBlock((unsigned char *)out, data, (int)len);
 }
 
 /* ---- DER, as much as an RSA key needs ---- */
@@ -246,4 +253,88 @@ bool dkim_pubkey_fits(const struct dkim_pubkey *key,
                     : ed25519_fits(key->key, hash, sig, sig_len);
     ERR_clear_error();
     return fits;
+}
+
+/* ---- the key that signs ---- */
+
+struct dkim_privkey {
+    EVP_PKEY *key;
+    atomic_uint references;
+};
+
+/* Else OpenSSL would ask for a passphrase on the terminal. */
+static int no_passphrase(char *buf, int size, int writing, void *ctx)
+{
+    (void)buf;
+    (void)size;
+    (void)writing;
+    (void)ctx;
+    return -1;
+}
+
+static EVP_PKEY *pem_key(const char *pem, size_t len)
+{
+    BIO *bio = BIO_new_mem_buf(pem, (int)len);
+    cm_assert(bio != NULL);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+    BIO_free(bio);
+    ERR_clear_error();
+    return key;
+}
+
+struct dkim_privkey *dkim_privkey_read(const char *pem, size_t len, struct cm_err *err)
+{
+    EVP_PKEY *key = pem_key(pem, len);
+    if (key == NULL) {
+        cm_err_set(err, CM_ERR_WORLD, "no private key in PEM without a passphrase");
+        return NULL;
+    }
+    int bits = EVP_PKEY_get_bits(key);
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || bits < DKIM_RSA_BITS_MIN ||
+        bits > DKIM_RSA_BITS_MAX) {
+        cm_err_set(err, CM_ERR_WORLD,
+                   "a key of type %s with %d bits, not RSA with %d to %d bits",
+                   EVP_PKEY_get0_type_name(key), bits, DKIM_RSA_BITS_MIN,
+                   DKIM_RSA_BITS_MAX);
+        EVP_PKEY_free(key);
+        return NULL;
+    }
+    struct dkim_privkey *k = cm_calloc(1, sizeof(*k));
+    k->key = key;
+    k->references = 1;
+    return k;
+}
+
+struct dkim_privkey *dkim_privkey_share(struct dkim_privkey *key)
+{
+    atomic_fetch_add(&key->references, 1);
+    return key;
+}
+
+void dkim_privkey_free(struct dkim_privkey **key)
+{
+    if (*key != NULL && atomic_fetch_sub(&(*key)->references, 1) == 1) {
+        EVP_PKEY_free((*key)->key); /* wiped by OpenSSL */
+        free(*key);
+    }
+    *key = NULL;
+}
+
+bool dkim_privkey_sign(const struct dkim_privkey *key,
+                       const unsigned char hash[DKIM_HASH_SIZE],
+                       unsigned char sig[DKIM_SIG_SIZE_MAX], size_t *len_r)
+{
+    size_t len = DKIM_SIG_SIZE_MAX;
+    pthread_once(&once, fetch);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->key, NULL);
+    bool done = ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 &&
+                EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+                EVP_PKEY_CTX_set_signature_md(ctx, sha256) == 1 &&
+                EVP_PKEY_sign(ctx, sig, &len, hash, DKIM_HASH_SIZE) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    if (done) {
+        *len_r = len;
+    }
+    return done;
 }

@@ -1,4 +1,4 @@
-/* dkim_crypto: the hash and the public keys of DKIM. OpenSSL behind this one file.
+/* dkim_crypto: the hash and the keys of DKIM. OpenSSL behind this one file.
  *
  * A key may be used by several threads at once; a hash belongs to one. */
 #ifndef FILTER_DKIM_CRYPTO_H
@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "common/err.h"
 
 #include "dkim_flaw.h"
 
@@ -29,6 +31,10 @@ void dkim_hash_peek(const struct dkim_hash *h, unsigned char out[DKIM_HASH_SIZE]
 /* The hash of all; h is empty again. */
 void dkim_hash_take(struct dkim_hash *h, unsigned char out[DKIM_HASH_SIZE]);
 
+#define DKIM_BASE64_SIZE(len) (((len) + 2) / 3 * 4 + 1)
+/* Writes base64 and a NUL, returns its length. */
+size_t dkim_base64_text(const unsigned char *data, size_t len, char *out);
+
 struct dkim_pubkey;
 /* RSA: a SubjectPublicKeyInfo of rsaEncryption, or a bare RSAPublicKey (PKCS #1); bytes
  * behind it are ignored. Ed25519: 32 raw bytes. NULL with *flaw set (DKIM_FLAW_KEY or
@@ -40,5 +46,17 @@ void dkim_pubkey_free(struct dkim_pubkey **key);
 bool dkim_pubkey_fits(const struct dkim_pubkey *key,
                       const unsigned char hash[DKIM_HASH_SIZE],
                       const unsigned char *sig, size_t sig_len);
+
+struct dkim_privkey;
+/* A private RSA key of DKIM_RSA_BITS_MIN to DKIM_RSA_BITS_MAX bits from PEM (PKCS #1 or
+ * #8, without a passphrase). NULL, err says what it is instead. One reference. */
+struct dkim_privkey *dkim_privkey_read(const char *pem, size_t len, struct cm_err *err);
+/* One reference more, for another thread; each is given back by dkim_privkey_free. */
+struct dkim_privkey *dkim_privkey_share(struct dkim_privkey *key);
+void dkim_privkey_free(struct dkim_privkey **key);
+/* rsa-sha256 of the text whose SHA-256 is hash. False: OpenSSL could not. */
+CM_MUSTUSE bool dkim_privkey_sign(const struct dkim_privkey *key,
+                                  const unsigned char hash[DKIM_HASH_SIZE],
+                                  unsigned char sig[DKIM_SIG_SIZE_MAX], size_t *len_r);
 
 #endif

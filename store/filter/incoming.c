@@ -93,5 +93,6 @@ static void incoming_end(struct transaction *t, struct decision *d)
 const struct mode mode_incoming = {.name = "incoming",
                                    .program = "chatmail-filter-in",
                                    .side = VERDICT_INCOMING,
+                                   .judges = true,
                                    .rcpt = incoming_rcpt,
                                    .end = incoming_end};

@@ -20,6 +20,9 @@
 /* Postfix waits longer (milter_content_timeout), and a session may be idle as long as
  * smtpd lets its client be. */
 #define MILTER_IDLE_S 7200
+/* What it may do to a message. */
+#define CHANGES                                                                        \
+    (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_CHGFROM | SMFIF_DELRCPT | SMFIF_SETSYMLIST)
 
 static struct filter *the_filter; /* libmilter has nowhere to put it */
 
@@ -44,6 +47,8 @@ static void transaction_free(struct transaction **tp)
     }
     free(t->rcpts);
     dkim_free(&t->dkim);
+    seal_drop(t);
+    free(t->signature);
     sample_drop(&t->sample);
     atomic_fetch_sub(&t->filter->tally.transactions, 1);
     free(t);
@@ -194,9 +199,14 @@ static void count_hygiene(struct transaction *t, const char *name)
 
 static void begin_data(struct transaction *t)
 {
-    t->sample = sample_begin(the_filter->samples);
+    if (the_filter->mode->judges) {
+        t->sample = sample_begin(the_filter->samples);
+    }
     if (the_filter->mode == &mode_incoming) {
         t->dkim = dkim_new();
+    }
+    if (the_filter->mode->signs) {
+        seal_begin(t);
     }
 }
 
@@ -212,6 +222,7 @@ static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
     size_t value_len = strlen(value);
     verdict_header(&t->verdict, name, strlen(name), value, value_len);
     count_hygiene(t, name);
+    seal_header(t, name, value);
     sample_header(t->sample, name, value);
     if (t->dkim != NULL) {
         dkim_header(t->dkim, name, strlen(name), value, value_len);
@@ -240,6 +251,21 @@ static sfsistat on_header_end(SMFICTX *ctx)
     return SMFIS_NOREPLY;
 }
 
+/* False: the rest of the body changes nothing any more. */
+static bool look_at(struct transaction *t, const unsigned char *data, size_t len)
+{
+    bool judges = the_filter->mode->judges;
+    bool more = judges && verdict_body(&t->verdict, (const char *)data, len);
+    if (judges && !more && verdict_kind(&t->verdict) == VERDICT_CLEAR) {
+        seal_drop(t); /* it will be refused */
+    }
+    if (t->dkim != NULL) {
+        dkim_body(t->dkim, data, len);
+    }
+    seal_body(t, data, len);
+    return more || t->dkim != NULL || t->sign != NULL;
+}
+
 /* Postfix is told to keep the rest when nothing needs it any more. */
 static sfsistat on_body(SMFICTX *ctx, unsigned char *data, size_t len)
 {
@@ -247,19 +273,15 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *data, size_t len)
     if (t == NULL) {
         return SMFIS_CONTINUE;
     }
-    bool more = verdict_body(&t->verdict, (const char *)data, len);
     sample_add(t->sample, data, len);
-    if (t->dkim != NULL) {
-        dkim_body(t->dkim, data, len);
-    }
-    return more || t->dkim != NULL ? SMFIS_CONTINUE : SMFIS_SKIP;
+    return look_at(t, data, len) ? SMFIS_CONTINUE : SMFIS_SKIP;
 }
 
 /* From the last to the first: taking one away renumbers those behind it. The values
  * have their leading blank, for so it was negotiated. */
 static bool clean_header(SMFICTX *ctx, const struct transaction *t)
 {
-    char subject[] = "Subject", dots[] = " [...]", name[32];
+    char subject[] = "Subject", dots[] = CLEAN_SUBJECT, name[32];
     bool ok = true;
     for (size_t i = 0; i < HYGIENES; i++) {
         snprintf(name, sizeof(name), "%s", hygiene_names[i]);
@@ -271,6 +293,14 @@ static bool clean_header(SMFICTX *ctx, const struct transaction *t)
         ok = smfi_chgheader(ctx, subject, (int)n, n > 1 ? NULL : dots) == MI_SUCCESS;
     }
     return ok;
+}
+
+/* Where OpenDKIM put it: behind our own Received. */
+static bool add_signature(SMFICTX *ctx, const struct transaction *t)
+{
+    char name[] = "DKIM-Signature";
+    return t->signature == NULL ||
+           smfi_insheader(ctx, 1, name, t->signature) == MI_SUCCESS;
 }
 
 static bool change_envelope(SMFICTX *ctx, const struct transaction *t)
@@ -293,9 +323,10 @@ static bool change_envelope(SMFICTX *ctx, const struct transaction *t)
 static sfsistat accept_message(SMFICTX *ctx, const struct transaction *t)
 {
     bool ok = change_envelope(ctx, t);
-    if (ok && the_filter->mode == &mode_outgoing) {
+    if (ok && the_filter->mode->cleans) {
         ok = clean_header(ctx, t);
     }
+    ok = ok && add_signature(ctx, t);
     if (!ok) {
         cm_log(CM_LOG_ERROR, "message_not_changed", "queue_id", t->queue_id, NULL);
     }
@@ -332,6 +363,9 @@ static sfsistat on_message_end(SMFICTX *ctx)
     snprintf(s->t->queue_id, sizeof(s->t->queue_id), "%s", macro(ctx, "i"));
     verdict_end(&s->t->verdict);
     the_filter->mode->end(s->t, &d);
+    if (d.action == DECIDE_ACCEPT && the_filter->mode->signs) {
+        (void)seal_end(s->t, &d);
+    }
     sfsistat result = carry_out(ctx, s->t, &d);
     transaction_free(&s->t);
     return result;
@@ -367,9 +401,7 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
     const unsigned long wanted = SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NODATA |
                                  SMFIP_NOUNKNOWN | SMFIP_NR_MAIL | SMFIP_NR_HDR |
                                  SMFIP_NR_EOH | SMFIP_SKIP | SMFIP_HDR_LEADSPC;
-    const unsigned long changes =
-        SMFIF_CHGHDRS | SMFIF_CHGFROM | SMFIF_DELRCPT | SMFIF_SETSYMLIST;
-    if ((steps & wanted) != wanted || (actions & changes) != changes) {
+    if ((steps & wanted) != wanted || (actions & CHANGES) != CHANGES) {
         cm_log(CM_LOG_ERROR, "mta_too_old", "reason",
                "it does not offer the milter protocol of Postfix 3", NULL);
         return SMFIS_REJECT;
@@ -380,7 +412,7 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
         smfi_setsymlist(ctx, SMFIM_EOM, queue_id) != MI_SUCCESS) {
         return SMFIS_REJECT;
     }
-    *actions_r = changes;
+    *actions_r = CHANGES;
     *steps_r = wanted;
     *more_r = *more_still_r = 0;
     return SMFIS_CONTINUE;
@@ -441,8 +473,7 @@ int milter_start(struct filter *filter, int fd, struct cm_err *err)
     static char name[] = "chatmail-filter";
     struct smfiDesc desc = {.xxfi_name = name,
                             .xxfi_version = SMFI_VERSION,
-                            .xxfi_flags = SMFIF_CHGHDRS | SMFIF_CHGFROM |
-                                          SMFIF_DELRCPT | SMFIF_SETSYMLIST,
+                            .xxfi_flags = CHANGES,
                             .xxfi_envfrom = on_mail,
                             .xxfi_envrcpt = on_rcpt,
                             .xxfi_header = on_header,

@@ -73,5 +73,8 @@ static void outgoing_end(struct transaction *t, struct decision *d)
 const struct mode mode_outgoing = {.name = "outgoing",
                                    .program = "chatmail-filter-out",
                                    .side = VERDICT_OUTGOING,
+                                   .judges = true,
+                                   .cleans = true,
+                                   .signs = true,
                                    .rcpt = outgoing_rcpt,
                                    .end = outgoing_end};

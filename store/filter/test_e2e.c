@@ -1,4 +1,4 @@
-/* The real program, both modes, spoken to as Postfix does, over a real PostgreSQL, a
+/* The real program, all modes, spoken to as Postfix does, over a real PostgreSQL, a
  * real Redis, and a DNS server with moods. Numbers in comments are rows of
  * relay-spec.md 6.8. */
 #include <pthread.h>
@@ -23,6 +23,7 @@
 #include "pgfixture/pgfixture.h"
 #include "redisfixture/redisfixture.h"
 
+#include "testing/checker.h"
 #include "testing/dns_server.h"
 #include "testing/mta.h"
 #include "testing/signer.h"
@@ -41,7 +42,8 @@ static struct redisfixture *redis;
 static struct ds_server *dns;
 static struct sg_key *key;
 static char *record;
-static char dir[64], ini[96], kept[96];
+static struct sg_key *our_key; /* what the filter signs with */
+static char dir[64], ini[96], kept[96], key_file[96];
 
 struct side {
     const char *mode;
@@ -49,7 +51,8 @@ struct side {
     int listener;
     pid_t pid;
 };
-static struct side out = {.mode = "outgoing"}, in = {.mode = "incoming"};
+static struct side out = {.mode = "outgoing"}, in = {.mode = "incoming"},
+                   sign = {.mode = "signing"};
 
 static void start(struct side *side)
 {
@@ -69,6 +72,8 @@ static void start(struct side *side)
                           ds_list(dns),
                           "--keep-rejected",
                           kept,
+                          "--key",
+                          key_file,
                           NULL};
     side->pid = daemonkit_start(argv, side->listener, "milter", side->log);
 }
@@ -83,6 +88,17 @@ static void stop(struct side *side)
     }
 }
 
+static void wait_for_log(const struct side *side, const char *text)
+{
+    for (int i = 0; i < 500; i++) {
+        if (daemonkit_log_has(side->log, text)) {
+            return;
+        }
+        usleep(10000);
+    }
+    fail_msg("%s: no %s", side->log, text);
+}
+
 static void write_ini(const char *more)
 {
     char text[512];
@@ -90,6 +106,14 @@ static void write_ini(const char *more)
     int len = snprintf(text, sizeof(text),
                        "[params]\nmail_domain = chat.example.org\n%s", more);
     assert_int_equal(cm_file_replace(ini, text, (size_t)len, 0644, &err), 0);
+}
+
+static void write_key(const struct sg_key *k)
+{
+    struct cm_err err;
+    char *pem = sg_key_pem(k);
+    assert_int_equal(cm_file_replace(key_file, pem, strlen(pem), 0600, &err), 0);
+    free(pem);
 }
 
 static int set_up(void **state)
@@ -102,6 +126,9 @@ static int set_up(void **state)
     snprintf(kept, sizeof(kept), "%s/kept", dir);
     assert_int_equal(mkdir(kept, 0700), 0);
     write_ini("max_user_send_per_minute = 60000\nmax_user_send_burst_size = 10000\n");
+    snprintf(key_file, sizeof(key_file), "%s/opendkim.private", dir);
+    our_key = sg_key_rsa(2048);
+    write_key(our_key);
     pg = pgfixture_chatmail(SCHEMA_DIR, "001-account", "009-filter", NULL);
     redis = redisfixture_new();
     assert_non_null(pg);
@@ -119,8 +146,8 @@ static int set_up(void **state)
                                .txt = {record},
                                .ttl = 60};
     ds_set(dns, &row);
-    struct side *const sides[] = {&out, &in};
-    for (int i = 0; i < 2; i++) {
+    struct side *const sides[] = {&out, &in, &sign};
+    for (int i = 0; i < 3; i++) {
         snprintf(sides[i]->path, sizeof(sides[i]->path), "%s/%s", dir, sides[i]->mode);
         snprintf(sides[i]->log, sizeof(sides[i]->log), "%s/%s.log", dir,
                  sides[i]->mode);
@@ -135,8 +162,10 @@ static int tear_down(void **state)
     (void)state;
     stop(&out);
     stop(&in);
+    stop(&sign);
     ds_stop(&dns);
     sg_key_free(&key);
+    sg_key_free(&our_key);
     free(record);
     redisfixture_free(&redis);
     pgfixture_free(&pg);
@@ -163,7 +192,8 @@ static void expect_out(enum letter letter, const char *from, const char *author,
     free(text);
 }
 
-#define DOTS "header Subject 1  [...]\n"
+#define SIGNED "insert DKIM-Signature 1\n"
+#define DOTS   "header Subject 1  [...]\n" SIGNED
 
 static void outgoing_mail(void **state)
 {
@@ -239,6 +269,159 @@ static void the_header_is_cleaned(void **state)
     mta_close(&m);
     free(text);
     free(good);
+}
+
+/* What leaves: `text` as the filter wants it changed, its signature in front. Whether
+ * that signature is good for it. */
+static bool verifies(const struct mta *m, const struct sg_key *by, const char *text)
+{
+    struct ck_zone zone = {0};
+    char *known = sg_key_record(by), *field = cm_strdup("DKIM-Signature:");
+    const char *why;
+    for (const char *p = m->inserted; *p != '\0'; p++) {
+        char *more = cm_asprintf(*p == '\n' ? "%s\r\n" : "%s%c", field, *p);
+        free(field);
+        field = more;
+    }
+    char *leaves = cm_asprintf("%s\r\n%s", field, text);
+    ck_set(&zone, "opendkim._domainkey.chat.example.org", known, 1);
+    struct dkim_keys *keys = ck_keys(&zone);
+    enum dkim_verdict verdict =
+        ck_verify(leaves, strlen(leaves), "chat.example.org", keys, 0, &why);
+    dkim_keys_free(&keys);
+    free(leaves);
+    free(field);
+    free(known);
+    return verdict == DKIM_PASS;
+}
+
+static void what_leaves_is_signed_as_it_leaves(void **state)
+{
+    (void)state;
+    char *good = letter_text(LETTER_ENCRYPTED, ONE, FAR, "x@y");
+    char *text =
+        cm_asprintf("User-Agent: x\r\nSubject: a secret\r\n\tfolded\r\n%s", good);
+    char *leaves = cm_asprintf("Subject: [...]\r\n%s", strstr(good, "From:"));
+    char *subject = strstr(leaves + 10, "Subject: "); /* the second one goes */
+    struct mta m;
+    assert_non_null(subject);
+    char *behind = strstr(subject, "\r\n") + 2;
+    memmove(subject, behind, strlen(behind) + 1);
+    mta_open(&m, out.path);
+    assert_string_equal(mta_send(&m, ONE, ONE, FAR, text), "accept");
+    assert_true(verifies(&m, our_key, leaves));
+    assert_false(verifies(&m, our_key, text));
+    assert_string_equal(mta_send(&m, ONE, ONE, ONE, good), "accept");
+    assert_true(verifies(&m, our_key, good));
+    mta_close(&m);
+    assert_true(daemonkit_log_has(
+        out.log, "DKIM-Signature field added (s=opendkim, d=chat.example.org)"));
+    char *big = letter_of_size(ONE, FAR, "x@y", 2000000);
+    mta_open(&m, out.path);
+    assert_string_equal(mta_send(&m, ONE, ONE, FAR, big), "accept");
+    assert_true(verifies(&m, our_key, big));
+    mta_close(&m);
+    free(big);
+    free(leaves);
+    free(text);
+    free(good);
+}
+
+/* No login, no rate, no verdict: only a signature, and only for our domain. */
+static void what_is_made_here_is_only_signed(void **state)
+{
+    (void)state;
+    static const char bounce[] =
+        "From: MAILER-DAEMON@chat.example.org (Mail Delivery System)\r\nTo: " ONE
+        "\r\nSubject: Undelivered Mail\r\nUser-Agent: x\r\n\r\nSorry.\r\n";
+    static const char other[] = "From: root@other.example\r\nTo: " ONE "\r\n\r\nHi\r\n";
+    struct mta m;
+    mta_open(&m, sign.path);
+    assert_string_equal(mta_send(&m, "", NULL, ONE, bounce), "accept");
+    assert_string_equal(m.changes, SIGNED);
+    assert_true(verifies(&m, our_key, bounce));
+    assert_string_equal(mta_send(&m, "root@other.example", NULL, ONE, other), "accept");
+    assert_string_equal(m.changes, "");
+    mta_close(&m);
+    /* The socket of users never signs for who is not logged in. */
+    mta_open(&m, out.path);
+    assert_string_equal(mta_send(&m, "", NULL, ONE, bounce),
+                        "451 4.7.0 Nobody is logged in here; try again later");
+    mta_close(&m);
+}
+
+#define NOT_SIGNED_NOW "451 4.7.5 Mail cannot be signed now; try again later"
+
+static void nothing_leaves_unsigned(void **state)
+{
+    (void)state;
+    static const char bounce[] =
+        "From: MAILER-DAEMON@chat.example.org\r\n\r\nSorry.\r\n";
+    struct side *const sides[] = {&out, &sign};
+    struct sg_key *other = sg_key_rsa(2048);
+    char *good = letter_text(LETTER_ENCRYPTED, ONE, FAR, "x@y");
+    struct mta m;
+    assert_int_equal(unlink(key_file), 0);
+    for (int i = 0; i < 2; i++) {
+        stop(sides[i]);
+        daemonkit_log_has(sides[i]->log, "");
+        start(sides[i]);
+    }
+    expect_out(LETTER_ENCRYPTED, ONE, ONE, FAR, NOT_SIGNED_NOW, "");
+    assert_true(daemonkit_log_has(out.log, "event=signing_key_missing"));
+    expect_out(LETTER_PLAIN, ONE, ONE, FAR, CLEAR, "");
+    mta_open(&m, sign.path);
+    assert_string_equal(mta_send(&m, "", NULL, ONE, bounce), NOT_SIGNED_NOW);
+    /* It comes, and is taken at a reload; a broken one leaves it. */
+    write_key(other);
+    for (int i = 0; i < 2; i++) {
+        kill(sides[i]->pid, SIGHUP);
+        wait_for_log(sides[i], "event=reloaded");
+    }
+    assert_string_equal(mta_send(&m, "", NULL, ONE, bounce), "accept");
+    assert_true(verifies(&m, other, bounce));
+    mta_close(&m);
+    mta_open(&m, out.path);
+    assert_string_equal(mta_send(&m, ONE, ONE, FAR, good), "accept");
+    assert_true(verifies(&m, other, good));
+    struct cm_err err;
+    assert_int_equal(cm_file_replace(key_file, "no key", 6, 0600, &err), 0);
+    kill(out.pid, SIGHUP);
+    wait_for_log(&out, "event=reload_failed");
+    assert_string_equal(mta_send(&m, ONE, ONE, FAR, good), "accept");
+    assert_true(verifies(&m, other, good));
+    mta_close(&m);
+    write_key(our_key);
+    for (int i = 0; i < 2; i++) {
+        kill(sides[i]->pid, SIGHUP);
+        wait_for_log(sides[i], "event=reloaded");
+    }
+    sg_key_free(&other);
+    free(good);
+}
+
+/* There is nothing to sign for, and no key is asked for. */
+static void a_relay_without_a_name_signs_nothing(void **state)
+{
+    (void)state;
+    static const char text[] = "From: MAILER-DAEMON@[203.0.113.1]\r\n\r\nSorry.\r\n";
+    static const char address[] = "[params]\nmail_domain = 203.0.113.1\n";
+    struct cm_err err;
+    struct mta m;
+    stop(&sign);
+    daemonkit_log_has(sign.log, "");
+    assert_int_equal(cm_file_replace(ini, address, strlen(address), 0644, &err), 0);
+    assert_int_equal(unlink(key_file), 0);
+    start(&sign);
+    mta_open(&m, sign.path);
+    assert_string_equal(mta_send(&m, "", NULL, "one@[203.0.113.1]", text), "accept");
+    assert_string_equal(m.changes, "");
+    mta_close(&m);
+    assert_false(daemonkit_log_has(sign.log, "signing_key_missing"));
+    stop(&sign);
+    write_ini("max_user_send_per_minute = 60000\nmax_user_send_burst_size = 10000\n");
+    write_key(our_key);
+    start(&sign);
 }
 
 static void many_messages_go_over_one_connection(void **state)
@@ -455,19 +638,12 @@ static unsigned taken(const char *login, unsigned n)
     return through;
 }
 
-/* Waits until a reload has been logged. */
 static void reload(struct side *side, const char *more)
 {
     daemonkit_log_has(side->log, "");
     write_ini(more);
     kill(side->pid, SIGHUP);
-    for (int i = 0; i < 500; i++) {
-        if (daemonkit_log_has(side->log, "event=reloaded")) {
-            return;
-        }
-        usleep(10000);
-    }
-    fail_msg("no reload");
+    wait_for_log(side, "event=reloaded");
 }
 
 static void too_much_mail_is_put_off(void **state)
@@ -718,6 +894,10 @@ int main(void)
         cmocka_unit_test(what_counters_match_is_logged_and_nobody_named),
         cmocka_unit_test(the_login_owns_the_address),
         cmocka_unit_test(the_header_is_cleaned),
+        cmocka_unit_test(what_leaves_is_signed_as_it_leaves),
+        cmocka_unit_test(what_is_made_here_is_only_signed),
+        cmocka_unit_test(nothing_leaves_unsigned),
+        cmocka_unit_test(a_relay_without_a_name_signs_nothing),
         cmocka_unit_test(many_messages_go_over_one_connection),
         cmocka_unit_test(a_disabled_recipient_among_others_is_left_out),
         cmocka_unit_test(incoming_mail),

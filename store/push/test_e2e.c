@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/doorbell.h"
+#include "courier.h"
 #include "daemonkit/daemonkit.h"
 #include "pushtest.h"
 
@@ -346,6 +347,76 @@ static void test_one_connection_for_many(void **state)
     assert_empty();
 }
 
+static long stat_of(const char *name)
+{
+    const char *at = strstr(pushkit_ask(&kit, "stats"), name);
+    assert_non_null(at);
+    return strtol(at + strlen(name) + 1, NULL, 10);
+}
+
+/* A service without HTTP/2: a request has a connection for itself, so few are under way
+ * at a time; the connections are kept, and one that hangs holds up nobody. */
+static void posts_by_http1(const char *offer)
+{
+    static const int many = 200;
+    int64_t at_ms[8];
+    pushkit_ask(&kit, "calm");
+    pushkit_ask(&kit, "offer %s", offer);
+    pushkit_ask(&kit, "forget");
+    pushkit_ask(&kit, "mood slow:20 many");
+    pushkit_ask(&kit, "mood silent mute");
+    pushkit_ask(&kit, "mood 410 dead");
+    long accepted = stat_of("accepted");
+    ring("mute@x");
+    assert_comes("mute", 1, 5000);
+    for (int i = 1; i <= many; i++) {
+        char addr[32];
+        snprintf(addr, sizeof(addr), "many%d@x", i);
+        ring(addr);
+    }
+    assert_comes("many", many, 20000);
+    for (int i = 1; i <= 5; i++) {
+        int64_t start = cm_now_mono_ms();
+        ring("well@x");
+        assert_comes("well", i, 5000);
+        assert_true(cm_now_mono_ms() - start < 1000);
+    }
+    ring("dead@x");
+    assert_comes("dead", 1, 5000);
+    assert_in_range(stat_of("accepted") - accepted, 2, COURIER_WITHOUT_H2_MAX);
+    assert_int_equal(stat_of("strange"), 0);
+    assert_null(strstr(pushkit_ask(&kit, "list"), " h2 "));
+    /* The one that hangs is posted again when its connection breaks. */
+    pushkit_ask(&kit, "mood 200 mute");
+    pushkit_ask(&kit, "drop");
+    assert_comes("mute", 2, 12000);
+    assert_int_equal(times_of("mute", at_ms), 2);
+    assert_empty();
+}
+
+static void test_without_h2(void **state)
+{
+    (void)state;
+    need();
+    static const char *const offers[] = {"http/1.1", "nothing"};
+    sql("insert into push_token (addr, token) select 'many' || i || '@x', "
+        "convert_to('many' || i || '-', 'utf8') from generate_series(1, 200) i");
+    pushkit_token(&kit, "mute@x", "mute");
+    pushkit_token(&kit, "well@x", "well");
+    for (size_t i = 0; i < 2; i++) {
+        pushkit_token(&kit, "dead@x", "dead");
+        posts_by_http1(offers[i]);
+        assert_string_equal(
+            sql("select count(*) from push_token where addr = 'dead@x'"), "0");
+    }
+    pushkit_ask(&kit, "calm"); /* the service learns HTTP/2 */
+    pushkit_ask(&kit, "forget");
+    ring("well@x");
+    assert_comes("well", 1, 5000);
+    assert_non_null(strstr(pushkit_ask(&kit, "list"), " h2 "));
+    assert_empty();
+}
+
 static void test_forget(void **state)
 {
     (void)state;
@@ -508,6 +579,7 @@ int main(void)
         EACH(test_connection_cut),
         EACH(test_slow_and_silent),
         EACH(test_one_connection_for_many),
+        EACH(test_without_h2),
         EACH(test_forget),
         EACH(test_who_says_nonsense),
         EACH(test_files_left),

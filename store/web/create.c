@@ -12,11 +12,13 @@
 #include "common/mem.h"
 
 #include "credentials.h"
+#include "invites.h"
 #include "site.h"
 
 #define JSON "application/json"
 
-/* Waits for the limits. It outlives its exchange when the client goes away. */
+/* Waits for PostgreSQL and the limits. It outlives its exchange when the client goes
+ * away. */
 struct creation {
     struct exchange *x; /* NULL: gone */
     struct site *site;
@@ -54,6 +56,16 @@ static void refuse_uninvited(struct exchange *x, struct site *site)
     refuse(x, 403, 0,
            cm_asprintf("%s takes new accounts by invitation only. Use the invite link "
                        "or QR code that you were given.",
+                       site->conf->domain));
+}
+
+/* A token that was never given out is not told apart: guessing learns nothing. */
+static void refuse_dead(struct exchange *x, struct site *site)
+{
+    site->rejections[SITE_NO_INVITE]++;
+    refuse(x, 403, 0,
+           cm_asprintf("This invite for %s is not valid, or not any more. Ask whoever "
+                       "gave it to you for a new one.",
                        site->conf->domain));
 }
 
@@ -109,17 +121,41 @@ static void on_counted(enum cm_netlimit_verdict verdict, int64_t retry_after_s,
     creation_free(c);
 }
 
-static void count(struct exchange *x, struct site *site, const char *invite)
+static void count(struct creation *c)
+{
+    struct cm_netlimit_max max = {.per_net = c->site->conf->store.creations_per_net,
+                                  .per_gateway =
+                                      c->site->conf->store.creations_per_gateway};
+    cm_netlimit_count(c->site->limit, c->x->client, c->x->local, &max, on_counted, c);
+}
+
+/* Not known is no reason to refuse: the first login decides. */
+static void on_looked_up(enum invites_verdict verdict, void *ctx)
+{
+    struct creation *c = ctx;
+    if (c->x != NULL && verdict != INVITES_DEAD) {
+        count(c);
+        return;
+    }
+    if (c->x != NULL) {
+        c->x->state = NULL;
+        refuse_dead(c->x, c->site);
+    }
+    creation_free(c);
+}
+
+static void begin(struct exchange *x, struct site *site, const char *invite)
 {
     struct creation *c = cm_calloc(1, sizeof(*c));
-    struct cm_netlimit_max max = {.per_net = site->conf->store.creations_per_net,
-                                  .per_gateway =
-                                      site->conf->store.creations_per_gateway};
     c->x = x;
     c->site = site;
     snprintf(c->invite, sizeof(c->invite), "%s", invite);
     x->state = c;
-    cm_netlimit_count(site->limit, x->client, x->local, &max, on_counted, c);
+    if (invite[0] != '\0') {
+        invites_ask(site->invites, invite, on_looked_up, c);
+    } else {
+        count(c);
+    }
 }
 
 void create_gone(struct exchange *x)
@@ -176,6 +212,6 @@ void create_end(struct exchange *x)
         if (open != CM_REGISTRATIONS_INVITE) {
             invite[0] = '\0'; /* nobody asks for one, so none goes into the password */
         }
-        count(x, site, invite);
+        begin(x, site, invite);
     }
 }

@@ -152,6 +152,10 @@ static void query(struct exchange *x, struct enrolment *e,
                   cm_pg_cb cb)
 {
     struct site *site = x->site;
+    if (site->pg == NULL) { /* most stores never need it */
+        struct cm_pg_options options = {.conninfo = site->conninfo, .connections = 1};
+        site->pg = cm_pg_new(site->loop, &options);
+    }
     e->asked = true; /* the answer may come before return */
     cm_pg_query(site->pg, stmt, params, n, cb, e);
 }

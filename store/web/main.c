@@ -7,8 +7,9 @@
  *         ends of the tunnels, where the store's packet filter lets the gateway's own
  *         address through and no client. No public address has it.
  * One request per connection. It calls Postfix on 127.0.0.1 (mail of /mxdeliv), Redis
- * (how many accounts a network asked for), PostgreSQL (invites of gateways, by two
- * functions and nothing else), and the programs' sockets for figures.
+ * (how many accounts a network asked for), PostgreSQL (whether an invite token is good,
+ * only while registrations are by invitation; invites of gateways), and the programs'
+ * sockets for figures.
  *
  * It trusts nginx to say who the client is and by which gateway it came (X-Real-IP,
  * X-Portico-Local), chatmail.ini, and the programs whose figures it shows. Requests are
@@ -16,8 +17,9 @@
  *
  * Passwords that it gives out are wiped after use and never logged; nor is an address.
  *
- * Redis away: requests are counted in this process. Postfix away: 400 "451 ...", and
- * the sender tries SMTP. A program away: chatmail_up 0 on the page.
+ * Redis away: requests are counted in this process. PostgreSQL away: a token passes,
+ * and the first login decides. Postfix away: 400 "451 ...", and the sender tries SMTP.
+ * A program away: chatmail_up 0 on the page.
  *
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
  * new connections, what is under way is answered, at most 20 s. Known limits: 1024
@@ -35,6 +37,7 @@
 #include "create.h"
 #include "deliver.h"
 #include "enrol.h"
+#include "invites.h"
 #include "listen.h"
 #include "page.h"
 #include "queue.h"
@@ -155,9 +158,9 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     web->site.loop = loop;
     web->site.conf = &web->conf;
     web->site.limit = cm_netlimit_new(loop, web->redis, "new");
+    web->site.invites = invites_new(loop, web->conninfo);
     web->site.queue = queue_new(loop, web->queue_path);
-    web->site.pg = cm_pg_new(
-        loop, &(struct cm_pg_options){.conninfo = web->conninfo, .connections = 1});
+    web->site.conninfo = web->conninfo;
     web->http = conns_new(loop, http_routes, &web->site, true, HTTP_CONNECTIONS);
     web->metrics =
         conns_new(loop, metrics_routes, &web->site, false, METRICS_CONNECTIONS);
@@ -190,6 +193,7 @@ static void on_stop(void *ctx)
     conns_free(&web->http);
     conns_free(&web->metrics);
     cm_netlimit_free(&web->site.limit);
+    invites_free(&web->site.invites);
     cm_redis_free(&web->redis);
     cm_pg_free(&web->site.pg);
     queue_free(&web->site.queue);
@@ -214,15 +218,15 @@ int main(int argc, char **argv)
 {
     struct web web = {.config_path = CM_CONF_PATH,
                       .redis_path = CM_REDIS_PATH,
-                      .conninfo = CM_PG_CONNINFO("chatmail_web"),
                       .queue_path = "/run/chatmail-queue/queue.sock",
+                      .conninfo = CM_PG_CONNINFO("chatmail_web"),
                       .site = {.nocreate_path = "/etc/chatmail-nocreate",
                                .metrics_dir = "/run/chatmail-metrics",
                                .textfile_dir = "/var/lib/chatmail-fsreport"}};
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &web.config_path, 0},
         {"redis", "PATH", "socket of Redis", &web.redis_path, CM_OPTION_PATH_MAX},
-        {"db", "CONNINFO", "PostgreSQL", &web.conninfo, 0},
+        {"db", "CONNINFO", "PostgreSQL, asked about invites", &web.conninfo, 0},
         {"nocreate", "PATH", "no account is given out while this file exists",
          &web.site.nocreate_path, 0},
         {"metrics-dir", "DIR", "sockets of the programs' figures",

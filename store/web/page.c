@@ -22,11 +22,12 @@
 #define UP            "chatmail_up"
 #define AGES          "chatmail_textfile_mtime_seconds"
 
-#define OPTIONAL "echo"
+#define ECHO   "echo"        /* only where there is a bot */
+#define SIGNER "filter-sign" /* only where there is a name to sign for */
 
-const char *const page_programs[] = {"auth",      "cluster",  "filter-in", "filter-out",
-                                     "lastlogin", "metadata", "push",      "transport",
-                                     OPTIONAL,    NULL};
+const char *const page_programs[] = {
+    "auth",     "cluster", "filter-in", "filter-out", SIGNER, "lastlogin",
+    "metadata", "push",    "transport", ECHO,         NULL};
 
 struct page;
 
@@ -69,11 +70,18 @@ static void add_source(struct page *p, const char *name, size_t len)
     cm_buf_init(&s->said, PAGE_PROGRAM_MAX);
 }
 
+/* Some programs run only on some stores; there their absence is no trouble. */
+static bool is_expected(const struct cm_conf *conf, const char *name)
+{
+    return strcmp(name, ECHO) == 0     ? conf->store.echo_core[0] != '\0'
+           : strcmp(name, SIGNER) == 0 ? !conf->is_ip
+                                       : true;
+}
+
 static void find_sources(struct page *p)
 {
-    bool has_echo = p->site->conf->store.echo_core[0] != '\0';
     for (const char *const *name = page_programs; *name != NULL; name++) {
-        if (has_echo || strcmp(*name, OPTIONAL) != 0) {
+        if (is_expected(p->site->conf, *name)) {
             add_source(p, *name, strlen(*name));
         }
     }

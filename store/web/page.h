@@ -14,7 +14,7 @@
  * only when it is configured. Ended by NULL. Who else has a socket is asked too. */
 extern const char *const page_programs[];
 
-#define PAGE_PROGRAMS_MAX 32
+#define PAGE_PROGRAMS_MAX 64           /* one for each gateway's calls among them */
 #define PAGE_PROGRAM_MAX  (256u << 10) /* bytes that one may say */
 #define PAGE_FILES_MAX    16
 

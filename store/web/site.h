@@ -11,6 +11,7 @@
 
 struct cm_pg;
 struct conns;
+struct invites;
 struct queue;
 
 enum site_rejection {
@@ -25,7 +26,9 @@ struct site {
     struct cm_loop *loop;
     const struct cm_conf *conf; /* its content changes at SIGHUP */
     struct cm_netlimit *limit;
-    struct cm_pg *pg;          /* invites of gateways */
+    struct invites *invites;
+    const char *conninfo;
+    struct cm_pg *pg;          /* invites of gateways; NULL before the first question */
     const char *nocreate_path; /* while this file exists nothing is given out */
     const char *metrics_dir;   /* sockets of the programs: NAME.sock */
     const char *textfile_dir;  /* *.prom, from chatmail-expire */

@@ -191,7 +191,8 @@ static int setup(void **state)
     if (pg == NULL) {
         return 0;
     }
-    testsite.conninfo = cm_strdup(pgfixture_conninfo(pg, "chatmail", "chatmail_web"));
+    snprintf(testsite.conninfo, sizeof(testsite.conninfo), "%s",
+             pgfixture_conninfo(pg, "chatmail", "chatmail_web"));
     return testsite_setup(state);
 }
 

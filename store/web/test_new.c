@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include "common/file.h"
+#include "common/invite.h"
+#include "pgfixture/pgfixture.h"
 
 #include "testsite.h"
 
@@ -138,7 +140,51 @@ static void test_closed(void **state)
                      200);
 }
 
-#define TOKEN "abcdefghjkmn"
+#define TOKEN   "abcdefghjkmn"
+#define EXPIRED "abcdefghjkmp"
+#define USED_UP "abcdefghjkmq"
+#define STRANGE "abcdefghjkmr" /* never given out */
+
+static struct pgfixture *pg;
+
+static void make_invite(const char *token, int used, const char *expires)
+{
+    char hash[CM_INVITE_HASH], sql[512];
+    assert_true(cm_invite_hash(token, hash));
+    snprintf(sql, sizeof(sql),
+             "insert into invite (token_sha256, uses, used, expires) values "
+             "(decode('%s', 'hex'), 2, %d, now() + interval '%s')",
+             hash, used, expires);
+    pgfixture_sql(pg, "chatmail", sql);
+}
+
+static int setup(void **state)
+{
+    static const char *const files[] = {"001-account", "007-invite", "013-web"};
+    pg = pgfixture_new();
+    if (pg == NULL) {
+        return 0;
+    }
+    pgfixture_sql(pg, "postgres", "create database chatmail");
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char path[512];
+        snprintf(path, sizeof(path), "%s/%s.sql", SCHEMA_DIR, files[i]);
+        pgfixture_sql_file(pg, "chatmail", path);
+    }
+    make_invite(TOKEN, 1, "1 day");
+    make_invite(EXPIRED, 0, "-1 second");
+    make_invite(USED_UP, 2, "1 day");
+    snprintf(testsite.conninfo, sizeof(testsite.conninfo), "%s",
+             pgfixture_conninfo(pg, "chatmail", "chatmail_web"));
+    return testsite_setup(state);
+}
+
+static int teardown(void **state)
+{
+    int rc = testsite_teardown(state);
+    pgfixture_free(&pg);
+    return rc;
+}
 
 static void test_invite(void **state)
 {
@@ -172,7 +218,81 @@ static void test_invite(void **state)
     check_account("@" TESTSITE_DOMAIN, "", 12, false);
 }
 
-/* No password and no address in the log, whatever happened above. */
+static int ask_invited(const char *token)
+{
+    char target[64];
+    snprintf(target, sizeof(target), "/new?invite=%s", token);
+    return testsite_ask_from("POST", target, "192.0.2.7", "10.77.4.2");
+}
+
+/* A token that no login would take is refused at once, and costs the network nothing.
+ */
+static void test_dead_invite(void **state)
+{
+    (void)state;
+    static const char *const dead[] = {EXPIRED, USED_UP, STRANGE};
+    redisfixture_ask(testsite.redis, "FLUSHALL", NULL);
+    testsite_reconfigure(TESTSITE_DOMAIN,
+                         "registrations = invite\ncreations_per_net = 1\n");
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(ask_invited(dead[i]), 403);
+        refused("This invite for " TESTSITE_DOMAIN " is not valid");
+    }
+    assert_int_equal(ask_invited("ABCDEFGHJKMN"), 200); /* as people may type it */
+    assert_int_equal(ask_invited(TOKEN), 429);
+    assert_string_equal(pgfixture_sql(pg, "chatmail", "select sum(used) from invite"),
+                        "3"); /* asking takes none */
+    testsite_reconfigure(TESTSITE_DOMAIN, "");
+    assert_int_equal(ask_invited(EXPIRED), 200); /* nobody asks for one */
+}
+
+static void passes(const char *token)
+{
+    int status = ask_invited(token);
+    if (status != 200) {
+        fail_msg("%d for %s: %s", status, token, testsite_body());
+    }
+}
+
+/* The first login knows, or says that it cannot tell. */
+static void test_database_away(void **state)
+{
+    (void)state;
+    redisfixture_ask(testsite.redis, "FLUSHALL", NULL);
+    testsite_reconfigure(TESTSITE_DOMAIN, "registrations = invite\n");
+    assert_int_equal(ask_invited(STRANGE), 403);
+    pgfixture_stop(pg);
+    passes(TOKEN);
+    passes(STRANGE);
+    testsite_stop(); /* nor does a start wait for it */
+    testsite_start();
+    passes(STRANGE);
+    pgfixture_start(pg);
+    int status = 200;
+    for (int i = 0; i < 100 && status == 200; i++) {
+        usleep(100000);
+        status = ask_invited(STRANGE);
+    }
+    assert_int_equal(status, 403);
+    pgfixture_freeze(pg);
+    passes(TOKEN);
+    pgfixture_unfreeze(pg);
+    testsite_reconfigure(TESTSITE_DOMAIN, "");
+}
+
+/* Its role may ask that, and read nothing. */
+static void test_role(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        pgfixture_sql(pg, "chatmail",
+                      "select count(*) from information_schema.role_table_grants "
+                      "where grantee = 'chatmail_web'"),
+        "0");
+}
+
+/* No password and no address in the log,
+ whatever happened above. */
 static void test_log_is_discreet(void **state)
 {
     (void)state;
@@ -191,9 +311,15 @@ static void test_log_is_discreet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TESTSITE_TEST(test_new),    TESTSITE_TEST(test_new_self_signed),
-        TESTSITE_TEST(test_limits), TESTSITE_TEST(test_closed),
-        TESTSITE_TEST(test_invite), TESTSITE_TEST(test_log_is_discreet),
+        TESTSITE_TEST(test_new),
+        TESTSITE_TEST(test_new_self_signed),
+        TESTSITE_TEST(test_limits),
+        TESTSITE_TEST(test_closed),
+        TESTSITE_TEST(test_invite),
+        TESTSITE_TEST(test_dead_invite),
+        TESTSITE_TEST(test_database_away),
+        TESTSITE_TEST(test_role),
+        TESTSITE_TEST(test_log_is_discreet),
     };
-    return cmocka_run_group_tests(tests, testsite_setup, testsite_teardown);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }

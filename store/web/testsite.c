@@ -23,6 +23,7 @@
 #include "fakemta.h"
 
 #define ANSWER_MAX (8u << 20)
+#define AWAY       "host=/nonexistent dbname=chatmail user=chatmail_web"
 
 struct testsite testsite;
 static char answer[ANSWER_MAX];
@@ -62,8 +63,7 @@ void testsite_start(void)
                           "--queue",
                           testsite.queue_path,
                           "--db",
-                          testsite.conninfo != NULL ? testsite.conninfo
-                                                    : "host=/nonexistent",
+                          testsite.conninfo[0] != '\0' ? testsite.conninfo : AWAY,
                           NULL};
     testsite.pid = daemonkit_start(argv, testsite.listener, "http", testsite.log_path);
     assert_int_equal(testsite_ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), 404);

@@ -16,7 +16,8 @@ struct testsite {
     struct redisfixture *redis; /* NULL: not installed */
     char dir[64], http_path[96], log_path[96], ini_path[96], nocreate_path[96],
         metrics_dir[96], textfiles[96], queue_path[96];
-    const char *conninfo; /* of PostgreSQL; NULL: there is none */
+    char conninfo[256]; /* set before setup when there is a PostgreSQL; else it is away
+                         */
     int listener, mta_port, metrics_port;
     pid_t pid;
 };

@@ -95,6 +95,20 @@ static void note_header(struct mta *m, const char *data)
     note(m, what, value[0] != '\0' ? value : "-");
 }
 
+static void note_insert(struct mta *m, const char *data)
+{
+    uint32_t index;
+    memcpy(&index, data, 4);
+    const char *name = data + 4, *value = name + strlen(name) + 1;
+    char where[16];
+    snprintf(where, sizeof(where), "%u", ntohl(index));
+    note(m, "insert", name);
+    m->changes[strlen(m->changes) - 1] = '\0';
+    note(m, "", where);
+    must(strlen(value) < sizeof(m->inserted), "long field");
+    strcpy(m->inserted, value);
+}
+
 /* Changes on the way are noted; returns m->answer. */
 static const char *judge(struct mta *m)
 {
@@ -109,6 +123,8 @@ static const char *judge(struct mta *m)
         char command = hear(m, data, sizeof(data), &len);
         if (command == 'm') {
             note_header(m, data);
+        } else if (command == 'i') {
+            note_insert(m, data);
         } else if (command == 'e') {
             note(m, "from", data);
         } else if (command == '-') {
@@ -170,7 +186,7 @@ static void bracketed(struct mta *m, char event, const char *addr)
 
 void mta_mail(struct mta *m, const char *from, const char *login)
 {
-    m->changes[0] = '\0';
+    m->changes[0] = m->inserted[0] = '\0';
     m->skip_body = false;
     if (login != NULL) {
         macro(m, 'M', "{auth_authen}", login);

@@ -6,14 +6,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MTA_CHANGES_MAX 4096
+#define MTA_CHANGES_MAX  4096
+#define MTA_INSERTED_MAX 4096
 
 struct mta {
     int fd;
     bool skip_body; /* the filter wants no more of this one */
     /* Of the last message: what the filter asked for, one a line: "from <>", "rcpt-
-     * <a@b>", "header Subject 1  [...]" (NULL: "-"). */
+     * <a@b>", "header Subject 1  [...]" (NULL: "-"), "insert DKIM-Signature 1". */
     char changes[MTA_CHANGES_MAX];
+    char inserted[MTA_INSERTED_MAX]; /* the value of the field that was inserted */
     /* Of the last event: "continue", "accept", "discard", "tempfail", "reject", "lost"
      * (the connection is gone), or the reply: "523 Encryption ...". */
     char answer[1024];

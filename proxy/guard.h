@@ -1,0 +1,27 @@
+/* guard: what a gateway keeps out before anything else looks at it. Private to proxy/:
+ * plane_gateway.c.
+ *
+ * In prerouting, ahead of connection tracking, and so the same for both planes: a
+ * packet of a banned source, and a SYN beyond the limits, cost one lookup and nothing
+ * else. Only TCP to the public ports is limited, and only that and TURN's UDP is closed
+ * to a banned source: nobody is shut out from the machine itself.
+ *
+ * Sets, all bounded: banned4/6 (px_gateway_bans fills them); fresh4/6, one bucket of
+ * tokens for each source that opens connections; known4/6, sources that finished a
+ * handshake. A flood from one source is cut by its bucket. In a flood with invented
+ * sources those who are known are served as ever, and strangers share what
+ * stranger_rate lets in. A set that is full takes nobody new: who is not in fresh4/6
+ * then has the limit of the strangers alone, who is not in known4/6 stays a stranger.
+ */
+#ifndef PX_GUARD_H
+#define PX_GUARD_H
+
+#include "common/buf.h"
+#include "state.h"
+
+void px_guard_counters(struct cm_buf *out);
+void px_guard_sets(struct cm_buf *out, const struct px_state *state);
+void px_guard_chains(struct cm_buf *out, const struct px_state *state,
+                     const struct px_gateway *gw);
+
+#endif
