@@ -101,6 +101,8 @@ const struct scenario scenarios[] = {
     {"proxy_plane",
      "chatmail-proxy on both gateways: true addresses, IDLE told, and back",
      scenario_proxy_plane, scenario_proxy_back, 420},
+    {"enrol", "a bare machine becomes a gateway by a pasted line, and another by SSH",
+     scenario_enrol, scenario_enrol_back, 600},
     {"many_clients", "a thousand clients behind one address, at once, all served",
      scenario_many_clients, NULL, 420},
     {"ban", "who only guesses is shut out everywhere, by itself and by hand; no others",
