@@ -3,7 +3,7 @@
 # links: a forbidden include direction fails to build.
 
 find_package(PkgConfig REQUIRED)
-foreach(lib libevent libevent_pthreads libpq nanomsg jansson libsystemd libcrypto ldns cmocka libcrypt
+foreach(lib libevent libevent_pthreads libpq nanomsg jansson libcrypto ldns cmocka libcrypt
         hiredis libcurl libnghttp2 libssl libcmark-gfm libqrencode)
   pkg_check_modules(${lib} REQUIRED IMPORTED_TARGET ${lib})
 endforeach()

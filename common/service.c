@@ -13,15 +13,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "common/systemd.h"
 
 #define LISTENERS_MAX   16
-#define FDS_MAX         64
 #define BACKLOG         4096
 #define ACCEPT_BURST    64 /* then other events get their turn */
 #define ACCEPT_PAUSE_MS 100
@@ -77,7 +75,7 @@ void cm_service_status(struct cm_service *svc, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    sd_notifyf(0, "STATUS=%s", text);
+    cm_systemd_notifyf("STATUS=%s", text);
 }
 
 /* Listeners */
@@ -159,19 +157,13 @@ static int bind_path(const char *path, struct cm_err *err)
     return fd;
 }
 
-/* The sockets systemd passed, by name. */
-struct passed {
-    int count;
-    char **names;
-};
-
-static int passed_take(struct passed *passed, const char *name)
+static int passed_take(struct cm_systemd_fds *passed, const char *name)
 {
     for (int i = 0; i < passed->count; i++) {
         if (passed->names[i] != NULL && strcmp(passed->names[i], name) == 0) {
             free(passed->names[i]);
             passed->names[i] = NULL;
-            int fd = SD_LISTEN_FDS_START + i;
+            int fd = CM_SYSTEMD_FD_FIRST + i;
             int flags = fcntl(fd, F_GETFL);
             if (flags >= 0) {
                 fcntl(fd, F_SETFL, flags | O_NONBLOCK);
@@ -182,16 +174,15 @@ static int passed_take(struct passed *passed, const char *name)
     return -1;
 }
 
-static void passed_clear(struct passed *passed)
+static void passed_clear(struct cm_systemd_fds *passed)
 {
     for (int i = 0; i < passed->count; i++) {
         if (passed->names[i] != NULL) {
             cm_log(CM_LOG_WARNING, "socket_unknown", "name", passed->names[i], NULL);
-            close(SD_LISTEN_FDS_START + i);
+            close(CM_SYSTEMD_FD_FIRST + i);
             free(passed->names[i]);
         }
     }
-    free(passed->names);
 }
 
 /* Small enough that the socket takes it at once: nobody is waited for. */
@@ -240,11 +231,9 @@ static void door_add(struct cm_service *svc, const struct cm_listener *def, int 
 /* A listener may have several sockets of its name; without any, the path is bound. */
 static int open_doors(struct cm_service *svc, struct cm_err *err)
 {
-    struct passed passed = {0};
-    passed.count = sd_listen_fds_with_names(1, &passed.names);
-    if (passed.count < 0 || passed.count > FDS_MAX) {
-        return cm_err_set(err, CM_ERR_WORLD, "sockets from systemd: %s",
-                          passed.count < 0 ? strerror(-passed.count) : "too many");
+    struct cm_systemd_fds passed;
+    if (cm_systemd_take_fds(&passed, err) != 0) {
+        return -1;
     }
     int rc = 0;
     for (const struct cm_listener *def = svc->def->listeners;
@@ -308,7 +297,7 @@ static void doors_close(struct cm_service *svc)
 static void on_watchdog(void *ctx)
 {
     struct cm_service *svc = ctx;
-    sd_notify(0, "WATCHDOG=1");
+    cm_systemd_notify("WATCHDOG=1");
     cm_timer_set(svc->watchdog, svc->watchdog_ms);
 }
 
@@ -338,7 +327,7 @@ static void on_stop(int signo, void *ctx)
         return;
     }
     svc->draining = true;
-    sd_notify(0, "STOPPING=1");
+    cm_systemd_notify("STOPPING=1");
     cm_log(CM_LOG_INFO, "stopping", "program", svc->def->program, NULL);
     doors_unwatch(svc);
     if (svc->def->drain == NULL && svc->def->drained == NULL) {
@@ -362,22 +351,22 @@ static void on_reload(int signo, void *ctx)
     if (svc->draining) {
         return;
     }
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-               (long long)cm_now_mono_ms() * 1000);
+    cm_systemd_notifyf("RELOADING=1\nMONOTONIC_USEC=%lld",
+                       (long long)cm_now_mono_ms() * 1000);
     struct cm_err err = {0};
     if (svc->def->reload != NULL && svc->def->reload(svc, svc->ctx, &err) != 0) {
         cm_log_err(CM_LOG_ERROR, "reload_failed", &err);
     } else {
         cm_log(CM_LOG_INFO, "reloaded", "program", svc->def->program, NULL);
     }
-    sd_notify(0, "READY=1");
+    cm_systemd_notify("READY=1");
 }
 
 static void watchdog_start(struct cm_service *svc)
 {
-    uint64_t usec = 0;
-    if (sd_watchdog_enabled(0, &usec) > 0 && usec >= 2000) {
-        svc->watchdog_ms = (int64_t)(usec / 2000);
+    int64_t usec = cm_systemd_watchdog_us();
+    if (usec >= 2000) {
+        svc->watchdog_ms = usec / 2000;
         svc->watchdog = cm_timer_new(svc->loop, on_watchdog, svc);
         on_watchdog(svc);
     }
@@ -408,7 +397,7 @@ static int service_start(struct cm_service *svc, struct cm_err *err)
     }
     doors_watch(svc);
     watchdog_start(svc);
-    sd_notify(0, "READY=1");
+    cm_systemd_notify("READY=1");
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/mem.h"
 
 #define MAX_LINES 200000
@@ -81,6 +82,56 @@ int imap_command(struct imap *imap, const char *command,
         return cm_err_set(err, CM_ERR_RETRY, "%.40s: %.200s", command, tagged);
     }
     return 0;
+}
+
+int imap_idle(struct imap *imap, struct cm_err *err)
+{
+    char line[WIRE_LINE];
+    if (wire_write(imap->wire, "idle IDLE\r\n", err) != 0 ||
+        next_line(imap, line, err) != 0) {
+        return -1;
+    }
+    return line[0] == '+'
+               ? 0
+               : cm_err_set(err, CM_ERR_RETRY, "IDLE was answered: %.200s", line);
+}
+
+/* "* OK Still here" keeps NAT boxes awake and announces nothing. */
+int imap_idle_wait(struct imap *imap, int64_t limit_ms, struct cm_err *err)
+{
+    int64_t until = cm_now_mono_ms() + limit_ms, left;
+    while ((left = until - cm_now_mono_ms()) >= 0) {
+        char line[WIRE_LINE];
+        if (!wire_ready(imap->wire, left)) {
+            return 0;
+        }
+        if (next_line(imap, line, err) != 0) {
+            return -1;
+        }
+        if (strncmp(line, "* BYE", 5) == 0 || line[0] != '*') {
+            return cm_err_set(err, CM_ERR_RETRY, "IDLE ended: %.200s", line);
+        }
+        if (strstr(line, " EXISTS") != NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int imap_done(struct imap *imap, struct cm_err *err)
+{
+    char line[WIRE_LINE] = "";
+    if (wire_write(imap->wire, "DONE\r\n", err) != 0) {
+        return -1;
+    }
+    do {
+        if (next_line(imap, line, err) != 0) {
+            return -1;
+        }
+    } while (line[0] == '*');
+    return strncmp(line, "idle OK", 7) == 0
+               ? 0
+               : cm_err_set(err, CM_ERR_RETRY, "DONE: %.200s", line);
 }
 
 static int start(struct imap *imap, int port, struct cm_err *err)

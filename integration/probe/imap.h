@@ -40,6 +40,14 @@ CM_MUSTUSE int imap_command(struct imap *imap, const char *command,
                             void (*each)(const char *line, void *ctx), void *ctx,
                             struct cm_err *err);
 
+/* IDLE from here on; SELECT comes before. */
+CM_MUSTUSE int imap_idle(struct imap *imap, struct cm_err *err);
+/* In IDLE: 1 a message was announced, 0 nothing within limit_ms, -1 the connection
+ * ended, or said something else. */
+CM_MUSTUSE int imap_idle_wait(struct imap *imap, int64_t limit_ms, struct cm_err *err);
+/* Ends IDLE. */
+CM_MUSTUSE int imap_done(struct imap *imap, struct cm_err *err);
+
 /* SELECT INBOX, then every Message-ID in it, without its brackets. */
 CM_MUSTUSE int imap_message_ids(struct imap *imap,
                                 void (*each)(const char *id, void *ctx), void *ctx,

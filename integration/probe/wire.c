@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,6 +227,15 @@ int wire_some(struct wire *wire, char *out, size_t size, struct cm_err *err)
     wire->len -= n;
     memmove(wire->data, wire->data + n, wire->len);
     return (int)n;
+}
+
+bool wire_ready(const struct wire *wire, int64_t limit_ms)
+{
+    struct pollfd p = {.fd = wire->fd, .events = POLLIN};
+    if (wire->len > 0 || (wire->ssl != NULL && SSL_pending(wire->ssl) > 0)) {
+        return true;
+    }
+    return poll(&p, 1, (int)limit_ms) > 0;
 }
 
 const char *wire_local(const struct wire *wire)

@@ -40,6 +40,9 @@ CM_MUSTUSE int wire_line(struct wire *wire, char line[WIRE_LINE], struct cm_err 
  * closed, -1 on trouble. */
 CM_MUSTUSE int wire_some(struct wire *wire, char *out, size_t size, struct cm_err *err);
 
+/* Is there something to read, or the end? Waits at most limit_ms. */
+bool wire_ready(const struct wire *wire, int64_t limit_ms);
+
 /* The address this end has: what the other end should see as its client. */
 const char *wire_local(const struct wire *wire);
 

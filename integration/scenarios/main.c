@@ -2,6 +2,8 @@
  *
  *   scenario NAME...|all|--list [--quick]
  *
+ * "all" leaves out those that are played by name only; --list marks them.
+ *
  * One line per scenario, at the end "N passed, N failed"; exit 0 all held, 1 not, 2
  * usage. Each runs in a process of its own that is killed when its time is over. Before
  * the first and after each one the cluster is healed: nodes that are off or cut come
@@ -20,10 +22,20 @@ static int usage(void)
     return 2;
 }
 
+static bool by_name_only(const struct scenario *scenario)
+{
+    for (const char *const *name = scenarios_by_name; *name != NULL; name++) {
+        if (strcmp(*name, scenario->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int list(void)
 {
     for (const struct scenario *s = scenarios; s->name != NULL; s++) {
-        printf("%-20s %s\n", s->name, s->shows);
+        printf("%-20s %s%s\n", s->name, s->shows, by_name_only(s) ? " (by name)" : "");
     }
     return 0;
 }
@@ -69,11 +81,24 @@ static bool play(const struct scenario *s, bool quick, bool *well)
 static bool wanted(const struct scenario *scenario, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "all") == 0 || strcmp(argv[i], scenario->name) == 0) {
+        if ((strcmp(argv[i], "all") == 0 && !by_name_only(scenario)) ||
+            strcmp(argv[i], scenario->name) == 0) {
             return true;
         }
     }
     return false;
+}
+
+static void say_left_out(int argc, char **argv)
+{
+    const char *sep = "by name only: ";
+    for (const struct scenario *s = scenarios; s->name != NULL; s++) {
+        if (by_name_only(s) && !wanted(s, argc, argv)) {
+            printf("%s%s", sep, s->name);
+            sep = " ";
+        }
+    }
+    printf("%s", *sep == ' ' ? "\n" : "");
 }
 
 /* Returns 0 when every word is known. *names_r: how many name something to play. */
@@ -108,6 +133,7 @@ int main(int argc, char **argv)
             *(play(s, quick, &well) ? &passed : &failed) += 1;
         }
     }
+    say_left_out(argc, argv);
     printf("%u passed, %u failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
 }

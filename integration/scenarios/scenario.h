@@ -20,6 +20,8 @@ struct scenario {
 };
 
 extern const struct scenario scenarios[]; /* ended by name == NULL */
+/* Those that are too long for "all"; ended by NULL. */
+extern const char *const scenarios_by_name[];
 
 int scenario_login_rules(struct stage *stage, struct cm_err *err);
 int scenario_client_addresses(struct stage *stage, struct cm_err *err);
@@ -55,6 +57,7 @@ int scenario_echo(struct stage *stage, struct cm_err *err);
 int scenario_echo_off(struct stage *stage, struct cm_err *err);
 int scenario_open_relay(struct stage *stage, struct cm_err *err);
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err);
+int scenario_stolen_gateway(struct stage *stage, struct cm_err *err);
 int scenario_idle_sweep(struct stage *stage, struct cm_err *err);
 int scenario_dovecot_upgrade(struct stage *stage, struct cm_err *err);
 int scenario_dovecot_plugins_back(struct stage *stage, struct cm_err *err);
@@ -85,6 +88,20 @@ int scenario_dkim_dns(struct stage *stage, struct cm_err *err);
 int scenario_dkim_dns_well(struct stage *stage, struct cm_err *err);
 int scenario_group(struct stage *stage, struct cm_err *err);
 int scenario_reboot(struct stage *stage, struct cm_err *err);
+int scenario_drain(struct stage *stage, struct cm_err *err);
+int scenario_modes(struct stage *stage, struct cm_err *err);
+int scenario_modes_back(struct stage *stage, struct cm_err *err);
+int scenario_rotate(struct stage *stage, struct cm_err *err);
+int scenario_rotate_back(struct stage *stage, struct cm_err *err);
+int scenario_partition(struct stage *stage, struct cm_err *err);
+int scenario_partition_over(struct stage *stage, struct cm_err *err);
+int scenario_mtu(struct stage *stage, struct cm_err *err);
+int scenario_mtu_back(struct stage *stage, struct cm_err *err);
+int scenario_idle_nat(struct stage *stage, struct cm_err *err);
+int scenario_idle_nat_over(struct stage *stage, struct cm_err *err);
+int scenario_conntrack_full(struct stage *stage, struct cm_err *err);
+int scenario_conntrack_roomy(struct stage *stage, struct cm_err *err);
+int scenario_reboot_orders(struct stage *stage, struct cm_err *err);
 int scenario_many_clients(struct stage *stage, struct cm_err *err);
 int scenario_ban(struct stage *stage, struct cm_err *err);
 int scenario_unban(struct stage *stage, struct cm_err *err);

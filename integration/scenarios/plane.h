@@ -1,0 +1,23 @@
+/* plane: which data plane the gateways are on, by an edit of the published state;
+ * chatmail.ini is not touched. A change takes two seconds, where `chatops run` looks at
+ * everything. */
+#ifndef SCENARIOS_PLANE_H
+#define SCENARIOS_PLANE_H
+
+#include <stdbool.h>
+
+#include "common/err.h"
+
+#include "stage.h"
+
+/* Both gateways, and waits until they report it. */
+CM_MUSTUSE int plane_set(struct stage *stage, bool by_proxy, struct cm_err *err);
+/* Back on the kernel plane. Nothing when they are. For `restore` of a scenario. */
+CM_MUSTUSE int plane_back(struct stage *stage, struct cm_err *err);
+
+/* The same on both planes, the kernel's first; what fails is named. */
+CM_MUSTUSE int plane_each(struct stage *stage,
+                          int (*play)(struct stage *stage, struct cm_err *err),
+                          struct cm_err *err);
+
+#endif
