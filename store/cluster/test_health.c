@@ -361,7 +361,7 @@ static void status_says_unknown_as_minus_one(void **state)
     (void)state;
     struct px_state s = two_gateways();
     struct health h;
-    struct px_tunnel_facts none = {-1, -1, -1};
+    struct px_tunnel_facts none = {.handshake_age_s = -1};
     health_init(&h);
     reports(&h, 1, 1, 1000);
     static struct woken woken[CM_GATEWAYS_MAX + 1] = {
