@@ -47,8 +47,10 @@ struct cm_conf_gateway {
     int64_t egress_weight;    /* egress_weight = 100: its share of that mail; 0: only
                                * when no other is well */
     enum cm_plane data_plane; /* data_plane = auto | kernel | proxy */
-    int64_t traffic_budget;   /* bytes in a month; 0: none */
-    unsigned line;            /* of the section header, for messages */
+    char *wg_public_key;      /* wg_public_key: where it cannot be read over ssh; "" */
+    bool agent;             /* agent = yes: chatmail-gateway runs there, and reports */
+    int64_t traffic_budget; /* bytes in a month; 0: none */
+    unsigned line;          /* of the section header, for messages */
 };
 
 struct cm_conf_store {
@@ -177,6 +179,8 @@ CM_MUSTUSE int cm_value_seconds(const char *text, int64_t max_s, int64_t *second
 CM_MUSTUSE int cm_value_domain(const char *text, struct cm_err *err);
 bool cm_value_is_ipv4(const char *text);
 bool cm_value_is_ipv6(const char *text);
+/* A WireGuard key as wg(8) writes it: 44 characters of base64. */
+bool cm_value_is_key(const char *text);
 
 const char *cm_mode_name(enum cm_mode mode);
 const char *cm_egress_name(enum cm_egress egress);

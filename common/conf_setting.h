@@ -65,6 +65,7 @@ extern const struct cm_value_type cm_type_mode;
 extern const struct cm_value_type cm_type_egress;
 extern const struct cm_value_type cm_type_transport;
 extern const struct cm_value_type cm_type_plane;
+extern const struct cm_value_type cm_type_key; /* public WireGuard key; "" when unset */
 
 /* "whole number, 1 to 64" */
 void cm_setting_allowed(const struct cm_setting *setting, struct cm_buf *out);

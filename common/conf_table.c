@@ -174,7 +174,8 @@ const struct cm_setting cm_settings[] = {
      "relay has a bot that echoes. Empty: no bot.", CM_INI_COMMENT},
 
     {"gateway", "ssh", &cm_type_ssh, G(ssh), "", 0, 0,
-     "How to reach the gateway, as in root@198.51.100.11. Empty: it is enrolled.",
+     "How to reach the gateway, as in root@198.51.100.11. Empty: it was enrolled by an "
+     "invite, or is set up by hand.",
      CM_INI_COMMENT},
     {"gateway", "number", &cm_type_int, G(number), NULL, 1, CM_GATEWAYS_MAX,
      "Names its tunnel; never given to another gateway later.", CM_INI_COMMENT},
@@ -203,6 +204,13 @@ const struct cm_setting cm_settings[] = {
      "budget. chatops status warns from 80 % on; beyond it mail leaves by the other "
      "gateways. A provider that counts one direction only: twice its figure.",
      CM_INI_COMMENT},
+
+    {"gateway", "wg_public_key", &cm_type_key, G(wg_public_key), "", 0, 0,
+     "Public key of its tunnel, where chatops cannot read it from the machine: without "
+     "ssh, or without agent.", CM_INI_COMMENT},
+    {"gateway", "agent", &cm_type_yesno, G(agent), "yes", 0, 0,
+     "Whether chatmail-gateway runs there. no: it is set up by hand, as by \"chatops "
+     "gateway render NAME --pf\" for FreeBSD, and does not report.", CM_INI_COMMENT},
 
     {NULL, NULL, NULL, 0, NULL, 0, 0, NULL, CM_INI_HIDDEN},
 };

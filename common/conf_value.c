@@ -469,6 +469,14 @@ static int parse_yesno(const struct cm_setting *setting, const char *text, void 
     return 0;
 }
 
+bool cm_value_is_key(const char *text)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "0123456789+/";
+    return strlen(text) == 44 && strspn(text, letters) == 43 && text[43] == '=' &&
+           strchr("AEIMQUYcgkosw048", text[42]) != NULL;
+}
+
 static const char *const mode_names[] = {
     [CM_MODE_ACTIVE] = "active",
     [CM_MODE_DRAIN] = "drain",
@@ -601,6 +609,16 @@ static int parse_plane(const struct cm_setting *setting, const char *text, void 
     return 0;
 }
 
+/* As wg(8) writes it: 32 bytes, so 43 characters and one "=", the last two bits 0. */
+static int parse_key(const struct cm_setting *setting, const char *text, void *field,
+                     struct cm_err *err)
+{
+    if (text[0] != '\0' && !cm_value_is_key(text)) {
+        return refuse(err, "not a WireGuard key", setting->type->allowed);
+    }
+    return keep_text(field, text);
+}
+
 static int parse_egress(const struct cm_setting *setting, const char *text, void *field,
                         struct cm_err *err)
 {
@@ -654,5 +672,7 @@ const struct cm_value_type cm_type_registrations = {
     parse_registrations, "open, closed or invite", false, false};
 const struct cm_value_type cm_type_plane = {parse_plane, "auto, kernel or proxy", false,
                                             false};
+const struct cm_value_type cm_type_key = {
+    parse_key, "44 characters of base64, as wg pubkey prints it", true, false};
 const struct cm_value_type cm_type_egress = {parse_egress, "direct, gateways or all",
                                              false, false};

@@ -16,6 +16,8 @@
     "addresses = 198.51.100.11 2001:DB8:1:0::11\n"
 #define EDGE2 "[gateway edge2]\nnumber = 2\naddresses = 203.0.113.7\n"
 
+#define KEY "RURHRTFLRVlFREdFMUtFWUVER0UxS0VZRURHRTFLRVk="
+
 static void test_gateways(void **state)
 {
     (void)state;
@@ -24,7 +26,7 @@ static void test_gateways(void **state)
         "[store]\nssh = root@10.9.0.2\nbus_port = 5000\n"
         "[gateway edge2]\nnumber = 2\naddresses =\n  203.0.113.7\n  2001:db8:2::7\n"
         "endpoint = edge2.example.net\nwg_port = 443\nmode = drain\negress = "
-        "no\n" EDGE1);
+        "no\nagent = no\nwg_public_key = " KEY "\n" EDGE1);
     assert_string_equal(conf.store.ssh, "root@10.9.0.2");
     assert_int_equal(conf.store.bus_port, 5000);
     assert_int_equal(conf.store.egress, CM_EGRESS_GATEWAYS);
@@ -40,7 +42,9 @@ static void test_gateways(void **state)
     assert_int_equal(one->mode, CM_MODE_ACTIVE);
     assert_true(one->egress);
     assert_int_equal(one->egress_weight, 100);
-    assert_int_equal(one->line, 15);
+    assert_int_equal(one->line, 17);
+    assert_string_equal(one->wg_public_key, "");
+    assert_true(one->agent);
 
     const struct cm_conf_gateway *two = &conf.gateways[1];
     assert_string_equal(two->name, "edge2");
@@ -50,6 +54,8 @@ static void test_gateways(void **state)
     assert_int_equal(two->wg_port, 443);
     assert_int_equal(two->mode, CM_MODE_DRAIN);
     assert_false(two->egress);
+    assert_false(two->agent);
+    assert_string_equal(two->wg_public_key, KEY);
     cm_conf_clear(&conf);
 }
 
@@ -86,6 +92,14 @@ static const struct wrong wrong_gateways[] = {
      "addresses, separated by blanks"},
     {"[gateway edge1]\nmode = draining", "4: [gateway edge1] mode = \"draining\": not "
                                          "a mode; allowed: active, drain, hold or off"},
+    {"[gateway edge1]\nwg_public_key = RURHRTFLRVlFREdFMUtFWUVER0UxS0VZRURHRTFLRVl=",
+     "4: [gateway edge1] wg_public_key = "
+     "\"RURHRTFLRVlFREdFMUtFWUVER0UxS0VZRURHRTFLRVl=\": not a WireGuard key; "
+     "allowed: 44 characters of base64, as wg pubkey prints it"},
+    {"[gateway edge1]\nwg_public_key = key",
+     "4: [gateway edge1] wg_public_key = "
+     "\"key\": not a WireGuard key; allowed: 44 characters of base64, as wg pubkey "
+     "prints it"},
     {"[gateway edge1]\negress = maybe",
      "4: [gateway edge1] egress = \"maybe\": neither yes nor no; allowed: yes or no"},
     {"[gateway edge1]\nssh = -oProxyCommand=x",

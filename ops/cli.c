@@ -34,15 +34,21 @@ const struct op_option op_options[] = {
      "its public addresses (default: those on its interfaces)"},
     {"--number", NULL, "N", offsetof(struct op_cli, number), false,
      "its tunnel number (default: the lowest never used)"},
+    {"--wg-key", NULL, "KEY", offsetof(struct op_cli, wg_key), false,
+     "public key of the tunnel of a gateway without SSH and agent"},
+    {"--no-run", NULL, NULL, offsetof(struct op_cli, no_run), false,
+     "only write chatmail.ini: chatops run does the rest"},
     {"--uses", NULL, "N", offsetof(struct op_cli, uses), false,
      "accounts that may be made with one token (default: 1)"},
     {"--days", NULL, "D", offsetof(struct op_cli, days), false,
      "how long a token is good (default: 7)"},
     {"--count", NULL, "K", offsetof(struct op_cli, count), false,
      "how many tokens to make (default: 1)"},
-    {"--for", NULL, "SECONDS", offsetof(struct op_cli, for_s), false,
-     "how long: flows may take to end before they are cut (default: 60); a ban is to "
-     "last, also as in 15m, 2h, 7d (default: 1d)"},
+    {"--for", NULL, "TIME", offsetof(struct op_cli, for_s), false,
+     "how long: flows may take to end before they are cut, in seconds (default: 60); "
+     "a ban is to last, or an invite is good, also as in 15m, 2h, 7d (default: 1d)"},
+    {"--cloud-init", NULL, NULL, offsetof(struct op_cli, cloud_init), false,
+     "print user-data for cloud-init instead of a line"},
     {"--pf", NULL, NULL, offsetof(struct op_cli, pf), false,
      "for an edge that runs FreeBSD: pf.conf and a WireGuard file"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
@@ -56,9 +62,28 @@ const struct op_option op_options[] = {
 
 const struct op_verb op_verbs[] = {
     {"init", "DOMAIN", "--force", "Write a fresh chatmail.ini for DOMAIN.", op_init},
-    {"gateway add", "NAME", "--ssh --addresses --number",
-     "Look at a new gateway over SSH and append it to chatmail.ini.", op_gateway_add},
-    {"gateway list", "", "", "List the gateways of chatmail.ini.", op_gateway_list},
+    {"gateway add", "NAME",
+     "--ssh --addresses --number --wg-key --no-run --yes --packages",
+     "Make a machine gateway NAME, over SSH: look at it, append it to chatmail.ini, "
+     "set it up, let it serve, and print what was measured: the address that the "
+     "store saw, added latency, open ports, MTU, and the DNS records to publish. What "
+     "was interrupted goes on with the same command.",
+     op_gateway_add},
+    {"gateway invite", "NAME", "--for --cloud-init --number --packages",
+     "Print one line to paste into the console of a fresh machine, which then waits to "
+     "be gateway NAME: it needs no SSH from here. It comes to the store through a "
+     "gateway that serves, so the first one needs gateway add.",
+     op_gateway_invite},
+    {"gateway accept", "NAME", "--addresses --yes --packages",
+     "Make the machine that waits as NAME a gateway, once its console shows the same "
+     "fingerprint; then as gateway add.",
+     op_gateway_accept},
+    {"gateway reject", "NAME", "", "Take the invite of NAME back, whoever has it.",
+     op_gateway_reject},
+    {"gateway list", "", "",
+     "List all gateways: mode, state, epoch applied and wanted, weight, version, "
+     "addresses; and those that wait to be accepted.",
+     op_gateway_list},
     {"gateway drain", "NAME", "--for --force",
      "Let NAME refuse new connections, wait until the present ones have ended, and cut "
      "the rest: it may then be rebooted, and nobody notices.",
@@ -217,7 +242,6 @@ static void put_overview(struct cm_buf *b)
                "\nfirst steps:\n"
                "  chatops init chat.example.org\n"
                "  chatops gateway add edge1 --ssh root@198.51.100.11\n"
-               "  chatops run\n"
                "  chatops dns\n"
                "\n\"chatops VERB --help\" explains a verb; chatops(1) explains all.\n"
                "Exit: 0 well, 1 failed or something is wrong, 2 usage, 130 "

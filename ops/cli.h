@@ -37,6 +37,9 @@ struct op_cli {
     const char *count;
     const char *for_s;
     bool pf;
+    bool no_run;
+    bool cloud_init;
+    const char *wg_key;
     const char *args[2]; /* what the verb takes beside options */
     size_t arg_count;
 };
@@ -73,6 +76,9 @@ char *op_cli_help(const struct op_verb *verb);
 /* Handlers, one file per verb. */
 int op_init(const struct op_cli *cli, struct cm_err *err);
 int op_gateway_add(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_invite(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_accept(const struct op_cli *cli, struct cm_err *err);
+int op_gateway_reject(const struct op_cli *cli, struct cm_err *err);
 int op_gateway_drain(const struct op_cli *cli, struct cm_err *err);
 int op_gateway_resume(const struct op_cli *cli, struct cm_err *err);
 int op_gateway_hold(const struct op_cli *cli, struct cm_err *err);

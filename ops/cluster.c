@@ -31,6 +31,7 @@ static void name_nodes(struct op_cluster *c)
         struct op_node *n = &c->nodes[i];
         n->cluster = c;
         n->gateway = i == 0 ? NULL : &conf->gateways[i - 1];
+        n->skipped = i > 0 && (n->gateway->ssh[0] == '\0' || !n->gateway->agent);
         n->units = i == 0 ? c->store_units : op_gateway_units;
         op_host_init(&n->host, i == 0 ? "store" : n->gateway->name,
                      i == 0 ? conf->store.ssh : n->gateway->ssh, c->state_dir);
@@ -54,6 +55,16 @@ int op_cluster_load(const struct op_cli *cli, struct op_cluster *c, struct cm_er
     }
     name_nodes(c);
     return 0;
+}
+
+struct op_node *op_cluster_gateway(struct op_cluster *c, const char *name)
+{
+    for (size_t i = 1; i < c->node_count; i++) {
+        if (strcmp(c->nodes[i].host.name, name) == 0) {
+            return &c->nodes[i];
+        }
+    }
+    return NULL;
 }
 
 void op_cluster_clear(struct op_cluster *c)

@@ -31,6 +31,9 @@ struct op_node {
     struct op_cluster *cluster;
     struct op_host host;
     const struct cm_conf_gateway *gateway; /* NULL: the store */
+    bool
+        skipped; /* nothing is done on it: no ssh, no agent, or not meant by the verb */
+    bool left_out; /* of the desired state: its key is not known yet */
     const struct op_unit *units;
     struct op_facts facts; /* as far as read */
     bool ipv6_off_warned;
@@ -77,8 +80,20 @@ void op_add_idle(struct op_plan *plan, struct op_node *node);
 void op_add_retired(struct op_plan *plan, struct op_node *node);
 void op_add_echo(struct op_plan *plan, struct op_node *node);
 void op_add_schema(struct op_plan *plan, struct op_node *node);
+/* The keys of skipped gateways: from chatmail.ini, else as published. */
+void op_add_known_keys(struct op_plan *plan, struct op_cluster *c);
 void op_add_publish(struct op_plan *plan, struct op_cluster *c);
+void op_add_wait(struct op_plan *plan, struct op_cluster *c);
 void op_add_reach(struct op_plan *plan, struct op_node *node);
+
+/* `run`, for the store and one gateway (NULL: for all that chatops may work on), up to
+ * the published document; nothing is waited for yet. Is it possible at all? */
+CM_MUSTUSE int op_run_possible(const struct op_cluster *c, struct cm_err *err);
+void op_run_plan(struct op_plan *plan, struct op_cluster *c, const char *only);
+/* Asked on a terminal, unless --yes or --json, before the first change. */
+void op_run_confirm(struct op_plan *plan, struct op_cluster *c);
+/* NULL when there is none of that name. */
+struct op_node *op_cluster_gateway(struct op_cluster *c, const char *name);
 
 /* Finds and reads DIR/portico-{store,gateway}_VERSION_ARCH.deb for the node's arch. */
 CM_MUSTUSE int op_package_find(struct op_node *node, struct cm_err *err);

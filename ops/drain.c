@@ -14,11 +14,14 @@
 #include "ini_edit.h"
 #include "modes.h"
 #include "publish.h"
+#include "reach.h"
 #include "say.h"
 
-#define LOST_MS 3000 /* who was silent before will hardly answer now */
-#define POLL_MS 300
-#define INI_MAX (1024 * 1024)
+#define LOST_MS   3000 /* who was silent before will hardly answer now */
+#define POLL_MS   300
+#define DOOR_PORT 443 /* of a gateway that does not report */
+#define DOOR_MS   2000
+#define INI_MAX   (1024 * 1024)
 
 int64_t op_apply_ms = 30000;
 
@@ -157,6 +160,51 @@ static int wait_for(struct op_step *step, int64_t end_ms, struct cm_err *err)
     }
 }
 
+/* What the mode is to a stranger at the door. */
+static bool as_wanted(enum cm_mode mode, enum op_reach r)
+{
+    return mode == CM_MODE_ACTIVE ? r == OP_REACH_OK
+           : mode == CM_MODE_HOLD ? r == OP_REACH_TIMEOUT
+                                  : r == OP_REACH_BAD;
+}
+
+/* 1, 0 (why), or -1: no address is to be seen from here. */
+static int seen_as(const struct cm_conf_gateway *gw, enum cm_mode mode, char *why,
+                   size_t size)
+{
+    char words[CM_ADDRESSES_MAX][64], said[120];
+    size_t n = cm_conf_words(gw->addresses, words, CM_ADDRESSES_MAX), seen = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        enum op_reach r =
+            op_reach_tcp(words[i], DOOR_PORT, NULL, DOOR_MS, said, sizeof(said));
+        if (r != OP_REACH_NO_ROUTE && !as_wanted(mode, r)) {
+            snprintf(why, size, "%.45s port %d: %s", words[i], DOOR_PORT,
+                     r == OP_REACH_OK ? "still accepts" : said);
+            return 0;
+        }
+        seen += r != OP_REACH_NO_ROUTE;
+    }
+    snprintf(why, size, "%s", seen > 0 ? "" : "none of its addresses is reached here");
+    return seen > 0 ? 1 : -1;
+}
+
+/* Nobody there says it, so its door is tried. */
+static int check_by_hand(struct op_step *step, struct cm_err *err)
+{
+    struct op_change *ch = step->ctx;
+    const struct op_node *node = op_cluster_gateway(ch->c, ch->name);
+    char why[200];
+
+    if (node == NULL) {
+        return cm_err_set(err, CM_ERR_WORLD, "it is not in %s", ch->c->cli->config);
+    }
+    int rc = seen_as(node->gateway, ch->mode, why, sizeof(why));
+    op_step_note(step, "%s", rc > 0 ? "as seen from here" : why);
+    ch->by_hand = true;
+    return rc > 0;
+}
+
 static int check_heard(struct op_step *step, struct cm_err *err)
 {
     struct op_change *ch = step->ctx;
@@ -169,6 +217,10 @@ static int check_heard(struct op_step *step, struct cm_err *err)
     if (read_fleet(ch, &fleet, err) != 0) {
         return -1;
     }
+    const struct op_member *m = op_fleet_find(&fleet, ch->name);
+    if (m != NULL && m->agentless) {
+        return check_by_hand(step, err);
+    }
     bool applied = op_fleet_applied(&fleet, ch->name, ch->mode, why, sizeof(why));
     op_step_note(step, applied ? "epoch %lld" : "not yet epoch %lld: %.150s",
                  (long long)fleet.epoch, why);
@@ -180,7 +232,9 @@ static int await_heard(struct op_step *step, struct cm_err *err)
     struct op_change *ch = step->ctx;
     const struct op_member *m = op_fleet_find(&ch->was.fleet, ch->name);
     bool silent = m != NULL && !op_member_reports(m);
-    int64_t limit = silent && ch->removes ? LOST_MS : op_apply_ms;
+    int64_t limit = silent && ch->removes  ? LOST_MS
+                    : ch->patience_ms != 0 ? ch->patience_ms
+                                           : op_apply_ms;
     int rc = wait_for(step, cm_now_mono_ms() + limit, err);
 
     if (rc != 0) {
@@ -193,6 +247,12 @@ static int await_heard(struct op_step *step, struct cm_err *err)
     }
     char note[sizeof(step->note)];
     memcpy(note, step->note, sizeof(note));
+    if (ch->by_hand) {
+        return cm_err_set(err, CM_ERR_WORLD,
+                          "%s; it has no agent: load there what \"chatops gateway "
+                          "render %s --pf\" prints, then call this again",
+                          note, ch->name);
+    }
     return cm_err_set(
         err, CM_ERR_WORLD, "%s%s", note,
         !ch->drains ? ""
@@ -365,6 +425,17 @@ static void add(struct op_change *ch, const char *node, const char *name,
     op_plan_add(ch->plan, &s);
 }
 
+void op_change_hear(struct op_change *ch)
+{
+    add(ch, ch->name, "has applied it", check_heard, await_heard, true, NULL);
+}
+
+void op_change_hear_others(struct op_change *ch)
+{
+    add(ch, "store", "other gateways have applied it", check_others, await_others, true,
+        NULL);
+}
+
 /* chatmail.ini comes first: who is interrupted behind it and runs `run` gets what he
  * wanted. A section is taken out last: without it the name would not be known. */
 void op_change_plan(struct op_change *ch)
@@ -375,7 +446,7 @@ void op_change_plan(struct op_change *ch)
     }
     if (ch->in_state) {
         op_add_publish_of(ch->plan, ch->c, "desired state", &ch->with_mode);
-        add(ch, ch->name, "has applied it", check_heard, await_heard, true, NULL);
+        op_change_hear(ch);
     }
     if (ch->in_state && ch->drains) {
         add(ch, "store", "flows end", check_ended, await_ended, true, NULL);
@@ -390,6 +461,5 @@ void op_change_plan(struct op_change *ch)
     if (ch->removes && ch->in_ini) {
         add(ch, ch->name, "is out of chatmail.ini", check_ini, write_ini, false, ch);
     }
-    add(ch, "store", "other gateways have applied it", check_others, await_others, true,
-        NULL);
+    op_change_hear_others(ch);
 }

@@ -24,6 +24,10 @@ static void take_member(const json_t *o, struct op_member *m)
     take_text(o, "mode", m->mode, sizeof(m->mode));
     take_text(o, "applied_mode", m->applied_mode, sizeof(m->applied_mode));
     take_text(o, "error", m->error, sizeof(m->error));
+    take_text(o, "version", m->version, sizeof(m->version));
+    take_text(o, "health", m->health, sizeof(m->health));
+    take_text(o, "health_reason", m->health_reason, sizeof(m->health_reason));
+    m->agentless = json_is_false(json_object_get(o, "agent"));
     m->applied_epoch = take_number(o, "applied_epoch");
     m->report_age_ms = take_number(o, "report_age_ms");
 }
@@ -65,6 +69,16 @@ bool op_member_reports(const struct op_member *m)
     return m->report_age_ms >= 0 && m->report_age_ms <= OP_REPORT_LATE_MS;
 }
 
+/* An older or newer program may be why. */
+static void add_version(const struct op_member *m, char *why, size_t size)
+{
+    size_t used = strlen(why);
+
+    if (m->version[0] != '\0' && strcmp(m->version, PORTICO_VERSION) != 0) {
+        snprintf(why + used, size - used, " (it runs version %s)", m->version);
+    }
+}
+
 /* Its own word first: what it says is newer than what can be read from its silence. */
 static void reason(const struct op_member *m, char *why, size_t size)
 {
@@ -79,6 +93,20 @@ static void reason(const struct op_member *m, char *why, size_t size)
         snprintf(why, size, "it is at epoch %lld, mode %s", (long long)m->applied_epoch,
                  m->applied_mode[0] != '\0' ? m->applied_mode : "none");
     }
+    add_version(m, why, size);
+}
+
+/* Nobody there says what was applied; that it serves can be seen. */
+static bool agentless_applied(const struct op_member *m, enum cm_mode mode, char *why,
+                              size_t size)
+{
+    if (mode == CM_MODE_ACTIVE && strcmp(m->health, "up") == 0) {
+        why[0] = '\0';
+        return true;
+    }
+    snprintf(why, size, "it has no agent%s%s", m->health_reason[0] != '\0' ? ": " : "",
+             m->health_reason);
+    return false;
 }
 
 bool op_fleet_applied(const struct op_fleet *fleet, const char *name, enum cm_mode mode,
@@ -90,6 +118,9 @@ bool op_fleet_applied(const struct op_fleet *fleet, const char *name, enum cm_mo
         snprintf(why, size, "it is not part of the published state");
         return false;
     }
+    if (m->agentless) {
+        return agentless_applied(m, mode, why, size);
+    }
     if (op_member_reports(m) && m->applied_epoch == fleet->epoch &&
         strcmp(m->applied_mode, cm_mode_name(mode)) == 0 && m->error[0] == '\0') {
         why[0] = '\0';
@@ -97,6 +128,11 @@ bool op_fleet_applied(const struct op_fleet *fleet, const char *name, enum cm_mo
     }
     reason(m, why, size);
     return false;
+}
+
+static bool answers(const struct op_member *m)
+{
+    return m->agentless ? strcmp(m->health, "up") == 0 : op_member_reports(m);
 }
 
 static bool serves(const struct op_member *m)
@@ -113,7 +149,7 @@ bool op_fleet_is_last(const struct op_fleet *fleet, const char *name)
     }
     for (size_t i = 0; i < fleet->count; i++) {
         const struct op_member *other = &fleet->members[i];
-        if (other != m && serves(other) && op_member_reports(other)) {
+        if (other != m && serves(other) && answers(other)) {
             return false;
         }
     }
@@ -130,7 +166,8 @@ size_t op_fleet_late(const struct op_fleet *fleet, const char *except, size_t *l
     for (size_t i = 0; i < fleet->count; i++) {
         const struct op_member *m = &fleet->members[i];
         char why[300];
-        if (strcmp(m->name, except) == 0 || m->applied_epoch >= fleet->epoch) {
+        if (strcmp(m->name, except) == 0 || m->applied_epoch >= fleet->epoch ||
+            m->agentless) {
             continue;
         }
         reason(m, why, sizeof(why));

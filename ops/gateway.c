@@ -1,4 +1,4 @@
-/* chatops gateway add, gateway list. */
+/* chatops gateway add. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +9,10 @@
 #include "cluster.h"
 #include "common/file.h"
 #include "common/mem.h"
+#include "enrol.h"
 #include "ini_edit.h"
+#include "numbers.h"
 #include "say.h"
-
-#define NOTE_MAX (64 * 1024)
-
-/* ---- add ---- */
 
 /* Reaches the node and learns its addresses, unless they were given. */
 static int probe(const struct op_cluster *c, char **addresses_r, struct cm_err *err)
@@ -47,23 +45,12 @@ static int probe(const struct op_cluster *c, char **addresses_r, struct cm_err *
     return 0;
 }
 
-static int choose_number(const struct op_cluster *c, const char *used, int64_t *number,
-                         struct cm_err *err)
+/* Nobody can be asked; the reader of chatmail.ini checks them. */
+static int take_addresses(const struct op_cluster *c, char **addresses_r,
+                          struct cm_err *err)
 {
-    if (c->cli->number != NULL) {
-        if (cm_value_int(c->cli->number, 1, CM_GATEWAYS_MAX, number, err) != 0) {
-            return cm_err_prefix(err, "--number");
-        }
-        return 0;
-    }
-    *number = op_free_number(&c->conf, used);
-    if (*number == 0) {
-        return cm_err_set(
-            err, CM_ERR_WORLD,
-            "all %d gateway numbers have been used; free one with --number N "
-            "when the gateway that had it is gone for good",
-            CM_GATEWAYS_MAX);
-    }
+    (void)err;
+    *addresses_r = cm_strdup(c->cli->addresses);
     return 0;
 }
 
@@ -86,17 +73,6 @@ static int write_section(const struct op_cluster *c, const struct op_new_gateway
     return rc;
 }
 
-/* The note comes after the ini: a number is used once a gateway has had it. */
-static int note_number(const char *path, const char *used,
-                       const struct op_new_gateway *gw, struct cm_err *err)
-{
-    char *text = cm_asprintf("%s%lld %s\n", used, (long long)gw->number, gw->name);
-    int rc = cm_file_replace(path, text, strlen(text), 0600, err);
-
-    free(text);
-    return rc;
-}
-
 static void say_added(const struct op_cli *cli, const struct op_new_gateway *gw)
 {
     if (cli->json) {
@@ -113,83 +89,103 @@ static void say_added(const struct op_cli *cli, const struct op_new_gateway *gw)
     op_say(OP_PLAIN, "next: chatops run");
 }
 
+/* 1: chatmail.ini has it, as it is asked for; 0: it has not; -1: it has another. */
+static int is_there(const struct op_cluster *c, struct cm_err *err)
+{
+    const struct op_cli *cli = c->cli;
+    const struct cm_conf *conf = &c->conf;
+    const struct cm_conf_gateway *g = NULL;
+
+    for (size_t i = 0; i < conf->gateway_count; i++) {
+        g = strcmp(conf->gateways[i].name, cli->args[0]) == 0 ? &conf->gateways[i] : g;
+    }
+    if (g == NULL) {
+        return 0;
+    }
+    const char *differs =
+        cli->ssh != NULL && strcmp(cli->ssh, g->ssh) != 0 ? g->ssh
+        : cli->wg_key != NULL && strcmp(cli->wg_key, g->wg_public_key)
+            ? g->wg_public_key
+        : cli->addresses != NULL && strcmp(cli->addresses, g->addresses) ? g->addresses
+                                                                         : NULL;
+    if (differs != NULL) {
+        return cm_err_set(err, CM_ERR_REFUSE,
+                          "%s has a gateway %s already, with %s; take another name, or "
+                          "change its section",
+                          cli->config, g->name, differs[0] != '\0' ? differs : "none");
+    }
+    return 1;
+}
+
+static int add_section(struct op_cluster *c, struct op_new_gateway *gw,
+                       struct cm_err *err)
+{
+    char *more = c->cli->no_run ? cm_strdup("") : op_numbers_on_store(c);
+    char *addresses = NULL;
+    int rc = -1;
+
+    if (op_numbers_choose(c, more, &gw->number, err) == 0 &&
+        (c->cli->ssh != NULL ? probe(c, &addresses, err)
+                             : take_addresses(c, &addresses, err)) == 0) {
+        gw->addresses = addresses;
+        rc = write_section(c, gw, err);
+    }
+    /* behind the ini: a number is used once a gateway has had it */
+    if (rc == 0) {
+        rc = op_numbers_note(c, gw->number, gw->name, err);
+    }
+    if (rc == 0 && c->cli->no_run) {
+        say_added(c->cli, gw);
+    }
+    free(addresses);
+    free(more);
+    return rc;
+}
+
+static int check_words(const struct op_cli *cli, struct cm_err *err)
+{
+    if (cli->ssh != NULL && cli->wg_key != NULL) {
+        return cm_err_set(err, CM_ERR_REFUSE,
+                          "--ssh is for a gateway that chatops sets up, --wg-key for "
+                          "one that you set up yourself: say one of them");
+    }
+    if (cli->ssh == NULL && cli->wg_key == NULL) {
+        return cm_err_set(err, CM_ERR_REFUSE,
+                          "gateway add needs --ssh TARGET, for example "
+                          "--ssh root@198.51.100.11");
+    }
+    if (cli->wg_key != NULL && cli->addresses == NULL) {
+        return cm_err_set(err, CM_ERR_REFUSE,
+                          "--wg-key needs --addresses \"A B\", its public addresses");
+    }
+    return 0;
+}
+
 int op_gateway_add(const struct op_cli *cli, struct cm_err *err)
 {
     struct op_cluster c;
-    struct op_new_gateway gw = {.name = cli->args[0], .ssh = cli->ssh};
-    char *addresses = NULL, *used = NULL, *note;
-    size_t len;
-    int rc = -1;
+    struct op_new_gateway gw = {.name = cli->args[0],
+                                .ssh = cli->ssh,
+                                .wg_public_key = cli->wg_key,
+                                .agentless = cli->wg_key != NULL};
 
-    if (cli->ssh == NULL) {
-        cm_err_set(err, CM_ERR_REFUSE,
-                   "gateway add needs --ssh TARGET, for example "
-                   "--ssh root@198.51.100.11");
+    if (check_words(cli, err) != 0) {
         op_complain("%s", err->text);
         return OP_EXIT_USAGE;
     }
     if (op_cluster_load(cli, &c, err) != 0) {
         return -1;
     }
-    note = cm_asprintf("%s/numbers", c.state_dir);
-    if (cm_file_read(note, NOTE_MAX, &used, &len, err) < 0 ||
-        choose_number(&c, used != NULL ? used : "", &gw.number, err) != 0 ||
-        probe(&c, &addresses, err) != 0) {
-        goto out;
+    int rc = is_there(&c, err);
+    if (rc == 0) {
+        rc = add_section(&c, &gw, err);
+    } else if (rc > 0 && cli->no_run && !cli->json) {
+        op_say(OP_PLAIN, "%s has gateway %s already; next: chatops run", cli->config,
+               gw.name);
     }
-    gw.addresses = addresses;
-    if (write_section(&c, &gw, err) == 0 &&
-        note_number(note, used != NULL ? used : "", &gw, err) == 0) {
-        say_added(cli, &gw);
-        rc = OP_EXIT_OK;
-    }
-out:
-    free(addresses);
-    free(used);
-    free(note);
     op_cluster_clear(&c);
-    return rc;
-}
-
-/* ---- list ---- */
-
-static void list_json(const struct cm_conf *conf)
-{
-    json_t *a = json_array();
-
-    for (size_t i = 0; i < conf->gateway_count; i++) {
-        const struct cm_conf_gateway *g = &conf->gateways[i];
-        json_array_append_new(a, json_pack("{s:s, s:I, s:s, s:s, s:s, s:b}", "name",
-                                           g->name, "number", (json_int_t)g->number,
-                                           "mode", cm_mode_name(g->mode), "addresses",
-                                           g->addresses, "ssh", g->ssh, "egress",
-                                           g->egress));
-    }
-    json_dumpf(a, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(a);
-}
-
-int op_gateway_list(const struct op_cli *cli, struct cm_err *err)
-{
-    struct cm_conf conf;
-
-    if (cm_conf_load(cli->config, &conf, err) != 0) {
+    if (rc < 0) {
         return -1;
     }
-    if (cli->json) {
-        list_json(&conf);
-    } else if (conf.gateway_count == 0) {
-        op_say(OP_PLAIN,
-               "no gateways in %s; add one: chatops gateway add NAME --ssh "
-               "root@ADDRESS",
-               cli->config);
-    }
-    for (size_t i = 0; i < conf.gateway_count && !cli->json; i++) {
-        const struct cm_conf_gateway *g = &conf.gateways[i];
-        op_say(OP_PLAIN, "%2lld %-12s %-6s %-24s %s", (long long)g->number, g->name,
-               cm_mode_name(g->mode), g->ssh, g->addresses);
-    }
-    cm_conf_clear(&conf);
-    return OP_EXIT_OK;
+    return cli->no_run ? OP_EXIT_OK : op_enrol_finish(cli, cli->args[0], err);
 }

@@ -19,8 +19,16 @@ char *op_ini_with_gateway(const char *text, const struct op_new_gateway *gw)
     cm_buf_init(&b, INI_MAX + 4096);
     cm_buf_str(&b, text);
     cm_buf_str(&b, len > 0 && text[len - 1] != '\n' ? "\n\n" : "\n");
-    cm_buf_fmt(&b, "[gateway %s]\nssh = %s\nnumber = %lld\naddresses = %s\n", gw->name,
-               gw->ssh, (long long)gw->number, gw->addresses);
+    cm_buf_fmt(&b, "[gateway %s]\n", gw->name);
+    if (gw->ssh != NULL) {
+        cm_buf_fmt(&b, "ssh = %s\n", gw->ssh);
+    }
+    cm_buf_fmt(&b, "number = %lld\naddresses = %s\n", (long long)gw->number,
+               gw->addresses);
+    if (gw->wg_public_key != NULL) {
+        cm_buf_fmt(&b, "wg_public_key = %s\n", gw->wg_public_key);
+    }
+    cm_buf_str(&b, gw->agentless ? "agent = no\n" : "");
     cm_assert(!b.overflow);
     return cm_buf_steal(&b);
 }

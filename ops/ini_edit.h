@@ -11,9 +11,11 @@
 
 struct op_new_gateway {
     const char *name;
-    const char *ssh;
+    const char *ssh; /* NULL: none */
     const char *addresses;
     int64_t number;
+    const char *wg_public_key; /* NULL: read over ssh */
+    bool agentless;
 };
 
 /* The text with a [gateway NAME] section at its end. Caller frees. */

@@ -39,6 +39,6 @@ int op_init(const struct op_cli *cli, struct cm_err *err)
     op_say(OP_GREEN, "created config file for %s in %s", domain, cli->config);
     op_say(OP_PLAIN, "next: write \"ssh = root@ADDRESS\" below [store] in it, then\n"
                      "      chatops gateway add edge1 --ssh root@ADDRESS\n"
-                     "      chatops run");
+                     "which sets up both and measures what came of it");
     return OP_EXIT_OK;
 }

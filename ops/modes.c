@@ -9,9 +9,8 @@
 #include "common/file.h"
 #include "common/mem.h"
 #include "ini_edit.h"
+#include "numbers.h"
 #include "say.h"
-
-#define NOTE_MAX (64 * 1024)
 
 /* ---- before anything is changed ---- */
 
@@ -107,24 +106,6 @@ static int prepare(struct op_change *ch, struct cm_err *err)
     return 1;
 }
 
-/* A number is never given again, by whatever way its gateway came into chatmail.ini. */
-static int note_number(const struct op_change *ch, struct cm_err *err)
-{
-    char *path = cm_asprintf("%s/numbers", ch->c->state_dir), *used = NULL;
-    char *line = cm_asprintf("%d %s\n", ch->number, ch->name);
-    int rc = cm_file_read(path, NOTE_MAX, &used, NULL, err);
-
-    if (rc >= 0 && (used == NULL || strstr(used, line) == NULL)) {
-        char *text = cm_asprintf("%s%s", used != NULL ? used : "", line);
-        rc = cm_file_replace(path, text, strlen(text), 0600, err);
-        free(text);
-    }
-    free(path);
-    free(used);
-    free(line);
-    return rc < 0 ? -1 : 0;
-}
-
 static int run_change(struct op_change *ch, const char *successor, struct cm_err *err)
 {
     struct op_plan plan;
@@ -136,7 +117,7 @@ static int run_change(struct op_change *ch, const char *successor, struct cm_err
     op_plan_catch(&plan);
     ch->plan = &plan;
     if (op_dns_after(ch, successor, &dns, err) == 0 &&
-        (!ch->removes || note_number(ch, err) == 0)) {
+        (!ch->removes || op_numbers_note(ch->c, ch->number, ch->name, err) == 0)) {
         op_change_plan(ch);
         rc = op_plan_run(&plan, &sum, err);
         if (rc == 0) {

@@ -37,6 +37,7 @@ struct op_change {
     bool removes;
     bool in_ini, in_state; /* as found at the beginning */
     int64_t for_ms;
+    int64_t patience_ms; /* to apply a document; 0: op_apply_ms */
     struct op_published was;
     char *with_mode; /* documents to publish; NULL: not needed */
     char *without;
@@ -44,6 +45,7 @@ struct op_change {
     /* Found on the way. */
     int64_t empty_by_ms; /* monotonic; 0: not waited yet */
     bool lost;           /* removal goes on without its word */
+    bool by_hand;        /* it has no agent */
     int64_t flows_found; /* when it had begun to refuse; -1: not looked */
     int64_t flows_cut;
     bool run_needed; /* chatmail.ini here and on the store differ in other things */
@@ -74,6 +76,10 @@ extern int64_t op_apply_ms;
 
 /* Adds the steps of the change, in their order. */
 void op_change_plan(struct op_change *ch);
+/* Adds the steps that hear of a document which was published otherwise: by the gateway,
+ * by the others. ch->late is told afterwards. */
+void op_change_hear(struct op_change *ch);
+void op_change_hear_others(struct op_change *ch);
 
 /* chatmail.ini without that section, as its reader understands it. */
 CM_MUSTUSE int op_conf_without(const struct op_cluster *c, const char *section,
@@ -90,6 +96,10 @@ struct op_dns_change {
 CM_MUSTUSE int op_dns_after(struct op_change *ch, const char *successor,
                             struct op_dns_change *dns_r, struct cm_err *err);
 void op_dns_change_clear(struct op_dns_change *dns);
+/* Every record that is wanted because of that gateway: an array of zone lines, owned by
+ * the caller. */
+CM_MUSTUSE int op_dns_added(const struct op_cluster *c, const char *name,
+                            struct json_t **lines_r, struct cm_err *err);
 
 /* Says how it ended; the exit code. */
 int op_change_say(const struct op_change *ch, const struct op_summary *sum,

@@ -92,6 +92,21 @@ int op_dns_after(struct op_change *ch, const char *successor,
     return 0;
 }
 
+int op_dns_added(const struct op_cluster *c, const char *name, json_t **lines_r,
+                 struct cm_err *err)
+{
+    struct cm_conf before;
+    char section[48];
+
+    snprintf(section, sizeof(section), "gateway %.32s", name);
+    if (op_conf_without(c, section, &before, err) != 0) {
+        return -1;
+    }
+    *lines_r = only_in(&c->conf, &before);
+    cm_conf_clear(&before);
+    return 0;
+}
+
 void op_dns_change_clear(struct op_dns_change *dns)
 {
     json_decref(dns->gone);

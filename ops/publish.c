@@ -8,9 +8,11 @@
 
 #include "cluster.h"
 #include "common/mem.h"
+#include "fleet.h"
 #include "hash.h"
 #include "proxy/state.h"
 #include "publish.h"
+#include "store_sql.h"
 
 #define WAIT_SECONDS "60"
 #define WAIT_MS      75000
@@ -25,6 +27,7 @@ static void fill_gateway(const struct cm_conf_gateway *from, const char *wg_key,
     to->mode = from->mode;
     to->egress = from->egress;
     to->egress_weight = (int)from->egress_weight;
+    to->agentless = !from->agent;
     to->by_proxy = from->data_plane == CM_PLANE_PROXY;
     to->budget = from->traffic_budget;
     char words[CM_ADDRESSES_MAX][64];
@@ -61,9 +64,11 @@ void op_publish_fill(const struct op_cluster *c, struct px_state *state)
     state->limits =
         (struct px_limits){(int)conf->store.source_rate, (int)conf->store.source_burst,
                            (int)conf->store.stranger_rate};
-    state->gateway_count = conf->gateway_count;
     for (size_t i = 0; i < conf->gateway_count; i++) {
-        fill_gateway(&conf->gateways[i], c->nodes[i + 1].wg_key, &state->gateways[i]);
+        if (!c->nodes[i + 1].left_out) {
+            fill_gateway(&conf->gateways[i], c->nodes[i + 1].wg_key,
+                         &state->gateways[state->gateway_count++]);
+        }
     }
 }
 
@@ -155,58 +160,38 @@ static int publish(struct op_step *step, struct cm_err *err)
 
 /* ---- reports ---- */
 
-static const char lag_script[] = "chatmail-cluster ctl status";
-
-int op_publish_lag(const char *status, char *late, size_t size, struct cm_err *err)
+/* Who has not applied the epoch in force, and why: their number, or -1. */
+static int count_late(struct op_cluster *c, char *late, size_t size, struct cm_err *err)
 {
-    json_t *o = json_loads(status, 0, NULL), *gateways, *g;
-    long long epoch = json_integer_value(json_object_get(o, "epoch"));
-    size_t i, used = 0;
+    struct op_fleet fleet;
+    size_t living;
+    char *status;
 
-    late[0] = '\0';
-    gateways = json_object_get(o, "gateways");
-    if (!json_is_array(gateways)) {
-        json_decref(o);
-        return cm_err_set(err, CM_ERR_WORLD, "store: ctl status answered: %.200s",
-                          status);
+    if (op_host_ask(&c->nodes[0].host, "chatmail-cluster ctl status", &status, err) !=
+        0) {
+        return -1;
     }
-    json_array_foreach(gateways, i, g)
-    {
-        const char *name = json_string_value(json_object_get(g, "name"));
-        const char *error = json_string_value(json_object_get(g, "error"));
-        long long applied = json_integer_value(json_object_get(g, "applied_epoch"));
-        if (applied == epoch || name == NULL) {
-            continue;
-        }
-        int n = snprintf(late + used, size - used, "%s%s%s%s", used > 0 ? ", " : "",
-                         name, error != NULL && error[0] != '\0' ? ": " : "",
-                         error != NULL ? error : "");
-        used += n < 0 ? 0 : (size_t)n < size - used ? (size_t)n : size - used - 1;
-    }
-    json_decref(o);
-    return used == 0;
+    int rc = op_fleet_parse(status, &fleet, err);
+    free(status);
+    return rc == 0 ? (int)op_fleet_late(&fleet, "", &living, late, size) : -1;
 }
 
 static int check_applied(struct op_step *step, struct cm_err *err)
 {
-    struct op_cluster *c = step->ctx;
-    char *status, late[160];
+    char late[180];
+    int n = count_late(step->ctx, late, sizeof(late), err);
 
-    if (op_host_ask(&c->nodes[0].host, lag_script, &status, err) != 0) {
-        return -1;
-    }
-    int rc = op_publish_lag(status, late, sizeof(late), err);
-    free(status);
-    if (rc == 0) {
+    if (n > 0) {
         op_step_note(step, "not yet: %s", late);
     }
-    return rc;
+    return n < 0 ? -1 : n == 0;
 }
 
 static int wait_applied(struct op_step *step, struct cm_err *err)
 {
     struct op_cluster *c = step->ctx;
-    char epoch[24] = "", *said;
+    char epoch[24] = "", late[180], *said;
+    struct cm_err ignored;
 
     if (op_host_ask(&c->nodes[0].host,
                     "set -- $(cat " OP_APPLIED_DIR "/desired-state); echo \"$2\"",
@@ -220,8 +205,11 @@ static int wait_applied(struct op_step *step, struct cm_err *err)
                          .timeout_ms = WAIT_MS,
                          .repeatable = true};
     if (op_host_run(&c->nodes[0].host, &cmd, NULL, err) != 0) {
-        return cm_err_prefix(err, "not every gateway took epoch %s within %s s", epoch,
-                             WAIT_SECONDS);
+        bool told = count_late(c, late, sizeof(late), &ignored) > 0;
+        return told ? cm_err_set(err, CM_ERR_WORLD,
+                                 "not every gateway took epoch %s within %s s: %s",
+                                 epoch, WAIT_SECONDS, late)
+                    : cm_err_prefix(err, "epoch %s was not seen everywhere", epoch);
     }
     op_step_note(step, "epoch %s everywhere", epoch);
     return 0;
@@ -242,15 +230,95 @@ void op_add_publish_of(struct op_plan *plan, struct op_cluster *c, const char *n
 
 void op_add_publish(struct op_plan *plan, struct op_cluster *c)
 {
-    struct op_step wait_step = {.node = "store",
-                                .name = "gateways have applied it",
-                                .check = check_applied,
-                                .act = wait_applied,
-                                .waits = true,
-                                .ctx = c};
-
     op_add_publish_of(plan, c, "desired state", NULL);
+}
+
+void op_add_wait(struct op_plan *plan, struct op_cluster *c)
+{
+    struct op_step s = {.node = "store",
+                        .name = "gateways have applied it",
+                        .check = check_applied,
+                        .act = wait_applied,
+                        .waits = true,
+                        .ctx = c};
+
     if (c->conf.gateway_count > 0) {
-        op_plan_add(plan, &wait_step);
+        op_plan_add(plan, &s);
+    }
+}
+
+/* ---- keys of gateways that are not touched ---- */
+
+const char op_publish_keys_sql[] =
+    "select g->>'name' || ' ' || (g->>'wg_public_key') from"
+    " (select split_part(envelope, E'\\n', 2)::json as d from desired_state"
+    "  order by epoch desc limit 1) s, json_array_elements(d->'gateways') g;\n";
+
+static void take_key(struct op_node *node, const char *lines)
+{
+    size_t n = strlen(node->host.name);
+
+    for (const char *l = lines; *l != '\0';) {
+        size_t len = strcspn(l, "\n");
+        if (len == n + 1 + 44 && strncmp(l, node->host.name, n) == 0 && l[n] == ' ') {
+            snprintf(node->wg_key, sizeof(node->wg_key), "%.44s", l + n + 1);
+        }
+        l += len + (l[len] == '\n');
+    }
+}
+
+/* Would its own `run` read it there? Then chatmail.ini has none. */
+static bool is_published_only(const struct op_node *n)
+{
+    return n->skipped && n->gateway->ssh[0] != '\0' && n->gateway->agent;
+}
+
+static int read_published_keys(struct op_cluster *c, char **lines_r, struct cm_err *err)
+{
+    for (size_t i = 1; i < c->node_count; i++) {
+        if (is_published_only(&c->nodes[i])) {
+            return op_store_sql(&c->nodes[0].host, op_publish_keys_sql, lines_r, err);
+        }
+    }
+    *lines_r = cm_strdup("");
+    return 0;
+}
+
+static int check_known_keys(struct op_step *step, struct cm_err *err)
+{
+    struct op_cluster *c = step->ctx;
+    char *lines;
+
+    if (read_published_keys(c, &lines, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 1; i < c->node_count; i++) {
+        struct op_node *n = &c->nodes[i];
+        if (is_published_only(n)) {
+            take_key(n, lines);
+            n->left_out = n->wg_key[0] == '\0';
+        } else if (n->skipped) {
+            snprintf(n->wg_key, sizeof(n->wg_key), "%s", n->gateway->wg_public_key);
+        }
+        if (n->left_out) {
+            op_step_note(step, "%s waits for: chatops run", n->host.name);
+        }
+    }
+    free(lines);
+    return 1;
+}
+
+void op_add_known_keys(struct op_plan *plan, struct op_cluster *c)
+{
+    struct op_step s = {.node = "store",
+                        .name = "keys of the other gateways",
+                        .check = check_known_keys,
+                        .ctx = c};
+
+    for (size_t i = 1; i < c->node_count; i++) {
+        if (c->nodes[i].skipped) {
+            op_plan_add(plan, &s);
+            return;
+        }
     }
 }

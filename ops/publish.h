@@ -1,4 +1,4 @@
-/* publish: the desired state as chatops makes it, and who has not applied it. */
+/* publish: the desired state as chatops makes it. */
 #ifndef OP_PUBLISH_H
 #define OP_PUBLISH_H
 
@@ -8,21 +8,20 @@
 #include "plan.h"
 
 struct px_state;
-/* The desired state, epoch 0, from the conf and the keys read from the nodes. */
+/* The desired state, epoch 0, from the conf and the nodes' keys, without those that are
+ * left out. */
 void op_publish_fill(const struct op_cluster *c, struct px_state *state_r);
 
 /* px_state with epoch 0 as JSON, from the conf and the keys read from the nodes. Caller
  * frees. */
 char *op_publish_state(const struct op_cluster *c);
 
+/* Lines "NAME KEY" of what is published; none before the first time. */
+extern const char op_publish_keys_sql[];
+
 /* A step that publishes `*document` (as op_publish_state makes it) instead of what
  * chatmail.ini says. `name` and `document` are borrowed. */
 void op_add_publish_of(struct op_plan *plan, struct op_cluster *c, const char *name,
                        char *const *document);
-
-/* Reads the answer of "ctl status". 1 every gateway has the newest epoch, 0 late names
- * those that have not and why. */
-CM_MUSTUSE int op_publish_lag(const char *status, char *late, size_t size,
-                              struct cm_err *err);
 
 #endif

@@ -87,11 +87,14 @@ static enum op_reach read_greeting(int fd, const char *greeting, int64_t until,
     return OP_REACH_BAD;
 }
 
-enum op_reach op_reach_tcp(const char *address, uint16_t port, const char *greeting,
-                           int64_t timeout_ms, char *said, size_t size)
+bool op_reach_readable(int fd, int64_t until_ms)
 {
-    int64_t until = cm_now_mono_ms() + timeout_ms;
-    enum op_reach result = OP_REACH_OK;
+    return wait_for(fd, POLLIN, until_ms);
+}
+
+enum op_reach op_reach_open(const char *address, uint16_t port, int64_t timeout_ms,
+                            int *fd_r, char *said, size_t size)
+{
     int fd, e = start_connect(address, port, &fd);
     socklen_t len = sizeof(e);
 
@@ -99,14 +102,31 @@ enum op_reach op_reach_tcp(const char *address, uint16_t port, const char *greet
     if (e != 0) {
         return from_errno(e, said, size);
     }
-    if (!wait_for(fd, POLLOUT, until)) {
-        result = from_errno(ETIMEDOUT, said, size);
-    } else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0 || e != 0) {
-        result = from_errno(e, said, size);
-    } else if (greeting != NULL) {
-        result = read_greeting(fd, greeting, until, said, size);
+    if (!wait_for(fd, POLLOUT, cm_now_mono_ms() + timeout_ms)) {
+        e = ETIMEDOUT;
+    } else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0) {
+        e = errno;
     }
-    close(fd);
+    if (e != 0) {
+        close(fd);
+        return from_errno(e, said, size);
+    }
+    *fd_r = fd;
+    return OP_REACH_OK;
+}
+
+enum op_reach op_reach_tcp(const char *address, uint16_t port, const char *greeting,
+                           int64_t timeout_ms, char *said, size_t size)
+{
+    int64_t until = cm_now_mono_ms() + timeout_ms;
+    int fd;
+    enum op_reach result = op_reach_open(address, port, timeout_ms, &fd, said, size);
+
+    if (result == OP_REACH_OK) {
+        result = greeting != NULL ? read_greeting(fd, greeting, until, said, size)
+                                  : OP_REACH_OK;
+        close(fd);
+    }
     return result;
 }
 

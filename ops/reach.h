@@ -2,6 +2,7 @@
 #ifndef OP_REACH_H
 #define OP_REACH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,12 @@ enum op_reach {
     OP_REACH_TIMEOUT,
     OP_REACH_BAD, /* refused, reset, or something else answers */
 };
+
+/* Connects; *fd_r is non-blocking and the caller's. */
+enum op_reach op_reach_open(const char *address, uint16_t port, int64_t timeout_ms,
+                            int *fd_r, char *said, size_t size);
+/* Is there something to read before that time (monotonic)? */
+bool op_reach_readable(int fd, int64_t until_ms);
 
 /* Connects and, when `greeting` is not NULL, wants the first line to begin with it.
  * `said` gets the reason of a failure. */

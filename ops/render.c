@@ -35,8 +35,11 @@ static int wanted_state(struct op_cluster *c, struct px_state *state_r,
         for (size_t i = 1; i < c->node_count; i++) {
             const struct px_gateway *gw =
                 px_state_find(&was.state, c->nodes[i].host.name);
+            const char *given = c->nodes[i].gateway->wg_public_key;
             snprintf(c->nodes[i].wg_key, sizeof(c->nodes[i].wg_key), "%s",
-                     gw != NULL ? gw->wg_public_key : "");
+                     c->nodes[i].skipped ? given
+                     : gw != NULL        ? gw->wg_public_key
+                                         : "");
         }
         op_publish_fill(c, state_r);
         state_r->epoch = was.state.epoch;

@@ -178,6 +178,10 @@ static void judge_silent(struct report *r, struct op_node *node)
     struct cm_err err;
     char *said;
 
+    if (node->skipped) {
+        wrong(r, "%s does not report, and has no ssh to be asked by", node->host.name);
+        return;
+    }
     if (op_host_ask(&node->host,
                     "for u in chatmail-gateway.service chatmail-tunnel@wg0.service; do"
                     " echo $u $(systemctl is-active $u); done | grep -v ' active$' ||"
@@ -189,6 +193,19 @@ static void judge_silent(struct report *r, struct op_node *node)
     said[strcspn(said, "\n")] = '\0';
     wrong(r, "%s does not report (%s)", node->host.name, said);
     free(said);
+}
+
+static void judge_agentless(struct report *r, const struct op_node *node,
+                            const json_t *g)
+{
+    if (strcmp(text_of(g, "mode"), cm_mode_name(node->gateway->mode)) != 0) {
+        wrong(r, "%s is published as %s, chatmail.ini says %s; run: chatops run",
+              node->host.name, text_of(g, "mode"), cm_mode_name(node->gateway->mode));
+    }
+    if (strcmp(text_of(g, "health"), "up") != 0) {
+        wrong(r, "%s (without agent) is %s: %s", node->host.name, text_of(g, "health"),
+              text_of(g, "health_reason"));
+    }
 }
 
 static void judge_gateway(struct report *r, struct op_node *node)
@@ -205,6 +222,10 @@ static void judge_gateway(struct report *r, struct op_node *node)
     if (op_heal_woken_wrong(g)[0] != '\0') {
         wrong(r, "%s: when it fell silent phones were not woken: %s", name,
               op_heal_woken_wrong(g));
+    }
+    if (json_is_false(json_object_get(g, "agent"))) {
+        judge_agentless(r, node, g);
+        return;
     }
     if (age < 0 || age > REPORT_LATE_MS) {
         judge_silent(r, node);

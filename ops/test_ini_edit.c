@@ -14,8 +14,10 @@ static const char ini[] = "# mine\n[params]\nmail_domain = _chat.example\n"
 
 static void test_text_is_kept(void **state)
 {
-    struct op_new_gateway gw = {"edge1", "root@198.51.100.11",
-                                "198.51.100.11 2001:db8::1", 1};
+    struct op_new_gateway gw = {.name = "edge1",
+                                .ssh = "root@198.51.100.11",
+                                .addresses = "198.51.100.11 2001:db8::1",
+                                .number = 1};
     struct cm_conf conf;
     struct cm_err err = {.text = ""};
     char *text = op_ini_with_gateway(ini, &gw);
@@ -40,9 +42,31 @@ static void test_text_is_kept(void **state)
     free(text);
 }
 
+static void test_without_ssh(void **state)
+{
+    struct op_new_gateway gw = {.name = "e",
+                                .addresses = "198.51.100.11",
+                                .number = 7,
+                                .wg_public_key =
+                                    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+                                .agentless = true};
+    struct cm_conf conf;
+    struct cm_err err = {.text = ""};
+    char *text = op_ini_with_gateway(ini, &gw);
+
+    (void)state;
+    assert_int_equal(cm_conf_parse("x.ini", text, strlen(text), &conf, &err), 0);
+    assert_string_equal(conf.gateways[0].ssh, "");
+    assert_string_equal(conf.gateways[0].wg_public_key, gw.wg_public_key);
+    assert_false(conf.gateways[0].agent);
+    cm_conf_clear(&conf);
+    free(text);
+}
+
 static void test_last_line_without_newline(void **state)
 {
-    struct op_new_gateway gw = {"e", "root@h", "198.51.100.11", 7};
+    struct op_new_gateway gw = {
+        .name = "e", .ssh = "root@h", .addresses = "198.51.100.11", .number = 7};
     char *text = op_ini_with_gateway("[params]\nmail_domain = x.example", &gw);
 
     (void)state;
@@ -144,7 +168,8 @@ static void check_without(const char *before, const char *after)
 
 static void test_section_goes(void **state)
 {
-    struct op_new_gateway gw = {"e", "root@h", "198.51.100.11", 7};
+    struct op_new_gateway gw = {
+        .name = "e", .ssh = "root@h", .addresses = "198.51.100.11", .number = 7};
     struct cm_err err;
 
     (void)state;
@@ -176,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_is_kept),
+        cmocka_unit_test(test_without_ssh),
         cmocka_unit_test(test_last_line_without_newline),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_value),

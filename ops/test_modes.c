@@ -9,6 +9,7 @@
  */
 #include "modes.h"
 
+#include <arpa/inet.h>
 #include <sched.h>
 #include <signal.h>
 #include <setjmp.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +87,12 @@ static json_t *gateway_status(const char *dir, json_t *gw, json_int_t epoch)
     const char *mode = json_string_value(json_object_get(gw, "mode"));
     bool silent = there(dir, "silent-", name), stubborn = there(dir, "stubborn-", name);
 
+    if (json_is_false(json_object_get(gw, "agent"))) {
+        return json_pack("{s:s, s:s, s:i, s:s, s:i, s:s, s:s, s:b}", "name", name,
+                         "mode", mode, "applied_epoch", -1, "applied_mode", "",
+                         "report_age_ms", -1, "error", "", "health", "up", "agent",
+                         false);
+    }
     return json_pack("{s:s, s:s, s:I, s:s, s:i, s:s}", "name", name, "mode", mode,
                      "applied_epoch", silent || stubborn ? (json_int_t)1 : epoch,
                      "applied_mode", silent || stubborn ? "active" : mode,
@@ -159,8 +167,9 @@ static int play_ss(const char *dir, int argc, char **argv)
     }
     cm_assert(argc == 10 && strcmp(argv[4], "src") == 0);
     if (argv[5][0] != '[') {
-        cm_assert(strcmp(argv[5], "10.77.1.2") == 0 &&
-                  strcmp(argv[9], "10.77.1.1") == 0);
+        cm_assert(
+            (strcmp(argv[5], "10.77.1.2") == 0 && strcmp(argv[9], "10.77.1.1") == 0) ||
+            (strcmp(argv[5], "10.77.3.2") == 0 && strcmp(argv[9], "10.77.3.1") == 0));
         for (long i = 0; i < n; i++) {
             puts("0 0 10.77.1.2:993 198.51.100.77:4444");
         }
@@ -234,6 +243,7 @@ static void begin(const char *text)
         *g = (struct px_gateway){.number = (int)conf.gateways[i].number,
                                  .mode = conf.gateways[i].mode,
                                  .egress = true,
+                                 .agentless = !conf.gateways[i].agent,
                                  .address_count = 1,
                                  .wg_port = 51820,
                                  .wg_public_key = KEY_A};
@@ -570,6 +580,46 @@ static bool same_for(const char *unit, const char *a, const char *b)
     return strcmp(hash_a, hash_b) == 0;
 }
 
+static int listen_443(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(443)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(fd, 64), 0);
+    return fd;
+}
+
+/* Nobody there says what it does; its door is tried, and what was not loaded yet is
+ * asked for. Flows are cut only when it refuses. */
+static void test_agentless(void **state)
+{
+    char *three = cm_asprintf("%s\n[gateway edge3]\nnumber = 3\n"
+                              "addresses = 198.51.100.13\nagent = no\n"
+                              "wg_public_key = D%s\n",
+                              ini, &KEY_A[1]);
+    int fd;
+
+    (void)state;
+    begin(three);
+    spill(dir, "numbers", "number 1 edge1\nnumber 2 edge2\nnumber 3 edge3\n");
+    fd = listen_443();
+    expect("gateway resume edge3", OP_EXIT_OK, "edge3 takes connections");
+    spill(dir, "flows", "5");
+    expect("gateway drain edge3 --for 0", OP_EXIT_FAILED,
+           "198.51.100.13 port 443: still accepts; it has no agent: load there what "
+           "\"chatops gateway render edge3 --pf\" prints, then call this again");
+    expect_file(dir, "flows", "5");
+    close(fd);
+    expect("gateway drain edge3 --for 0", OP_EXIT_OK,
+           "edge3 is drained; 0 flows let go, 5 cut\n");
+    /* the others do not wait for it */
+    expect("gateway off edge1", OP_EXIT_OK, "edge1 is off");
+    expect("gateway remove edge3", OP_EXIT_OK, "edge3 is removed");
+    free(three);
+}
+
 /* What the next run would start anew: nothing for a mode, chatmail-web for a gateway.
  */
 static void test_stamps(void **state)
@@ -596,7 +646,8 @@ static void test_stamps(void **state)
 /* /etc and /var/lib of this process alone: overlays in a tmpfs. */
 static int own_world(void)
 {
-    if (unshare(CLONE_NEWNS) != 0 ||
+    if (unshare(CLONE_NEWNS | CLONE_NEWNET) != 0 ||
+        system("ip link set lo up && ip addr add 198.51.100.13/32 dev lo") != 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("tmpfs", "/mnt", "tmpfs", 0, NULL) != 0) {
         return -1;
@@ -648,12 +699,19 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_drain),       cmocka_unit_test(test_flows_end),
-        cmocka_unit_test(test_goes_on),     cmocka_unit_test(test_not_applied),
-        cmocka_unit_test(test_last_one),    cmocka_unit_test(test_remove),
-        cmocka_unit_test(test_remove_lost), cmocka_unit_test(test_rotate),
-        cmocka_unit_test(test_stamps),      cmocka_unit_test(test_interrupted),
-        cmocka_unit_test(test_render),      cmocka_unit_test(test_other_changes_wait),
+        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_flows_end),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_not_applied),
+        cmocka_unit_test(test_last_one),
+        cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_remove_lost),
+        cmocka_unit_test(test_rotate),
+        cmocka_unit_test(test_stamps),
+        cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_agentless),
+        cmocka_unit_test(test_render),
+        cmocka_unit_test(test_other_changes_wait),
     };
     const char *name = strrchr(argv[0], '/');
     const char *store = getenv("FAKE_STORE");

@@ -328,13 +328,14 @@ int px_tunnel_facts(const char *ifname, struct px_tunnel_facts *facts_r,
     if (read_dump(ifname, &dump, err) != 0) {
         return -1;
     }
-    struct px_tunnel_facts facts = {-1, 0, 0};
+    struct px_tunnel_facts facts = {.handshake_age_s = -1};
     char *at = dump;
     char *own = strsep(&at, "\n");
     struct dump peer = {0};
     tabs(&peer, at != NULL ? strsep(&at, "\n") : NULL);
     if (peer.n == 8) {
         int64_t last = strtoll(peer.fields[4], NULL, 10);
+        facts.handshake = last;
         int64_t age = cm_now_wall_ms() / 1000 - last;
         facts.handshake_age_s = last == 0 ? -1 : age < 0 ? 0 : age;
         facts.rx_bytes = strtoll(peer.fields[5], NULL, 10);
@@ -346,18 +347,28 @@ int px_tunnel_facts(const char *ifname, struct px_tunnel_facts *facts_r,
     return 0;
 }
 
-static bool stale(const char *ifname, const char *text)
+/* By the monotonic clock: when the other one is put forward an hour, every handshake
+ * looks an hour old, and the tunnels are as good as before. */
+static bool stale(const char *ifname, const char *text, struct px_seen_wg *seen)
 {
     char endpoint[128];
     struct px_tunnel_facts facts;
     struct cm_err ignored;
+    int64_t now = cm_now_mono_ms();
     setting(text, "Endpoint", endpoint, sizeof(endpoint));
-    return endpoint[0] != 0 && px_tunnel_facts(ifname, &facts, &ignored) == 0 &&
-           facts.handshake_age_s > STALE_HANDSHAKE_S;
+    if (endpoint[0] == 0 || px_tunnel_facts(ifname, &facts, &ignored) != 0 ||
+        facts.handshake == 0) {
+        return false;
+    }
+    if (facts.handshake != seen->handshake) {
+        seen->handshake = facts.handshake;
+        seen->since_ms = now;
+    }
+    return now - seen->since_ms > STALE_HANDSHAKE_S * 1000;
 }
 
-static int apply_wg(const char *ifname, const char *text, uint64_t *seen, bool *changed,
-                    struct cm_err *err)
+static int apply_wg(const char *ifname, const char *text, struct px_seen_wg *seen,
+                    bool *changed, struct cm_err *err)
 {
     const char *const argv[] = {"wg", "syncconf", ifname, "/dev/stdin", NULL};
     bool same = false;
@@ -367,8 +378,9 @@ static int apply_wg(const char *ifname, const char *text, uint64_t *seen, bool *
     /* A daemon that has just started knows no earlier text and trusts what it finds:
      * "wg syncconf" would give the store's end a new port, and what the gateway sends
      * to the old one is lost until the next keepalive. */
-    if (same && (*seen == 0 || *seen == fingerprint(text)) && !stale(ifname, text)) {
-        *seen = fingerprint(text);
+    if (same && (seen->text == 0 || seen->text == fingerprint(text)) &&
+        !stale(ifname, text, seen)) {
+        seen->text = fingerprint(text);
         return 0;
     }
     *changed = *changed || !same;
@@ -379,7 +391,7 @@ static int apply_wg(const char *ifname, const char *text, uint64_t *seen, bool *
         return cm_err_set(err, CM_ERR_WORLD,
                           "%s: wg took the configuration but does not show it", ifname);
     }
-    *seen = fingerprint(text);
+    seen->text = fingerprint(text);
     return 0;
 }
 
@@ -607,7 +619,7 @@ static int apply_store_tunnels(const struct px_state *state, const char *private
         char ifname[16];
         snprintf(ifname, sizeof(ifname), "wg%d", gw->number);
         if (!px_link_there(ifname)) {
-            seen->wg[gw->number] = 0;
+            seen->wg[gw->number] = (struct px_seen_wg){0};
             continue;
         }
         char *wg = px_store_wg(state, gw, private_key);

@@ -15,9 +15,15 @@
 
 /* What an earlier call saw, so that a hand that meddled with our table is noticed. One
  * per process, zero at first. */
+struct px_seen_wg {
+    uint64_t text;     /* last given to "wg syncconf" */
+    int64_t handshake; /* as WireGuard tells its time; 0: never seen */
+    int64_t since_ms;  /* monotonic; when that time was seen first */
+};
+
 struct px_seen {
-    uint64_t nft;                     /* table as it was read back */
-    uint64_t wg[CM_GATEWAYS_MAX + 1]; /* text last given to "wg syncconf" */
+    uint64_t nft; /* table as it was read back */
+    struct px_seen_wg wg[CM_GATEWAYS_MAX + 1];
 };
 
 struct px_outcome {
@@ -69,6 +75,7 @@ CM_MUSTUSE int px_link_remove(const char *ifname, struct cm_err *err);
 
 struct px_tunnel_facts {
     int64_t handshake_age_s; /* -1: never */
+    int64_t handshake;       /* seconds since 1970; 0: never */
     int64_t rx_bytes;
     int64_t tx_bytes;
 };

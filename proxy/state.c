@@ -38,6 +38,9 @@ static json_t *dump_gateway(const struct px_gateway *gw)
     if (gw->by_proxy) {
         json_object_set_new(json, "plane", json_string(PLANE_PROXY));
     }
+    if (gw->agentless) {
+        json_object_set_new(json, "agent", json_false());
+    }
     if (gw->budget > 0) {
         json_object_set_new(json, "budget", json_integer(gw->budget));
     }
@@ -268,6 +271,18 @@ static int read_weight(const struct px_object *o, int *out, struct cm_err *err)
     return 0;
 }
 
+/* Absent before 1.2, and where chatmail-gateway runs. */
+static int read_agent(const struct px_object *o, bool *agentless, struct cm_err *err)
+{
+    bool agent = true;
+    if (json_object_get(o->json, "agent") != NULL &&
+        px_field_bool(o, "agent", &agent, err) != 0) {
+        return -1;
+    }
+    *agentless = !agent;
+    return 0;
+}
+
 static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
                         struct cm_err *err)
 {
@@ -284,8 +299,8 @@ static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
         read_mode(&o, &gw->mode, err) ||
         px_field_bool(&o, "egress", &gw->egress, err) ||
         read_weight(&o, &gw->egress_weight, err) ||
-        read_plane(&o, &gw->by_proxy, err) || read_budget(&o, &gw->budget, err) ||
-        read_addresses(&o, gw, err) ||
+        read_plane(&o, &gw->by_proxy, err) || read_agent(&o, &gw->agentless, err) ||
+        read_budget(&o, &gw->budget, err) || read_addresses(&o, gw, err) ||
         px_field_text(&o, "endpoint", PX_HOST_LETTERS, 1, gw->endpoint,
                       sizeof(gw->endpoint), err) ||
         px_field_int(&o, "wg_port", 1, 65535, &wg_port, err) ||

@@ -64,6 +64,25 @@ static void refuse(const char *old, const char *new, const char *reason)
     free(text);
 }
 
+static void agent_is_there_unless_said(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample(), back = {0};
+    struct cm_err err;
+    char *text = px_state_dump(&state);
+    assert_null(strstr(text, "\"agent\""));
+    assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
+    assert_false(back.gateways[1].agentless);
+    free(text);
+    state.gateways[1].agentless = true;
+    text = px_state_dump(&state);
+    assert_non_null(strstr(text, "{\"addresses\":[\"203.0.113.12\"],\"agent\":false,"));
+    assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
+    assert_false(back.gateways[0].agentless);
+    assert_true(back.gateways[1].agentless);
+    free(text);
+}
+
 static void refused_fields(void **unused)
 {
     (void)unused;
@@ -89,6 +108,7 @@ static void refused_fields(void **unused)
     refuse("\"egress\":\"gateways\"", "\"egress\":\"some\"", "egress: \"some\"");
     refuse("\"egress\":true", "\"egress\":true,\"plane\":\"carrier\"",
            "gateways[0].plane: \"carrier\"");
+    refuse("\"egress\":true", "\"egress\":true,\"agent\":\"no\"", "gateways[0].agent");
     refuse("\"budget\":1000000000000", "\"budget\":0", "gateways[0].budget: 0");
     refuse("\"source_rate\":100", "\"source_rate\":-1", "limits.source_rate: -1");
     refuse("\"source_burst\":4000", "\"source_burst\":0", "limits.source_burst: 0");
@@ -254,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dump_and_back),
+        cmocka_unit_test(agent_is_there_unless_said),
         cmocka_unit_test(refused_fields),
         cmocka_unit_test(unknown_fields_are_ignored),
         cmocka_unit_test(turn_may_be_absent),

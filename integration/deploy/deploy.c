@@ -136,8 +136,8 @@ static int init_once(struct lab *lab, const struct deploy_relay *relay,
         return -1;
     }
     for (const struct deploy_gateway *g = relay->gateways; g->name != NULL; g++) {
-        const char *add[] = {"gateway", "add",         g->name,      "--ssh",
-                             g->ssh,    "--addresses", g->addresses, NULL};
+        const char *add[] = {"gateway",  "add",         g->name,      "--ssh", g->ssh,
+                             "--no-run", "--addresses", g->addresses, NULL};
         if (must(lab, relay, add, err) != 0) {
             return -1;
         }

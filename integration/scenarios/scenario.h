@@ -78,6 +78,8 @@ int scenario_proxy_plane(struct stage *stage, struct cm_err *err);
 int scenario_proxy_back(struct stage *stage, struct cm_err *err);
 int scenario_registrations(struct stage *stage, struct cm_err *err);
 int scenario_registrations_open(struct stage *stage, struct cm_err *err);
+int scenario_enrol(struct stage *stage, struct cm_err *err);
+int scenario_enrol_back(struct stage *stage, struct cm_err *err);
 int scenario_filter_storm(struct stage *stage, struct cm_err *err);
 int scenario_filter_kill(struct stage *stage, struct cm_err *err);
 int scenario_filter_alive(struct stage *stage, struct cm_err *err);

@@ -104,6 +104,8 @@ const struct scenario scenarios[] = {
     {"proxy_plane",
      "chatmail-proxy on both gateways: true addresses, IDLE told, and back",
      scenario_proxy_plane, scenario_proxy_back, 420},
+    {"enrol", "a bare machine becomes a gateway by a pasted line, and another by SSH",
+     scenario_enrol, scenario_enrol_back, 600},
     {"drain",
      "a drain under load, both planes: refuses, waits, moves all, no mail lost",
      scenario_drain, scenario_modes_back, 300},

@@ -127,7 +127,7 @@ static size_t late(json_t *status, int64_t epoch, struct cm_buf *who)
     {
         json_int_t applied = json_integer_value(json_object_get(g, "applied_epoch"));
         const char *error = json_string_value(json_object_get(g, "error"));
-        if (applied >= epoch) {
+        if (applied >= epoch || json_is_false(json_object_get(g, "agent"))) {
             continue;
         }
         cm_buf_fmt(who, "%s%s is at epoch %" JSON_INTEGER_FORMAT, count ? "; " : "",

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct health_row nobody = {.report_ms = -1, .month_bytes = -1};
+static const struct health_row nobody = {
+    .report_ms = -1, .month_bytes = -1, .handshake_age_s = -1};
 
 void health_init(struct health *health)
 {
@@ -14,23 +15,30 @@ void health_init(struct health *health)
     }
 }
 
-static bool is_in(const struct px_state *state, int number)
+static const struct px_gateway *find(const struct px_state *state, int number)
 {
     for (size_t i = 0; i < state->gateway_count; i++) {
         if (state->gateways[i].number == number) {
-            return true;
+            return &state->gateways[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 void health_keep(struct health *health, const struct px_state *state)
 {
     for (int n = 1; n <= CM_GATEWAYS_MAX; n++) {
-        if (!is_in(state, n)) {
+        const struct px_gateway *gw = find(state, n);
+        if (gw == NULL || gw->agentless != health->rows[n].agentless) {
             health->rows[n] = nobody;
+            health->rows[n].agentless = gw != NULL && gw->agentless;
         }
     }
+}
+
+void health_tunnel(struct health *health, int number, int64_t handshake_age_s)
+{
+    health->rows[number].handshake_age_s = handshake_age_s;
 }
 
 const char *health_state_name(enum health_state state)
@@ -140,6 +148,18 @@ static void down(struct verdict *v, const char *reason)
     snprintf(v->reason, sizeof(v->reason), "%s", reason);
 }
 
+static bool all_bad(const struct health_row *row)
+{
+    size_t bad = 0, good = 0;
+    for (size_t i = 0; i < HEALTH_CHECKS_MAX; i++) {
+        bool told = row->checks[i].last.port != 0 &&
+                    (row->checks[i].bad || row->checks[i].was_ok);
+        bad += told && row->checks[i].bad;
+        good += told && !row->checks[i].bad;
+    }
+    return bad > 0 && good == 0;
+}
+
 static const struct health_check *first_bad(const struct health_row *row)
 {
     for (size_t i = 0; i < HEALTH_CHECKS_MAX; i++) {
@@ -150,6 +170,15 @@ static const struct health_check *first_bad(const struct health_row *row)
     return NULL;
 }
 
+static void impaired(struct verdict *v, const struct health_check *bad)
+{
+    *v = (struct verdict){HEALTH_IMPAIRED, "", bad->last.ms, ""};
+    snprintf(v->check, sizeof(v->check), "%s port %u",
+             health_where_name(bad->last.where), bad->last.port);
+    snprintf(v->reason, sizeof(v->reason), "%s: %s", v->check,
+             px_probe_name(bad->last.result));
+}
+
 static void judge_working(const struct health_row *row, struct verdict *v)
 {
     const struct health_check *bad = first_bad(row);
@@ -158,11 +187,7 @@ static void judge_working(const struct health_row *row, struct verdict *v)
         snprintf(v->reason, sizeof(v->reason), "the last one was %" PRId64 " s ago",
                  row->report.handshake_age_s);
     } else if (bad != NULL) {
-        *v = (struct verdict){HEALTH_IMPAIRED, "", bad->last.ms, ""};
-        snprintf(v->check, sizeof(v->check), "%s port %u",
-                 health_where_name(bad->last.where), bad->last.port);
-        snprintf(v->reason, sizeof(v->reason), "%s: %s", v->check,
-                 px_probe_name(bad->last.result));
+        impaired(v, bad);
     } else if (row->state == HEALTH_DOWN) {
         snprintf(v->reason, sizeof(v->reason), "%d reports in a row",
                  HEALTH_GOOD_REPORTS);
@@ -171,11 +196,32 @@ static void judge_working(const struct health_row *row, struct verdict *v)
     }
 }
 
+/* Its checks are all from outside. */
+static void judge_agentless(const struct health_row *row, struct verdict *v)
+{
+    const struct health_check *bad = first_bad(row);
+    *v = (struct verdict){HEALTH_UP, "handshake", -1, ""};
+    snprintf(v->reason, sizeof(v->reason), "all checks are well");
+    if (row->handshake_age_s < 0) {
+        v->state = HEALTH_DOWN;
+        snprintf(v->reason, sizeof(v->reason), "its tunnel never shook hands");
+    } else if (row->handshake_age_s > HEALTH_HANDSHAKE_S) {
+        v->state = HEALTH_DOWN;
+        snprintf(v->reason, sizeof(v->reason), "the last one was %" PRId64 " s ago",
+                 row->handshake_age_s);
+    } else if (bad != NULL) {
+        impaired(v, bad);
+        v->state = all_bad(row) ? HEALTH_DOWN : HEALTH_IMPAIRED;
+    }
+}
+
 static void judge_one(const struct health_row *row, int64_t now_ms, struct verdict *v)
 {
     char text[64];
     *v = (struct verdict){HEALTH_UP, "report", -1, ""};
-    if (row->report_ms < 0) {
+    if (row->agentless) {
+        judge_agentless(row, v);
+    } else if (row->report_ms < 0) {
         down(v, "it never reported");
     } else if (now_ms - row->report_ms > HEALTH_SILENCE_MS) {
         snprintf(text, sizeof(text), "no report for %" PRId64 " ms",
@@ -220,7 +266,11 @@ void health_judge(struct health *health, const struct px_state *state, int64_t n
 bool health_silent(const struct health *health, int number, int64_t since_ms,
                    int64_t now_ms)
 {
-    int64_t last = health->rows[number].report_ms;
+    const struct health_row *row = &health->rows[number];
+    if (row->agentless) {
+        return row->state == HEALTH_DOWN;
+    }
+    int64_t last = row->report_ms;
     return now_ms - (last < 0 ? since_ms : last) > HEALTH_SILENCE_MS;
 }
 

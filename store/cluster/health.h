@@ -9,6 +9,10 @@
  *           HEALTH_HANDSHAKE_S, or a check fails
  * up        all is well
  *
+ * A gateway without agent reports nothing. It is down when the store sees no handshake
+ * of its tunnel for HEALTH_HANDSHAKE_S, or every check from outside fails; impaired
+ * when one of them does.
+ *
  * A check turns after HEALTH_TURN_MS in which every sight said so. Silence, and
  * anything seen on a doubtful way, counts only where the same check was well before: a
  * provider's filter is no failure. Checks from outside count in mode active only.
@@ -54,7 +58,9 @@ struct health_row {
     unsigned good;           /* in a row */
     bool up;                 /* not down */
     enum health_state state;
-    char reason[96]; /* of that state; "" when up or never heard */
+    char reason[96];         /* of that state; "" when up or never heard */
+    bool agentless;          /* as the state says */
+    int64_t handshake_age_s; /* of an agentless one, as the store reads it; -1: never */
     struct health_check checks[HEALTH_CHECKS_MAX];
     int64_t month_bytes; /* carried this month; -1: unknown */
     bool spent;          /* that is its budget, or more */
@@ -69,6 +75,10 @@ void health_init(struct health *health);
 void health_keep(struct health *health, const struct px_state *state);
 void health_report(struct health *health, int number, const struct px_report *report,
                    int64_t now_ms);
+
+/* The age of the tunnel's last handshake, as read on the store; -1: never, or unknown.
+ */
+void health_tunnel(struct health *health, int number, int64_t handshake_age_s);
 
 /* One result of a probe. health_report does it for those in a report. */
 void health_seen(struct health *health, int number, const struct health_sight *sight,
@@ -91,7 +101,7 @@ void health_judge(struct health *health, const struct px_state *state, int64_t n
                   health_change_cb cb, void *ctx);
 
 /* True when a gateway has said nothing for HEALTH_SILENCE_MS, or since `since_ms` if it
- * never did. */
+ * never did. One without agent is silent when it is down. */
 bool health_silent(const struct health *health, int number, int64_t since_ms,
                    int64_t now_ms);
 

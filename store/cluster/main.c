@@ -192,6 +192,10 @@ static void judge(void *ctx)
     int64_t now = cm_now_mono_ms();
     judge_traffic(c);
     outside_tick(c->outside, &c->state);
+    for (size_t i = 0; i < c->state.gateway_count; i++) {
+        int number = c->state.gateways[i].number;
+        health_tunnel(&c->health, number, facts_of(number, c)->handshake_age_s);
+    }
     health_judge(&c->health, &c->state, now, on_change, c);
     for (size_t i = 0; i < c->state.gateway_count; i++) {
         int number = c->state.gateways[i].number;

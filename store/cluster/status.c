@@ -37,7 +37,7 @@ static json_t *row(const struct px_state *state, const struct health *health,
     bool heard = h->report_ms >= 0;
     return json_pack(
         "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, "
-        "s:s, s:s, s:o, s:I, s:I}",
+        "s:s, s:s, s:o, s:I, s:I, s:b}",
         "name", gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode),
         "applied_epoch", (json_int_t)(heard ? h->report.applied_epoch : -1),
         "applied_mode", heard ? h->report.applied_mode : "", "report_age_ms",
@@ -47,10 +47,14 @@ static json_t *row(const struct px_state *state, const struct health *health,
         (json_int_t)facts->rx_bytes, "tx_bytes", (json_int_t)facts->tx_bytes,
         "reverted_epoch", (json_int_t)(heard ? h->report.reverted_epoch : 0), "version",
         heard ? h->report.version : "", "egress", health_egress_word(health, state, gw),
-        "error", heard ? h->report.error : "no report yet", "woken",
-        woken_json(woken, now_ms), "health", health_state_name(h->state),
+        "error",
+        heard           ? h->report.error
+        : gw->agentless ? ""
+                        : "no report yet",
+        "woken", woken_json(woken, now_ms), "health", health_state_name(h->state),
         "health_reason", h->reason, "checks", checks_json(h), "month_bytes",
-        (json_int_t)h->month_bytes, "budget", (json_int_t)gw->budget);
+        (json_int_t)h->month_bytes, "budget", (json_int_t)gw->budget, "agent",
+        !gw->agentless);
 }
 
 char *status_json(const struct px_state *state, const char *refused,

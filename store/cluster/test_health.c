@@ -361,7 +361,7 @@ static void status_says_unknown_as_minus_one(void **state)
     (void)state;
     struct px_state s = two_gateways();
     struct health h;
-    struct px_tunnel_facts none = {-1, -1, -1};
+    struct px_tunnel_facts none = {.handshake_age_s = -1};
     health_init(&h);
     reports(&h, 1, 1, 1000);
     static struct woken woken[CM_GATEWAYS_MAX + 1] = {
@@ -378,6 +378,83 @@ static void status_says_unknown_as_minus_one(void **state)
     assert_non_null(strstr(text, "\"woken\":{\"accounts\":12,\"rung\":11,\"ago_s\":4,"
                                  "\"why\":\"a reason\"}"));
     free(text);
+}
+
+/* Nobody reports; handshake and doors are all there is. */
+static void without_agent_handshake_and_doors_decide(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct changes seen = {0};
+    int64_t now = 1000;
+    int numbers[CM_GATEWAYS_MAX];
+    s.gateways[1].agentless = true;
+    health_init(&h);
+    health_keep(&h, &s);
+    health_judge(&h, &s, now, on_change, &seen);
+    assert_int_equal(seen.count, 0);
+    assert_true(health_silent(&h, 4, 0, now));
+    health_tunnel(&h, 4, 3);
+    health_judge(&h, &s, now, on_change, &seen);
+    assert_int_equal(seen.count, 1);
+    assert_true(seen.up);
+    assert_false(health_silent(&h, 4, 0, now + 3600 * 1000));
+    assert_int_equal(health_egress(&h, &s, numbers), 1);
+    assert_int_equal(numbers[0], 4);
+    /* one of two doors, then both */
+    struct health_sight smtp = {.where = HEALTH_OUTSIDE4, .port = 443},
+                        imap = {.where = HEALTH_OUTSIDE4, .port = 993};
+    for (int i = 0; i < 4; i++, now += 10000) {
+        smtp.result = i == 0 ? PX_PROBE_OK : PX_PROBE_REFUSED;
+        imap.result = PX_PROBE_OK;
+        health_seen(&h, 4, &smtp, now);
+        health_seen(&h, 4, &imap, now);
+    }
+    health_judge(&h, &s, now, on_change, &seen);
+    assert_int_equal(seen.now, HEALTH_IMPAIRED);
+    assert_string_equal(seen.check, "outside4 port 443");
+    for (int i = 0; i < 3; i++, now += 10000) {
+        imap.result = PX_PROBE_SILENT;
+        health_seen(&h, 4, &imap, now);
+    }
+    health_judge(&h, &s, now, on_change, &seen);
+    assert_int_equal(seen.now, HEALTH_DOWN);
+    assert_int_equal(health_egress(&h, &s, numbers), 0);
+    /* doors are not looked at in another mode: the handshake alone */
+    s.gateways[1].mode = CM_MODE_HOLD;
+    health_judge(&h, &s, now, on_change, &seen);
+    assert_int_equal(seen.now, HEALTH_UP);
+    health_tunnel(&h, 4, HEALTH_HANDSHAKE_S + 1);
+    health_judge(&h, &s, now, on_change, &seen);
+    assert_int_equal(seen.now, HEALTH_DOWN);
+    assert_string_equal(seen.check, "handshake");
+    assert_true(health_silent(&h, 4, 0, now));
+}
+
+static void a_gateway_that_gets_an_agent_begins_anew(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    struct changes seen = {0};
+    struct px_tunnel_facts none = {.handshake_age_s = -1};
+    static struct woken woken[CM_GATEWAYS_MAX + 1];
+    s.gateways[1].agentless = true;
+    health_init(&h);
+    health_keep(&h, &s);
+    health_tunnel(&h, 4, 3);
+    health_judge(&h, &s, 1000, on_change, &seen);
+    char *text = status_json(&s, "", &h, woken, facts, &none, 1000);
+    assert_non_null(strstr(text, "\"error\":\"no report yet\",\"woken\":null,"));
+    assert_non_null(strstr(text, "\"agent\":true},{"));
+    assert_non_null(strstr(text, "\"error\":\"\",\"woken\":null,\"health\":\"up\","));
+    assert_non_null(strstr(text, "\"agent\":false}]"));
+    free(text);
+    s.gateways[1].agentless = false;
+    health_keep(&h, &s);
+    assert_int_equal(h.rows[4].state, HEALTH_DOWN);
+    assert_int_equal(h.rows[4].report_ms, -1);
 }
 
 static void figures_leave_out_what_is_unknown(void **state)
@@ -420,6 +497,8 @@ int main(void)
         cmocka_unit_test(silence_counts_from_the_beginning),
         cmocka_unit_test(a_removed_gateway_is_forgotten),
         cmocka_unit_test(status_says_unknown_as_minus_one),
+        cmocka_unit_test(without_agent_handshake_and_doors_decide),
+        cmocka_unit_test(a_gateway_that_gets_an_agent_begins_anew),
         cmocka_unit_test(figures_leave_out_what_is_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,9 @@
 
 #define UNIT_MS 20000
 
+static const struct px_tunnel_facts unknown = {
+    .handshake_age_s = -1, .rx_bytes = -1, .tx_bytes = -1};
+
 /* Everything a pass needs and finds; the worker thread touches only this. */
 struct pass {
     struct px_state state;
@@ -113,7 +116,7 @@ static void read_facts(struct pass *p)
         int n = p->state.gateways[i].number;
         snprintf(link, sizeof(link), "wg%d", n);
         if (px_tunnel_facts(link, &p->facts[n], &err) != 0) {
-            p->facts[n] = (struct px_tunnel_facts){-1, -1, -1};
+            p->facts[n] = unknown;
         }
     }
 }
@@ -256,7 +259,7 @@ struct tunnels *tunnels_new(struct cm_loop *loop, const char *private_key,
     t->hooks = *hooks;
     t->private_key = private_key;
     for (int n = 0; n <= CM_GATEWAYS_MAX; n++) {
-        t->facts[n] = (struct px_tunnel_facts){-1, -1, -1};
+        t->facts[n] = unknown;
     }
     return t;
 }

@@ -28,6 +28,7 @@ static const struct {
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},
+    {409, "Conflict"},
     {413, "Content Too Large"},
     {414, "URI Too Long"},
     {429, "Too Many Requests"},
@@ -170,6 +171,9 @@ void exchange_answer(struct exchange *x, const struct answer *a)
                a->type != NULL ? a->type : "text/plain; charset=utf-8", len);
     if (a->location != NULL) {
         cm_buf_fmt(&c->out, "Location: %s\r\n", a->location);
+    }
+    if (a->inside != NULL) {
+        cm_buf_fmt(&c->out, "X-Accel-Redirect: %s\r\n", a->inside);
     }
     if (a->retry_after_s > 0) {
         cm_buf_fmt(&c->out, "Retry-After: %lld\r\n", (long long)a->retry_after_s);

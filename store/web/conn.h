@@ -62,6 +62,7 @@ struct answer {
     size_t len;            /* 0: strlen(text) */
     const char *location;  /* or NULL */
     int64_t retry_after_s; /* 0: not said */
+    const char *inside; /* what nginx shall send instead (X-Accel-Redirect), or NULL */
 };
 
 /* Once per exchange; all is copied. Not called inside gone(). */

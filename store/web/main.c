@@ -2,13 +2,14 @@
  *
  * Sockets:
  *   http  unix, held by systemd, only nginx may open it: /new and its old path
- *         /cgi-bin/newemail.py (create.h), /mxdeliv (deliver.h).
+ *         /cgi-bin/newemail.py (create.h), /mxdeliv (deliver.h), /enrol/ (enrol.h).
  *   /metrics (page.h) by TCP on [store] metrics_port, on loopback and on this machine's
  *         ends of the tunnels, where the store's packet filter lets the gateway's own
  *         address through and no client. No public address has it.
  * One request per connection. It calls Postfix on 127.0.0.1 (mail of /mxdeliv), Redis
- * (how many accounts a network asked for), PostgreSQL (whether an invite token is good;
- * only while registrations are by invitation), and the programs' sockets for figures.
+ * (how many accounts a network asked for), PostgreSQL (whether an invite token is good,
+ * only while registrations are by invitation; invites of gateways), and the programs'
+ * sockets for figures.
  *
  * It trusts nginx to say who the client is and by which gateway it came (X-Real-IP,
  * X-Portico-Local), chatmail.ini, and the programs whose figures it shows. Requests are
@@ -28,12 +29,14 @@
 
 #include "common/conf.h"
 #include "common/loop.h"
+#include "common/pg.h"
 #include "common/redis.h"
 #include "common/service.h"
 
 #include "conn.h"
 #include "create.h"
 #include "deliver.h"
+#include "enrol.h"
 #include "invites.h"
 #include "listen.h"
 #include "page.h"
@@ -67,11 +70,22 @@ struct web {
     .answer_ms = DELIVER_ANSWER_MS, .field = deliver_field, .head = deliver_head,      \
     .body = deliver_body, .end = deliver_end, .gone = deliver_gone
 
+#define ENROL                                                                          \
+    .name = "enrol", .arrive_ms = ARRIVE_MS, .answer_ms = ANSWER_MS,                   \
+    .field = enrol_field, .gone = enrol_gone
+
 static const struct route http_routes[] = {
     {.path = "/new", CREATE},
     {.path = "/cgi-bin/newemail.py", CREATE},
     {.path = "/mxdeliv", DELIVER},
     {.path = "/mxdeliv/", DELIVER},
+    {.path = "/enrol/script", ENROL, .methods = METHOD_GET, .end = enrol_script_end},
+    {.path = "/enrol/package", ENROL, .methods = METHOD_GET, .end = enrol_package_end},
+    {.path = "/enrol/join",
+     ENROL,
+     .methods = METHOD_POST,
+     .body = enrol_body,
+     .end = enrol_join_end},
     {.path = NULL},
 };
 
@@ -146,6 +160,7 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     web->site.limit = cm_netlimit_new(loop, web->redis, "new");
     web->site.invites = invites_new(loop, web->conninfo);
     web->site.queue = queue_new(loop, web->queue_path);
+    web->site.conninfo = web->conninfo;
     web->http = conns_new(loop, http_routes, &web->site, true, HTTP_CONNECTIONS);
     web->metrics =
         conns_new(loop, metrics_routes, &web->site, false, METRICS_CONNECTIONS);
@@ -180,6 +195,7 @@ static void on_stop(void *ctx)
     cm_netlimit_free(&web->site.limit);
     invites_free(&web->site.invites);
     cm_redis_free(&web->redis);
+    cm_pg_free(&web->site.pg);
     queue_free(&web->site.queue);
     cm_conf_clear(&web->conf);
 }
@@ -203,15 +219,14 @@ int main(int argc, char **argv)
     struct web web = {.config_path = CM_CONF_PATH,
                       .redis_path = CM_REDIS_PATH,
                       .queue_path = "/run/chatmail-queue/queue.sock",
-                      .conninfo =
-                          "host=/run/postgresql dbname=chatmail user=chatmail_web",
+                      .conninfo = CM_PG_CONNINFO("chatmail_web"),
                       .site = {.nocreate_path = "/etc/chatmail-nocreate",
                                .metrics_dir = "/run/chatmail-metrics",
                                .textfile_dir = "/var/lib/chatmail-fsreport"}};
     const struct cm_option options[] = {
         {"config", "FILE", "settings", &web.config_path, 0},
         {"redis", "PATH", "socket of Redis", &web.redis_path, CM_OPTION_PATH_MAX},
-        {"db", "CONNINFO", "PostgreSQL, asked about invite tokens", &web.conninfo, 0},
+        {"db", "CONNINFO", "PostgreSQL, asked about invites", &web.conninfo, 0},
         {"nocreate", "PATH", "no account is given out while this file exists",
          &web.site.nocreate_path, 0},
         {"metrics-dir", "DIR", "sockets of the programs' figures",

@@ -9,6 +9,7 @@
 #include "common/loop.h"
 #include "common/netlimit.h"
 
+struct cm_pg;
 struct conns;
 struct invites;
 struct queue;
@@ -26,6 +27,8 @@ struct site {
     const struct cm_conf *conf; /* its content changes at SIGHUP */
     struct cm_netlimit *limit;
     struct invites *invites;
+    const char *conninfo;
+    struct cm_pg *pg;          /* invites of gateways; NULL before the first question */
     const char *nocreate_path; /* while this file exists nothing is given out */
     const char *metrics_dir;   /* sockets of the programs: NAME.sock */
     const char *textfile_dir;  /* *.prom, from chatmail-expire */
