@@ -1,6 +1,7 @@
-/* A thief has edge1 and its key. It tries every TCP and UDP port of the store from
- * every kind of source, and says whatever there is to say on the bus. It reaches what
- * docs/bus.md names, nothing breaks, and it can speak for nobody but itself.
+/* A thief has edge1 and its key. It searches the disk for secrets, tries every TCP and
+ * UDP port of the store from every kind of source, and says whatever there is to say on
+ * the bus. It reaches what docs/bus.md names, nothing breaks, and it can speak for
+ * nobody but itself.
  *
  * The thief is edge1 with its daemon stopped and its side of the tunnel opened wide.
  * What got past the store's firewall is seen by the store itself: a table of ours in
@@ -331,6 +332,54 @@ static int knocks(struct stage *stage, const char *netns, struct cm_err *err)
     return 0;
 }
 
+/* ---- what is on the disk ---- */
+
+#define SECRETS                                                                        \
+    "cat /etc/chatmail/cluster.key /etc/chatmail/wg.key /etc/chatmail/turn.secret; "   \
+    "sed -n 2,3p /etc/dkimkeys/opendkim.private; "                                     \
+    "k=$(sed -n 's/^ *ssl_certificate_key \\(.*\\);/\\1/p' /etc/nginx/nginx.conf | "   \
+    "head -1); sed -n 2,3p $k; "                                                       \
+    "runuser -u postgres -- psql -qtAX -d chatmail -c "                                \
+    "\"select password from account where password <> '' limit 3\""
+#define PLACES "/etc /root /home /var /run /tmp /usr/local /opt"
+
+/* Files of a node that hold one of these lines. */
+static int hold_any(struct stage *stage, const char *node, const char *lines,
+                    char **files_r, struct cm_err *err)
+{
+    int status = stage_ask(stage, node, lines, files_r, err,
+                           "cat >/dev/shm/booty && chmod 600 /dev/shm/booty; "
+                           "grep -rIlsFf /dev/shm/booty " PLACES "; "
+                           "rm -f /dev/shm/booty");
+    return status < 0 ? -1 : 0;
+}
+
+/* Neither the gateway nor the operator's machine has a secret of the store; the store,
+ * asked the same way, does. */
+static int no_booty(struct stage *stage, struct cm_err *err)
+{
+    static const char *const nodes[] = {"edge1", "operator", "store"};
+    char *lines = NULL;
+    if (scene_sh(&stage->scene, "store", 0, &lines, err, SECRETS " | grep .") != 0) {
+        return -1;
+    }
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < 3; i++) {
+        char *files = NULL;
+        bool here = i == 2;
+        rc = hold_any(stage, nodes[i], lines, &files, err);
+        if (rc == 0 && here && strstr(files, "/etc/chatmail/cluster.key") == NULL) {
+            rc = cm_err_set(err, CM_ERR_WORLD, "the search finds nothing anywhere");
+        } else if (rc == 0 && !here && files[0] != '\0') {
+            rc = cm_err_set(err, CM_ERR_REFUSE, "%s has secrets of the store: %.300s",
+                            nodes[i], files);
+        }
+        free(files);
+    }
+    free(lines);
+    return rc;
+}
+
 /* A user of the other gateway notices nothing. */
 int scenario_stolen_gateway(struct stage *stage, struct cm_err *err)
 {
@@ -339,8 +388,9 @@ int scenario_stolen_gateway(struct stage *stage, struct cm_err *err)
     char netns[64];
     if (scene_netns(&stage->scene, "edge1", netns, err) != 0 ||
         account_make(stage, &account, SCENE_DOMAIN, err) != 0 ||
-        turn_thief(stage, err) != 0 || every_message(stage, netns, err) != 0 ||
-        knocks(stage, netns, err) != 0 || every_port(stage, netns, err) != 0) {
+        no_booty(stage, err) != 0 || turn_thief(stage, err) != 0 ||
+        every_message(stage, netns, err) != 0 || knocks(stage, netns, err) != 0 ||
+        every_port(stage, netns, err) != 0) {
         return -1;
     }
     return door_must_let_in(stage, &edge2, &account, err);
