@@ -40,9 +40,14 @@ install_missing() {
     mkdir -p /etc/postgresql-common
     [ -e /etc/postgresql-common/createcluster.conf ] ||
         echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
-    # Nor shall a TURN server run here.
-    [ -e /lib/systemd/system/coturn.service ] || [ -L /etc/systemd/system/coturn.service ] ||
-        { mkdir -p /etc/systemd/system; ln -s /dev/null /etc/systemd/system/coturn.service; }
+    # Nor shall these servers run here.
+    mkdir -p /etc/systemd/system
+    for s in coturn nginx haproxy; do
+        case " $missing " in *" $s "*)
+            [ -e /lib/systemd/system/$s.service ] || [ -L /etc/systemd/system/$s.service ] ||
+                ln -s /dev/null /etc/systemd/system/$s.service ;;
+        esac
+    done
     { apt-get update -q && apt-get install -qy --no-install-recommends $missing; } \
         >/tmp/portico-install.log 2>&1 ||
         { tail -20 /tmp/portico-install.log; die "apt-get could not install them"; }

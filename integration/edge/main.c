@@ -93,9 +93,11 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i], "--json") == 0) {
             options.json = true;
         } else if (!take_part(argv[i], &options)) {
-            fprintf(stderr, "usage: bench-edge [--quick] [--json] "
-                            "[planes] [memory] [reload] [agent] [bus]\n");
-            return 2;
+            bool help = strcmp(argv[i], "--help") == 0;
+            fprintf(help ? stdout : stderr,
+                    "usage: bench-edge [--quick] [--json] "
+                    "[planes] [memory] [reload] [agent] [bus]\n");
+            return help ? 0 : 2;
         }
     }
     int rc = bench(&options, &rows, &err);
