@@ -33,16 +33,14 @@ static const int sizes[] = {1500, 1492, 1452, 1400, 1280};
 
 static int in_internet(struct stage *stage, const char *command, struct cm_err *err)
 {
-    /* Its namespace is named like the nodes'. */
-    char ns[96];
-    const char *end = strstr(stage->netns, "client");
-    if (end == NULL) {
-        return cm_err_set(err, CM_ERR_WORLD, "node client is off");
-    }
-    snprintf(ns, sizeof ns, "--net=%.*sinet", (int)(end - stage->netns), stage->netns);
+    char *path = lab_internet(stage->scene.lab);
+    char *ns = cm_asprintf("--net=%s", path);
     const char *argv[] = {"nsenter", ns, "sh", "-c", command, NULL};
     struct cm_run run = {.argv = argv, .timeout_ms = STEP_MS};
-    return cm_run_ok(&run, NULL, err);
+    int rc = cm_run_ok(&run, NULL, err);
+    free(ns);
+    free(path);
+    return rc;
 }
 
 /* $dev of each route stays what it is. */
