@@ -88,6 +88,8 @@ CM_MUSTUSE int lab_start(struct lab *lab, const char *node, struct cm_err *err);
 /* Internet-like silence on all links of a node, which keeps running; and its end. */
 CM_MUSTUSE int lab_cut(struct lab *lab, const char *node, struct cm_err *err);
 CM_MUSTUSE int lab_heal(struct lab *lab, const char *node, struct cm_err *err);
+/* The network namespace between the nodes, the internet's router. Caller frees. */
+char *lab_internet(const struct lab *lab);
 
 /* Powers off cleanly, keeps all disks as NAME (replacing an older NAME), boots again.
  */

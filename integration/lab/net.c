@@ -63,6 +63,11 @@ char *net_ns_path(const struct lab *lab, const char *name)
     return cm_asprintf("/run/netns/%s-%s", lab->tag, name);
 }
 
+char *lab_internet(const struct lab *lab)
+{
+    return net_ns_path(lab, "inet");
+}
+
 static int enter(const char *ns_path)
 {
     int fd = open(ns_path, O_RDONLY | O_CLOEXEC);

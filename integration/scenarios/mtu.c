@@ -31,18 +31,31 @@ static const int sizes[] = {1500, 1492, 1452, 1400, 1280};
     "  icmp type destination-unreachable icmp code frag-needed drop\n"                 \
     "  icmpv6 type packet-too-big drop\n }\n}\n"
 
+/* With this machine's tools: the routers have no nft of their own. */
+static int in_net(const char *netns, const char *command, struct cm_err *err)
+{
+    char *net = cm_asprintf("--net=%s", netns);
+    const char *argv[] = {"nsenter", net, "sh", "-c", command, NULL};
+    struct cm_run run = {.argv = argv, .timeout_ms = STEP_MS};
+    int rc = cm_run_ok(&run, NULL, err);
+    free(net);
+    return rc;
+}
+
 static int in_internet(struct stage *stage, const char *command, struct cm_err *err)
 {
-    /* Its namespace is named like the nodes'. */
-    char ns[96];
-    const char *end = strstr(stage->netns, "client");
-    if (end == NULL) {
-        return cm_err_set(err, CM_ERR_WORLD, "node client is off");
-    }
-    snprintf(ns, sizeof ns, "--net=%.*sinet", (int)(end - stage->netns), stage->netns);
-    const char *argv[] = {"nsenter", ns, "sh", "-c", command, NULL};
-    struct cm_run run = {.argv = argv, .timeout_ms = STEP_MS};
-    return cm_run_ok(&run, NULL, err);
+    char *path = lab_internet(stage->scene.lab);
+    int rc = in_net(path, command, err);
+    free(path);
+    return rc;
+}
+
+static int at_home(struct stage *stage, const char *command, struct cm_err *err)
+{
+    char path[64];
+    return scene_netns(&stage->scene, "home", path, err) == 0
+               ? in_net(path, command, err)
+               : -1;
 }
 
 /* $dev of each route stays what it is. */
@@ -62,12 +75,13 @@ static int narrow(struct stage *stage, int mtu, bool mute, struct cm_err *err)
                              mute ? MUTE : "", mute ? "EOF\n" : "");
     int rc = in_internet(stage, inet, err);
     free(inet);
-    return rc != 0 ? -1
-                   : scene_sh(&stage->scene, "home", 0, NULL, err,
-                              "set -e; " LOCK("-4", "198.51.100.11", "%s")
-                                  LOCK("-4", "10.9.0.2", "%s") "%s%s%s",
-                              lock, lock, mute ? "nft -f - <<'EOF'\n" : "",
-                              mute ? MUTE : "", mute ? "EOF\n" : "");
+    char *home = cm_asprintf("set -e; " LOCK("-4", "198.51.100.11", "%s")
+                                 LOCK("-4", "10.9.0.2", "%s") "%s%s%s",
+                             lock, lock, mute ? "nft -f - <<'EOF'\n" : "",
+                             mute ? MUTE : "", mute ? "EOF\n" : "");
+    rc = rc == 0 ? at_home(stage, home, err) : rc;
+    free(home);
+    return rc;
 }
 
 #define WIDE                                                                           \
@@ -80,8 +94,7 @@ static int narrow(struct stage *stage, int mtu, bool mute, struct cm_err *err)
 static int widen(struct stage *stage, struct cm_err *err)
 {
     static const char *const nodes[] = {"home", "edge1", "store", "client"};
-    if (in_internet(stage, WIDE, err) != 0 ||
-        scene_sh(&stage->scene, "home", 0, NULL, err, WIDE) != 0) {
+    if (in_internet(stage, WIDE, err) != 0 || at_home(stage, WIDE, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < 4; i++) {

@@ -133,4 +133,7 @@ const struct scenario scenarios[] = {
     {NULL, NULL, NULL, NULL, 0},
 };
 
-const char *const scenarios_by_name[] = {"reboot_orders", NULL};
+const char *const scenarios_by_name[] = {
+    "stolen_gateway", "partition",     "mtu", "idle_nat",
+    "conntrack_full", "reboot_orders", NULL,
+};
