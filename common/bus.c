@@ -9,6 +9,7 @@
 #include <nanomsg/reqrep.h>
 #include <nanomsg/tcp.h>
 
+#include "bus_pub.h"
 #include "common/mem.h"
 
 /* Messages taken in one turn of the loop, so that a chatty peer cannot starve the rest.
@@ -19,8 +20,9 @@
 #define RECONNECT_MAX_MS 2000
 
 struct cm_bus {
+    struct bus_pub *pub; /* of PUB, which has nothing of nanomsg's */
     int sock;
-    struct cm_io *io; /* NULL for PUB and PUSH */
+    struct cm_io *io; /* NULL for PUSH */
     cm_bus_cb cb;
     void *ctx;
     bool *gone; /* set while in the callback: says that it freed us */
@@ -30,7 +32,7 @@ static const struct {
     int protocol;
     bool receives;
 } kinds[] = {
-    [CM_BUS_PUB] = {NN_PUB, false},   [CM_BUS_SUB] = {NN_SUB, true},
+    [CM_BUS_PUB] = {-1, false},       [CM_BUS_SUB] = {NN_SUB, true},
     [CM_BUS_REQ] = {NN_REQ, true},    [CM_BUS_REP] = {NN_REP, true},
     [CM_BUS_PUSH] = {NN_PUSH, false}, [CM_BUS_PULL] = {NN_PULL, true},
 };
@@ -82,9 +84,19 @@ static void readable(int fd, unsigned events, void *ctx)
     }
 }
 
+static struct cm_bus *new_pub(struct cm_loop *loop)
+{
+    struct cm_bus *bus = cm_calloc(1, sizeof(*bus));
+    bus->pub = bus_pub_new(loop);
+    return bus;
+}
+
 struct cm_bus *cm_bus_new(struct cm_loop *loop, enum cm_bus_kind kind, cm_bus_cb cb,
                           void *ctx, struct cm_err *err)
 {
+    if (kind == CM_BUS_PUB) {
+        return new_pub(loop);
+    }
     int sock = nn_socket(AF_SP, kinds[kind].protocol);
     if (sock < 0) {
         fail(err, "socket");
@@ -121,7 +133,10 @@ void cm_bus_free(struct cm_bus **busp)
     }
     /* First the watch: nn_close closes the descriptor under it. */
     cm_io_free(&bus->io);
-    nn_close(bus->sock);
+    if (bus->pub == NULL) {
+        nn_close(bus->sock);
+    }
+    bus_pub_free(&bus->pub);
     free(bus);
     *busp = NULL;
 }
@@ -129,6 +144,10 @@ void cm_bus_free(struct cm_bus **busp)
 int cm_bus_bind(struct cm_bus *bus, const char *url, int *endpoint_r,
                 struct cm_err *err)
 {
+    if (bus->pub != NULL) {
+        *endpoint_r = 0;
+        return bus_pub_bind(bus->pub, url, err);
+    }
     int endpoint = nn_bind(bus->sock, url);
     if (endpoint < 0) {
         return fail(err, url);
@@ -140,6 +159,7 @@ int cm_bus_bind(struct cm_bus *bus, const char *url, int *endpoint_r,
 int cm_bus_connect(struct cm_bus *bus, const char *url, int *endpoint_r,
                    struct cm_err *err)
 {
+    cm_assert(bus->pub == NULL);
     int endpoint = nn_connect(bus->sock, url);
     if (endpoint < 0) {
         return fail(err, url);
@@ -150,7 +170,11 @@ int cm_bus_connect(struct cm_bus *bus, const char *url, int *endpoint_r,
 
 void cm_bus_unbind(struct cm_bus *bus, int endpoint)
 {
-    nn_shutdown(bus->sock, endpoint);
+    if (bus->pub != NULL) {
+        bus_pub_unbind(bus->pub);
+    } else {
+        nn_shutdown(bus->sock, endpoint);
+    }
 }
 
 int cm_bus_send(struct cm_bus *bus, const char *data, size_t len, struct cm_err *err)
@@ -158,6 +182,10 @@ int cm_bus_send(struct cm_bus *bus, const char *data, size_t len, struct cm_err 
     if (len > CM_BUS_MAX) {
         return cm_err_set(err, CM_ERR_REFUSE, "bus: message of %zu bytes, at most %d",
                           len, CM_BUS_MAX);
+    }
+    if (bus->pub != NULL) {
+        bus_pub_send(bus->pub, data, len);
+        return 0;
     }
     if (nn_send(bus->sock, data, len, NN_DONTWAIT) < 0) {
         return nn_errno() == EAGAIN

@@ -1,4 +1,5 @@
-/* bus: the doorbell between store and gateways (nanomsg behind this one file).
+/* bus: the doorbell between store and gateways (nanomsg behind this one file; the
+ * publishing end is our own, bus_pub.h).
  *
  * A doorbell, not a queue: any message may be lost, and whoever cares asks again.
  * Messages are whole, at most CM_BUS_MAX bytes; a larger one is an error at the sender
@@ -33,8 +34,8 @@ struct cm_bus *cm_bus_new(struct cm_loop *loop, enum cm_bus_kind kind, cm_bus_cb
                           void *ctx, struct cm_err *err);
 void cm_bus_free(struct cm_bus **bus);
 
-/* url: tcp://ADDRESS:PORT. A socket may have several. The address of a bind must exist.
- */
+/* url: tcp://ADDRESS:PORT. A socket may have several, a PUB one, and only bound. The
+ * address of a bind must exist. */
 CM_MUSTUSE int cm_bus_bind(struct cm_bus *bus, const char *url, int *endpoint_r,
                            struct cm_err *err);
 CM_MUSTUSE int cm_bus_connect(struct cm_bus *bus, const char *url, int *endpoint_r,

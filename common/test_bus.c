@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <arpa/inet.h>
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +224,174 @@ static void address_that_is_not_there(void **unused)
     cm_loop_free(&loop);
 }
 
+/* ---- who speaks as nobody should ---- */
+
+static int raw(const char *url, int protocol)
+{
+    unsigned char hello[8] = {0, 'S', 'P', 0, 0, (unsigned char)protocol, 0, 0};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    if (protocol != 0) {
+        assert_int_equal(send(fd, hello, sizeof(hello), 0), sizeof(hello));
+    }
+    return fd;
+}
+
+/* Runs the loop; whether the other end hangs up meanwhile. */
+static bool hung_up(struct cm_loop *loop, int fd)
+{
+    for (int i = 0; i < 100; i++) {
+        char some[64];
+        cm_loop_once(loop, 10);
+        ssize_t n = recv(fd, some, sizeof(some), MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum { SUB = 0x21, REQ = 0x30, PUSH = 0x50 };
+
+static void rude_subscribers(void **unused)
+{
+    (void)unused;
+    struct cm_loop *loop = cm_loop_new();
+    struct inbox in = {0};
+    struct cm_bus *pub = make(loop, CM_BUS_PUB, NULL),
+                  *sub = make(loop, CM_BUS_SUB, &in);
+    char *url = free_url();
+    struct cm_err err;
+    int ep;
+    assert_int_equal(cm_bus_bind(pub, url, &ep, &err), 0);
+    assert_int_equal(cm_bus_connect(sub, url, &ep, &err), 0);
+    run_until(loop, &in, 1, pub, "epoch 1");
+    /* No nanomsg; another kind of peer; one that talks. */
+    int http = raw(url, 0), push = raw(url, PUSH), talks = raw(url, SUB);
+    assert_int_equal(send(http, "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
+    assert_true(hung_up(loop, http));
+    assert_true(hung_up(loop, push));
+    assert_int_equal(send(talks, "\0\0\0\0\0\0\0\1x", 9, 0), 9);
+    assert_true(hung_up(loop, talks));
+    in.count = 0;
+    run_until(loop, &in, 1, pub, "epoch 2");
+    assert_string_equal(in.text, "epoch 2");
+    close(http);
+    close(push);
+    close(talks);
+    cm_bus_free(&pub);
+    cm_bus_free(&sub);
+    free(url);
+    cm_loop_free(&loop);
+}
+
+/* One that reads nothing holds up nobody, and gets the newest when it reads. One more
+ * than there is room for takes the place of the oldest. */
+static void slow_and_many_subscribers(void **unused)
+{
+    (void)unused;
+    enum { MANY = 64 };
+    struct cm_loop *loop = cm_loop_new();
+    struct cm_bus *pub = make(loop, CM_BUS_PUB, NULL);
+    char *url = free_url(), *big = cm_calloc(1, CM_BUS_MAX), last = 0;
+    int fds[MANY], ep;
+    struct cm_err err;
+    assert_int_equal(cm_bus_bind(pub, url, &ep, &err), 0);
+    int slow = raw(url, SUB);
+    for (int i = 0; i < 20; i++) {
+        cm_loop_once(loop, 5);
+    }
+    for (int i = 1; i <= 40; i++) {
+        memset(big, i, CM_BUS_MAX);
+        assert_int_equal(cm_bus_send(pub, big, CM_BUS_MAX, &err), 0);
+    }
+    for (int quiet = 0; quiet < 20;) {
+        char some[65536];
+        cm_loop_once(loop, 5);
+        ssize_t n = recv(slow, some, sizeof(some), MSG_DONTWAIT);
+        quiet = n > 0 ? 0 : quiet + 1;
+        last = n > 0 ? some[n - 1] : last;
+    }
+    assert_int_equal(last, 40);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = raw(url, SUB);
+        cm_loop_once(loop, 5);
+    }
+    assert_true(hung_up(loop, slow));
+    assert_false(hung_up(loop, fds[0]));
+    for (int i = 0; i < MANY; i++) {
+        close(fds[i]);
+    }
+    close(slow);
+    cm_bus_free(&pub);
+    free(url);
+    free(big);
+    cm_loop_free(&loop);
+}
+
+/* nanomsg's own ends: whatever comes, the next who speaks properly is heard. */
+static void rude_speakers(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int protocol;
+        const char *bytes;
+        size_t len;
+    } rude[] = {
+        {0, "GET / HTTP/1.1\r\n\r\n", 18},
+        {0, "\0SP", 3},
+        {SUB, "\0\0\0\0\0\0\0\1x", 9},
+        {PUSH, "\0\0\0\0\0\0\0\0", 8},
+        {PUSH, "\377\377\377\377\377\377\377\377x", 9},
+        {PUSH, "\177\377\377\377\377\377\377\377x", 9},
+        {PUSH, "\0\0\0\0\0\10\0\1x", 9}, /* a byte more than CM_BUS_MAX */
+        {PUSH, "\0\0\0\0\0\10\0\0x", 9}, /* and nothing follows */
+        {REQ, "\0\0\0\0\0\0\0\0", 8},
+        {REQ, "\0\0\0\0\0\0\0\2xx", 10},
+        {REQ, "\0\0\0\0\0\0\0\4\0\0\0\1", 12},
+        {REQ, "\0\0\0\0\0\0\0\10\0\0\0\1\0\0\0\2", 16},
+        {REQ, "\377\377\377\377\377\377\377\377xxxx", 12},
+    };
+    struct cm_loop *loop = cm_loop_new();
+    struct inbox asked = {.answer = "newest"}, reported = {0}, answered = {0};
+    struct cm_bus *rep = make(loop, CM_BUS_REP, &asked), *req;
+    struct cm_bus *pull = make(loop, CM_BUS_PULL, &reported), *push;
+    char *urls[2] = {free_url(), free_url()};
+    struct cm_err err;
+    int ep;
+    assert_int_equal(cm_bus_bind(rep, urls[0], &ep, &err), 0);
+    assert_int_equal(cm_bus_bind(pull, urls[1], &ep, &err), 0);
+    for (size_t i = 0; i < sizeof(rude) / sizeof(rude[0]); i++) {
+        for (int which = 0; which < 2; which++) {
+            int fd = raw(urls[which], rude[i].protocol);
+            (void)!send(fd, rude[i].bytes, rude[i].len, MSG_NOSIGNAL);
+            for (int turn = 0; turn < 3; turn++) {
+                cm_loop_once(loop, 10);
+            }
+            close(fd);
+        }
+    }
+    push = make(loop, CM_BUS_PUSH, NULL);
+    req = make(loop, CM_BUS_REQ, &answered);
+    assert_int_equal(cm_bus_connect(push, urls[1], &ep, &err), 0);
+    assert_int_equal(cm_bus_connect(req, urls[0], &ep, &err), 0);
+    assert_int_equal(cm_bus_send(req, "have 1", 6, &err), 0);
+    run_until(loop, &answered, 1, NULL, NULL);
+    reported.count = 0;
+    run_until(loop, &reported, 1, push, "report");
+    assert_string_equal(reported.text, "report");
+    cm_bus_free(&push);
+    cm_bus_free(&req);
+    cm_bus_free(&pull);
+    cm_bus_free(&rep);
+    free(urls[0]);
+    free(urls[1]);
+    cm_loop_free(&loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +401,9 @@ int main(void)
         cmocka_unit_test(sizes),
         cmocka_unit_test(freed_in_its_callback),
         cmocka_unit_test(address_that_is_not_there),
+        cmocka_unit_test(rude_subscribers),
+        cmocka_unit_test(slow_and_many_subscribers),
+        cmocka_unit_test(rude_speakers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
