@@ -29,7 +29,8 @@
 #define SAVED   "conntrack_max"
 #define PORT    9
 #define STEP_MS 15000
-#define FULL_MS 3000
+#define FULL_MS 1500
+#define KNOCKS  4
 #define ROOM_MS 30000 /* what is reset is remembered for ten seconds */
 
 /* ---- the machine's number ---- */
@@ -86,37 +87,43 @@ static int loopback(int fd, bool server)
                   : connect(fd, (struct sockaddr *)&at, sizeof at);
 }
 
-/* Both ends of each connection, until the table takes no more or there are enough. It
- * dies with us, and resets them. */
+/* One connection with itself. False when the table has no room. */
+static bool fill_one(int door)
+{
+    struct timeval limit = {.tv_usec = 200000};
+    struct linger now = {.l_onoff = 1};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    if (loopback(fd, false) != 0) {
+        close(fd);
+        return false;
+    }
+    int peer = accept(door, NULL, NULL);
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    return true;
+}
+
+/* Says how many when the table takes no more, and then takes every place that others
+ * leave. It dies with us, and resets them all. */
 static _Noreturn void be_filler(const char *netns, int out)
 {
-    int ns = open(netns, O_RDONLY | O_CLOEXEC);
-    int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, made = 0;
-    struct timeval limit = {.tv_usec = 400000};
-    struct linger now = {.l_onoff = 1};
+    int ns = open(netns, O_RDONLY | O_CLOEXEC), on = 1, made = 0;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (ns < 0 || setns(ns, CLONE_NEWNET) != 0) {
         _exit(1);
     }
-    close(door);
-    door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(door, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (loopback(door, true) != 0 || listen(door, 16) != 0) {
         _exit(2);
     }
-    for (; made < SIZE; made++) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-        if (loopback(fd, false) != 0) {
-            break;
-        }
-        int peer = accept(door, NULL, NULL);
-        setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    while (made < SIZE && fill_one(door)) {
+        made++;
     }
     (void)!write(out, &made, sizeof made);
     for (;;) {
-        pause();
+        (void)fill_one(door);
     }
 }
 
@@ -162,11 +169,15 @@ static int while_full(struct stage *stage, struct imap *present,
     struct door edge1 = door_at("edge1", AF_INET, 993, true);
     struct door edge2 = door_at("edge2", AF_INET, 993, true);
     struct wire_to to = door_wire(stage, &edge1, FULL_MS);
-    struct cm_err why;
-    struct wire *wire = wire_open(&to, &why);
-    bool opened = wire != NULL;
-    wire_close(&wire);
-    if (opened) {
+    unsigned in = 0;
+    /* The kernel may give a place of somebody half-open away, so one may slip in. */
+    for (int i = 0; i < KNOCKS; i++) {
+        struct cm_err why;
+        struct wire *wire = wire_open(&to, &why);
+        in += wire != NULL;
+        wire_close(&wire);
+    }
+    if (in == KNOCKS) {
         return cm_err_set(err, CM_ERR_WORLD, "the table is not full");
     }
     for (int i = 0; i < 3; i++) {

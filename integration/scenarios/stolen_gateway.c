@@ -20,6 +20,7 @@
 
 #include "cluster.h"
 #include "common/clock.h"
+#include "common/mem.h"
 #include "door.h"
 #include "probe/wire.h"
 #include "tattle.h"
@@ -99,26 +100,45 @@ static int knock(struct stage *stage, const char *netns, const struct target *t,
 
 /* ---- every port ---- */
 
-#define WATCH     "inet lab_watch"
-#define SET(name) " set " name " { type inet_service; size 65535; flags dynamic; }\n"
-#define NOTE(when)                                                                     \
-    "  iifname wg1 tcp flags & (syn | ack) == syn add @tcp_" when " { tcp dport }\n"   \
-    "  iifname wg1 meta l4proto udp add @udp_" when " { udp dport }\n"
+#define WATCH "inet lab_watch"
 
+/* One pair of chains before our firewall, one behind it. %1$s ip or ip6, %2$s whose
+ * packets, %3$s of which family: others come by edge1 at the same time. */
 static const char watch[] =
-    "table " WATCH " {\n" SET("tcp_came") SET("udp_came") SET("tcp_in")
-        SET("udp_in") " chain before {\n  type filter hook input priority "
-                      "-10\n" NOTE("came") " }\n chain behind {\n  type filter hook "
-                                           "input priority 10\n" NOTE("in") " }\n}\n";
+    "table " WATCH " {\n"
+    " set tcp_came { type inet_service; size 65535; flags dynamic; }\n"
+    " set udp_came { type inet_service; size 65535; flags dynamic; }\n"
+    " set tcp_in { type inet_service; size 65535; flags dynamic; }\n"
+    " set udp_in { type inet_service; size 65535; flags dynamic; }\n"
+    " chain before {\n"
+    "  type filter hook input priority -10\n"
+    "  iifname != wg1 accept\n"
+    "  meta nfproto != %3$s accept\n"
+    "  %1$s saddr != %2$s accept\n"
+    "  tcp flags & (syn | ack) == syn add @tcp_came { tcp dport }\n"
+    "  meta l4proto udp add @udp_came { udp dport }\n"
+    " }\n"
+    " chain behind {\n"
+    "  type filter hook input priority 10\n"
+    "  iifname != wg1 accept\n"
+    "  meta nfproto != %3$s accept\n"
+    "  %1$s saddr != %2$s accept\n"
+    "  tcp flags & (syn | ack) == syn add @tcp_in { tcp dport }\n"
+    "  meta l4proto udp add @udp_in { udp dport }\n"
+    " }\n"
+    "}\n";
 
-static int watch_anew(struct stage *stage, struct cm_err *err)
+static int watch_anew(struct stage *stage, const char *source, struct cm_err *err)
 {
     char *said = NULL;
-    int status = stage_ask(stage, "store", watch, &said, err,
+    bool v6 = strchr(source, ':') != NULL;
+    char *rules = cm_asprintf(watch, v6 ? "ip6" : "ip", source, v6 ? "ipv6" : "ipv4");
+    int status = stage_ask(stage, "store", rules, &said, err,
                            "nft delete table " WATCH " 2>/dev/null; nft -f -");
     if (status > 0) {
         status = cm_err_set(err, CM_ERR_WORLD, "nft: %.300s", said);
     }
+    free(rules);
     free(said);
     return status;
 }
@@ -219,7 +239,7 @@ static int scan_all(struct stage *stage, const char *netns, const struct scan *s
                     struct cm_err *err)
 {
     bool all = false;
-    int rc = watch_anew(stage, err);
+    int rc = watch_anew(stage, scan->source, err);
     for (int round = 0; rc == 0 && !all && round < ROUNDS; round++) {
         int status = -1;
         fflush(NULL);

@@ -14,8 +14,9 @@
 
 #include "common/mem.h"
 
-#define STORE "10.77.1.2"
-#define BUS   4710
+#define STORE     "10.77.1.2"
+#define BUS       4710
+#define SQUATTERS 70 /* more than a publishing end has room for */
 
 /* nanomsg over TCP: eight bytes from each side, then a length of eight before each
  * message, and of a question's a header of four. */
@@ -180,12 +181,12 @@ static bool rubbish(size_t *kinds)
 /* Connections that say nothing; the firewall lets in what its rate allows. */
 static void squat(size_t *kinds)
 {
-    int fds[50];
-    for (size_t i = 0; i < 50; i++) {
+    int fds[SQUATTERS];
+    for (size_t i = 0; i < SQUATTERS; i++) {
         fds[i] = dial(BUS + (int)(i % 3));
         usleep(60000);
     }
-    for (size_t i = 0; i < 50; i++) {
+    for (size_t i = 0; i < SQUATTERS; i++) {
         if (fds[i] >= 0) {
             close(fds[i]);
         }
