@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <stdint.h>
+
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -25,7 +27,9 @@ static void *start(void **shared, int fd, const char *name)
     SSL *ssl = SSL_new(*shared);
     cm_assert(ssl != NULL && SSL_set_fd(ssl, fd) == 1);
     if (!is_address(name)) {
-        (void)SSL_set_tlsext_host_name(ssl, name);
+        /* The macro for this drops const; OpenSSL copies the name. */
+        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)name);
     }
     SSL_set_connect_state(ssl);
     return ssl;
