@@ -2,9 +2,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <string.h>
-
 #include <stdint.h>
+#include <string.h>
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
