@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <openssl/ssl.h>
@@ -25,7 +26,9 @@ static void *start(void **shared, int fd, const char *name)
     SSL *ssl = SSL_new(*shared);
     cm_assert(ssl != NULL && SSL_set_fd(ssl, fd) == 1);
     if (!is_address(name)) {
-        (void)SSL_set_tlsext_host_name(ssl, name);
+        /* The macro for this drops const; OpenSSL copies the name. */
+        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)name);
     }
     SSL_set_connect_state(ssl);
     return ssl;

@@ -99,8 +99,6 @@ int scenario_mtu(struct stage *stage, struct cm_err *err);
 int scenario_mtu_back(struct stage *stage, struct cm_err *err);
 int scenario_idle_nat(struct stage *stage, struct cm_err *err);
 int scenario_idle_nat_over(struct stage *stage, struct cm_err *err);
-int scenario_conntrack_full(struct stage *stage, struct cm_err *err);
-int scenario_conntrack_roomy(struct stage *stage, struct cm_err *err);
 int scenario_reboot_orders(struct stage *stage, struct cm_err *err);
 int scenario_many_clients(struct stage *stage, struct cm_err *err);
 int scenario_ban(struct stage *stage, struct cm_err *err);

@@ -119,8 +119,6 @@ const struct scenario scenarios[] = {
      scenario_mtu_back, 900},
     {"idle_nat", "IDLE outlives the memory of the boxes on the way", scenario_idle_nat,
      scenario_idle_nat_over, 180},
-    {"conntrack_full", "a gateway's table is full: present clients live on",
-     scenario_conntrack_full, scenario_conntrack_roomy, 120},
     {"reboot_orders",
      "power of edge, store and home router cut at once, back in every order",
      scenario_reboot_orders, NULL, 600},
@@ -134,6 +132,6 @@ const struct scenario scenarios[] = {
 };
 
 const char *const scenarios_by_name[] = {
-    "stolen_gateway", "partition",     "mtu", "idle_nat",
-    "conntrack_full", "reboot_orders", NULL,
+    "stolen_gateway", "partition", "mtu", "idle_nat",
+    "reboot_orders",  "rotate",    "ban", NULL,
 };
