@@ -21,6 +21,7 @@
 #include "common/file.h"
 #include "common/mem.h"
 #include "hash.h"
+#include "verbkit.h"
 
 #define SKIPPED 77
 #define KEY     "RURHRTFLRVlFREdFMUtFWUVER0UxS0VZRURHRTFLRVk="
@@ -117,39 +118,17 @@ static void begin(void)
     spill("deb", "the package\n", 0644);
 }
 
-/* Runs a verb; what it says on stdout, caller frees. */
+/* What it says on stdout, caller frees. */
 static char *say(const char *line, int want, struct cm_err *err)
 {
     bool packages = strstr(line, "invite") != NULL || strstr(line, "accept") != NULL;
     char *words =
              cm_asprintf("chatops --config %s/chatmail.ini%s%s %s", dir,
                          packages ? " --packages " : "", packages ? dir : "", line),
-         *argv[16], *save = NULL, *path = cm_asprintf("%s/out", dir);
-    const struct op_verb *verb;
-    struct op_cli cli;
-    int argc = 0, saved = dup(STDOUT_FILENO);
+         *out = cm_asprintf("%s/out", dir), *said = verbkit_say(words, out, want, err);
 
-    for (char *w = strtok_r(words, " ", &save); w != NULL;
-         w = strtok_r(NULL, " ", &save)) {
-        argv[argc++] = w;
-    }
-    argv[argc] = NULL;
-    *err = (struct cm_err){.text = ""};
-    if (op_cli_parse(argc, argv, &cli, &verb, err) != 0) {
-        fail_msg("%s", err->text);
-    }
-    fflush(stdout);
-    assert_non_null(freopen(path, "w", stdout));
-    int rc = verb->handler(&cli, err);
-    fflush(stdout);
-    assert_true(dup2(saved, STDOUT_FILENO) >= 0);
-    close(saved);
-    char *said = slurp(path);
-    if ((rc < 0 ? OP_EXIT_FAILED : rc) != want) {
-        fail_msg("%s: %d, %s, %s", line, rc, err->text, said);
-    }
     free(words);
-    free(path);
+    free(out);
     return said;
 }
 

@@ -184,6 +184,20 @@ void dovecot_stop(struct dovecot *dovecot, bool keep)
     dovecot->dir[0] = '\0';
 }
 
+int dovecot_start_stock(struct dovecot *dovecot_r, const char *root,
+                        unsigned hibernate_s)
+{
+    struct dovecot_want want = {
+        .root = root, .plugin_name = "", .hibernate_s = hibernate_s};
+    struct cm_err err;
+
+    if (dovecot_start(dovecot_r, &want, &err) == 0)
+        return 0;
+    fprintf(stderr, "%s\n", err.text);
+    dovecot_stop(dovecot_r, true);
+    return -1;
+}
+
 size_t dovecot_log_count(const struct dovecot *dovecot, const char *text)
 {
     char path[128], *data;

@@ -32,6 +32,9 @@ struct dovecot_want {
 
 CM_MUSTUSE int dovecot_start(struct dovecot *dovecot_r, const struct dovecot_want *want,
                              struct cm_err *err);
+/* A stock one for a test. 0, or -1 with the reason on stderr and its directory kept. */
+CM_MUSTUSE int dovecot_start_stock(struct dovecot *dovecot_r, const char *root,
+                                   unsigned hibernate_s);
 /* Stops it and removes its directory unless told to keep it. Accepts one that did not
  * start. */
 void dovecot_stop(struct dovecot *dovecot, bool keep);

@@ -85,29 +85,16 @@ static void test_idle(void **state)
     until_listed(false);
 }
 
-static int start(unsigned hibernate_s)
-{
-    struct dovecot_want want = {
-        .root = root, .plugin_name = "", .hibernate_s = hibernate_s};
-    struct cm_err err;
-    if (dovecot_start(&dovecot, &want, &err) == 0) {
-        return 0;
-    }
-    print_error("%s\n", err.text);
-    dovecot_stop(&dovecot, true);
-    return -1;
-}
-
 static int awake(void **state)
 {
     (void)state;
-    return start(0);
+    return dovecot_start_stock(&dovecot, root, 0);
 }
 
 static int hibernating(void **state)
 {
     (void)state;
-    return start(1);
+    return dovecot_start_stock(&dovecot, root, 1);
 }
 
 static int drop(void **state)

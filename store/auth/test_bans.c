@@ -218,23 +218,16 @@ static int group_setup(void **state)
 {
     struct cm_err err;
     char text[512], db[256];
-    pg = pgfixture_new();
+    pg = pgfixture_chatmail(SCHEMA_DIR, "001-account", "007-invite", "030-bans", NULL);
     redis = redisfixture_new();
     *state = redis != NULL ? pg : NULL;
     if (pg == NULL || redis == NULL) {
         return 0;
     }
-    pgfixture_sql(pg, "postgres", "create database chatmail");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/001-account.sql");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/007-invite.sql");
-    pgfixture_sql_file(pg, "chatmail", SCHEMA_DIR "/030-bans.sql");
-    snprintf(dir, sizeof(dir), "/tmp/test-bans-XXXXXX");
-    if (mkdtemp(dir) == NULL) {
-        return -1;
-    }
-    snprintf(dict_path, sizeof(dict_path), "%s/dict", dir);
-    snprintf(ini_path, sizeof(ini_path), "%s/chatmail.ini", dir);
-    snprintf(log_path, sizeof(log_path), "%s/log", dir);
+    daemonkit_dir(dir, "bans");
+    daemonkit_path(dict_path, dir, "dict");
+    daemonkit_path(ini_path, dir, "chatmail.ini");
+    daemonkit_path(log_path, dir, "log");
     snprintf(text, sizeof(text),
              "[params]\nmail_domain = chat.example.org\nmailboxes_dir = %s\n"
              "max_load_1m = 1000\nmin_available_memory = 1M\n[store]\n"
@@ -263,11 +256,7 @@ static int group_teardown(void **state)
     }
     close(dovecot);
     int status = daemonkit_stop(daemon_pid, SIGTERM);
-    const char *const paths[] = {dict_path, ini_path, log_path};
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        unlink(paths[i]);
-    }
-    rmdir(dir);
+    daemonkit_dir_remove(dir);
     redisfixture_free(&redis);
     pgfixture_free(&pg);
     return status == 0 ? 0 : -1;
