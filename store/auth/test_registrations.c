@@ -553,13 +553,14 @@ static pid_t hasher_pid(void)
  */
 static void stop_hasher(pid_t pid)
 {
-    char *command = cm_asprintf("cat /proc/%d/task/*/stat | grep -qv ') T '", pid);
+    char command[96];
+    snprintf(command, sizeof(command), "cat /proc/%d/task/*/stat | grep -qv ') T '",
+             pid);
     assert_int_equal(kill(pid, SIGSTOP), 0);
     for (int i = 0; i < 500 && system(command) == 0; i++) {
         usleep(10000);
     }
     assert_int_not_equal(system(command), 0);
-    free(command);
 }
 
 /* The same with one new name, which all of them wait for. */
