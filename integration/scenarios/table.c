@@ -132,6 +132,6 @@ const struct scenario scenarios[] = {
 };
 
 const char *const scenarios_by_name[] = {
-    "stolen_gateway", "partition", "mtu", "idle_nat",
-    "reboot_orders",  "rotate",    "ban", NULL,
+    "stolen_gateway", "partition", "mtu",          "idle_nat", "reboot_orders",
+    "rotate",         "ban",       "many_clients", NULL,
 };
