@@ -2,9 +2,9 @@
  *
  * The contract with the store: chatmail-acme keeps in OP_ACME_ACCOUNT, world-readable,
  * two lines: the URL of its account there, and the name that the CA calls itself in CAA
- * records, as its directory says (RFC 8555 7.1.1 caaIdentities), else "" . No file: there
- * is no account yet. Whoever asks for a CAA record (RFC 8657 accounturi) reads it by
- * op_acme_account. */
+ * records, as its directory says (RFC 8555 7.1.1 caaIdentities), else "" . No file:
+ * there is no account yet. Whoever asks for a CAA record (RFC 8657 accounturi) reads it
+ * by op_acme_account. */
 #ifndef OP_ACME_H
 #define OP_ACME_H
 
@@ -36,9 +36,9 @@ struct op_node;
  * the daemons that read them. */
 void op_add_tls(struct op_plan *plan, struct op_node *store);
 
-/* Last step of a run: asks the CA when a certificate is due, and waits for the answer. A
- * CA that refuses does not fail the run, which has done its part; it is warned of, the
- * timer asks again. Adds nothing in another mode than acme. */
+/* Last step of a run: asks the CA when a certificate is due, and waits for the answer.
+ * A CA that refuses does not fail the run, which has done its part; it is warned of,
+ * the timer asks again. Adds nothing in another mode than acme. */
 void op_add_acme(struct op_plan *plan, struct op_node *store);
 
 #endif

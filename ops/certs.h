@@ -1,5 +1,5 @@
-/* certs: the certificate that strangers see, asked for on every public address and every
- * TLS port of the relay, all at the same time.
+/* certs: the certificate that strangers see, asked for on every public address and
+ * every TLS port of the relay, all at the same time.
  *
  * What is wrong with one answer is judged by op_certs_judge, a pure function; what is
  * wrong with the whole, by op_certs_wrong: one line per gateway, address and defect,
@@ -69,8 +69,8 @@ void op_certs_judge(const struct cm_conf *conf, const struct cm_cert_look *is,
 void op_certs_wrong(const struct cm_conf *conf, const struct op_certs *certs,
                     int64_t now, void (*say)(void *ctx, const char *text), void *ctx);
 
-/* One line for the screen: "certificate: good for 61 days, until 2027-01-27, from CA, the
- * same on 24 of 24 ports". */
+/* One line for the screen: "certificate: good for 61 days, until 2027-01-27, from CA,
+ * the same on 24 of 24 ports". */
 void op_certs_line(const struct cm_conf *conf, const struct op_certs *certs,
                    int64_t now, struct cm_buf *out);
 

@@ -319,8 +319,8 @@ static void store_vars(struct vars *vars, const struct cm_conf *conf,
     vars_text(vars, "domain", conf->domain);
     vars_text(vars, "mail_domain", conf->mail_domain);
     vars_int(vars, "max_message_size", conf->max_message_size);
-    vars_text(vars, "tls_cert", conf->tls_cert);
-    vars_text(vars, "tls_key", conf->tls_key);
+    vars_text(vars, "tls_cert", conf->tls_use_cert);
+    vars_text(vars, "tls_key", conf->tls_use_key);
     vars_flag(vars, "is_ip", conf->is_ip);
     vars_flag(vars, "acme", conf->tls_mode == CM_TLS_ACME);
     vars_flag(vars, "turn", conf->store.turn);
