@@ -28,13 +28,15 @@
 #include "order.h"
 
 static const char *config = CM_CONF_PATH, *dir = "/var/lib/chatmail-acme",
-                  *request = CM_TLS_DIR "/request.csr", *uacme = "uacme";
+                  *request = CM_TLS_DIR "/request.csr", *uacme = "uacme",
+                  *pause_s = "5";
 
 static const struct cm_option options[] = {
     {"config", "FILE", "settings", &config, 0},
     {"dir", "DIR", "its own files, and challenges", &dir, 0},
     {"request", "FILE", "that chatmail-tls made", &request, 0},
     {"uacme", "PROGRAM", "the ACME client", &uacme, 0},
+    {"pause", "SECONDS", "between tries, longer each time", &pause_s, 0},
     {NULL, NULL, NULL, NULL, 0},
 };
 
@@ -46,7 +48,12 @@ static int run(const char *self)
 {
     struct cm_conf conf;
     struct cm_err err;
+    int64_t pause;
 
+    if (cm_value_int(pause_s, 0, 60, &pause, &err) != 0) {
+        fprintf(stderr, "chatmail-acme: --pause: %s\n", err.text);
+        return 2;
+    }
     if (cm_conf_load(config, &conf, &err) != 0) {
         cm_log_err(CM_LOG_ERROR, "settings", &err);
         return 1;
@@ -58,7 +65,7 @@ static int run(const char *self)
                               .request = request,
                               .uacme = uacme,
                               .hook = self,
-                              .pause_ms = ORDER_PAUSE_MS};
+                              .pause_ms = pause * 1000};
         rc = order_run(&order, &err);
     }
     if (rc > 0) {

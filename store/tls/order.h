@@ -15,8 +15,7 @@
 #include "common/conf.h"
 #include "common/err.h"
 
-#define ORDER_TRIES    3 /* in one run; a gateway that just died is one reason */
-#define ORDER_PAUSE_MS 5000
+#define ORDER_TRIES 4 /* in one run: the CA may have met a gateway that just died */
 /* After a refusal the timer's runs leave the CA alone for so long: Let's Encrypt takes
  * 5 failed validations of a name in an hour. */
 #define ORDER_REST_S 3000
@@ -27,7 +26,7 @@ struct order {
     const char *request; /* PEM file that chatmail-tls made */
     const char *uacme;   /* program */
     const char *hook;    /* program */
-    int64_t pause_ms;
+    int64_t pause_ms;    /* after the first try; then twice, then thrice that */
 };
 
 /* 0 all is well, 1 not now (err says why: no address yet, resting), -1. In every case
