@@ -36,7 +36,7 @@ static void add_addresses(struct op_certs *certs, const char *owner, const char 
             struct op_cert_at *at = &certs->items[certs->count++];
             *at = (struct op_cert_at){
                 .owner = owner, .port = ports[p].port, .how = ports[p].how};
-            snprintf(at->address, sizeof(at->address), "%s", words[i]);
+            snprintf(at->address, sizeof(at->address), "%.63s", words[i]);
         }
     }
 }

@@ -49,6 +49,7 @@ static void make_plan(struct enrolment *e)
     if (gw->agent) {
         op_add_reach(&e->plan, e->node);
     }
+    op_add_acme(&e->plan, &e->c.nodes[0]);
     op_plan_catch(&e->plan);
     op_run_confirm(&e->plan, &e->c);
 }
