@@ -17,7 +17,7 @@
 #define LINK_S    90
 #define JOIN_MS   60000
 #define BACK_MS   60000
-#define AGAIN_MS  120000 /* after a kill or a restart of what lies below */
+#define AGAIN_MS  60000 /* after a kill or a restart of what lies below */
 #define UP_MS     15000
 #define PICTURE   "/var/tmp/echo-picture.bin" /* in node client */
 #define PICTURE_N "echo-picture.bin"
