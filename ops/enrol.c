@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme.h"
 #include "cluster.h"
 #include "common/clock.h"
 #include "common/mem.h"

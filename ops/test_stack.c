@@ -500,8 +500,8 @@ static size_t gateway_file_count(void)
 
 /* A template that no node gets would be carried along for nothing. journald.conf goes
  * to both kinds of node, that of turn is rendered for each gateway, and
- * enrol.sh (enrol_text.c) makes the files of one that comes by invite, and tls-path.conf
- * is for an external certificate only. */
+ * enrol.sh (enrol_text.c) makes the files of one that comes by invite, and
+ * tls-path.conf is for an external certificate only. */
 static void test_embedded_table(void **state)
 {
     struct op_files store = store_files(TWO_GATEWAYS, &ordinary);
