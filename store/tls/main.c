@@ -9,10 +9,10 @@
  *   check    says what prepare would make; nothing when all is there.
  *   status   state.json (state.h).
  *
- * It runs as root without powers and without network, by a path unit when the source
- * changes and by a timer. It trusts chatmail.ini; the certificate's bytes come from
- * outside and are only parsed. The private key never leaves the store, and with ACME is
- * made here and kept: chatmail-acme sees a request for it, no more.
+ * It runs as root, who may read but has no other power, without network, by a path unit
+ * when the source changes and by a timer. It trusts chatmail.ini; the certificate's
+ * bytes come from outside and are only parsed. The private key never leaves the store,
+ * and with ACME is made here and kept: chatmail-acme sees a request for it, no more.
  *
  * Known limits: a daemon that is started in the instant between the two files of a pair
  * whose key changes too may read one of each; it is told right afterwards. */
