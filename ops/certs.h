@@ -53,7 +53,8 @@ void op_certs_list(const struct cm_conf *conf, struct op_certs *certs_r);
 void op_certs_clear(struct op_certs *certs);
 
 /* Asks all of them at the same time: TLS with `name`, and what is shown. Blocks until
- * the last has answered, at most limit_ms; who has not by then is OP_CERT_SILENT. */
+ * the last has answered, at most limit_ms; who has not by then, or
+ * does not even connect within 3 s (1.5 s on port 25), is OP_CERT_SILENT. */
 void op_certs_ask(struct op_certs *certs, const char *name,
                   const struct cm_roots *roots, int64_t limit_ms);
 

@@ -15,7 +15,10 @@
 #include "common/mem.h"
 #include "reach.h"
 
-#define HEARD_MAX 1024 /* of what is said before TLS */
+#define HEARD_MAX  1024 /* of what is said before TLS */
+#define CONNECT_MS 3000 /* a SYN is sent a second time after one second */
+/* Home lines drop what goes to port 25: a status should not wait for that each time. */
+#define CONNECT_25_MS 1500
 
 /* What a server says before TLS, line for line, and what is answered. A line that goes
  * on ("250-") has another byte after the code than the last one. */
@@ -232,10 +235,31 @@ static const char *too_late(const struct call *c)
     return c->connecting ? "no connection" : "connected, but silent";
 }
 
+/* Gives up those that do not connect. Milliseconds to the next such moment, or to the
+ * end. */
+static int64_t lose_patience(struct asking *a, int64_t from, int64_t until)
+{
+    int64_t now = cm_now_mono_ms(), next = until;
+
+    for (size_t i = 0; i < a->count; i++) {
+        struct call *c = &a->calls[i];
+        int64_t limit = from + (c->at->port == 25 ? CONNECT_25_MS : CONNECT_MS);
+        if (c->fd < 0 || !c->connecting) {
+            continue;
+        }
+        if (now >= limit) {
+            hang_up(a, c, OP_CERT_SILENT, too_late(c));
+        } else if (limit < next) {
+            next = limit;
+        }
+    }
+    return next - now;
+}
+
 void op_certs_ask(struct op_certs *certs, const char *name,
                   const struct cm_roots *roots, int64_t limit_ms)
 {
-    int64_t until = cm_now_mono_ms() + limit_ms, left;
+    int64_t from = cm_now_mono_ms(), until = from + limit_ms, left;
     struct asking a = {.name = name,
                        .roots = roots,
                        .ctx = SSL_CTX_new(TLS_client_method()),
@@ -247,7 +271,7 @@ void op_certs_ask(struct op_certs *certs, const char *name,
     for (size_t i = 0; i < certs->count; i++) {
         start(&a, &a.calls[i], &certs->items[i]);
     }
-    while (a.open > 0 && (left = until - cm_now_mono_ms()) > 0) {
+    while (a.open > 0 && (left = lose_patience(&a, from, until)) > 0 && a.open > 0) {
         turn_once(&a, fds, left);
     }
     for (size_t i = 0; i < certs->count; i++) {
