@@ -15,9 +15,6 @@
 #define FRESH_TIMEOUT "1m"
 #define KNOWN_TIMEOUT "12h"
 
-/* Strangers may come in one wave, as when another gateway has died. */
-#define STRANGER_WAVE_S 16
-
 /* A document lasts longer than this only by mistake, or this machine's clock is wrong.
  */
 #define BAN_S_MAX (30 * 24 * 3600)
@@ -76,7 +73,7 @@ static void newcomer_chain(struct cm_buf *out, const struct px_limits *limits, b
     }
     if (limits->stranger_rate > 0) {
         cm_buf_fmt(out, "        %s != @known%d ", source(v6), v6 ? 6 : 4);
-        limit(out, limits->stranger_rate, limits->stranger_rate * STRANGER_WAVE_S);
+        limit(out, limits->stranger_rate, limits->stranger_rate * PX_STRANGER_WAVE_S);
         cm_buf_str(out, " counter name \"strangers\" drop\n");
     }
     cm_buf_str(out, "    }\n");
