@@ -515,8 +515,8 @@ static void keep_router_advertisements(struct px_outcome *out)
 }
 
 /* What userspace WireGuard hands over has no checksum that the kernel has seen, and
- * connection tracking would compute it anew for every packet of every flow. Both ends of
- * a flow check it anyway. Not there before connection tracking is. */
+ * connection tracking would compute it anew for every packet of every flow. Both ends
+ * of a flow check it anyway. Not there before connection tracking is. */
 static void trust_checksums(struct px_outcome *out)
 {
     static const char name[] = "net/netfilter/nf_conntrack_checksum";
