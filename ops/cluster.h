@@ -38,6 +38,7 @@ struct op_node {
     struct op_facts facts; /* as far as read */
     bool ipv6_off_warned;
     char arch[32]; /* "amd64"; set by preflight */
+    struct op_defects defects; /* what preflight found */
     struct op_package package;
     char wg_key[64];       /* public; set by the key step */
     struct op_files files; /* rendered last */
