@@ -75,6 +75,7 @@ void op_cluster_clear(struct op_cluster *c)
         op_defects_clear(&c->nodes[i].defects);
         free(c->nodes[i].package.data);
     }
+    op_defects_clear(&c->dns_defects);
     free(c->nodes);
     free(c->store_units);
     free(c->ini);

@@ -411,7 +411,7 @@ static int run_steps(struct op_plan *plan, struct op_journal *j,
                               plan->steps[i].node, plan->steps[i].name);
         }
         if (journalled_step(plan, i, j, summary, err) != 0) {
-            if (plan->steps[i].undo_wanted) {
+            if (plan->steps[i].undo_wanted && err->kind != CM_ERR_RETRY) {
                 undo_back(plan, i, j, err);
             }
             return -1;

@@ -45,7 +45,9 @@ struct op_step {
     bool live;        /* looks at what earlier steps started: left out of a dry run */
     bool waits;       /* act changes nothing, it waits */
     bool safe_point;  /* undo stops here */
-    bool undo_wanted; /* set by a failing act: take back up to the last safe point */
+    bool undo_wanted; /* set by act: when it fails, or had no effect, take back up to
+                       * the last safe point; not when a connection was lost, for then
+                       * the next run goes on */
     enum op_result result;
     char note[200]; /* for the operator: "3 files", "restarted" */
 };
