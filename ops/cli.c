@@ -27,7 +27,8 @@ const struct op_option op_options[] = {
     {"--yes", "-y", NULL, offsetof(struct op_cli, yes), false,
      "do not ask before the first change"},
     {"--only", NULL, "NODE", offsetof(struct op_cli, only), false,
-     "\"store\" or the name of one gateway: leave the others, and the desired state, as "
+     "\"store\" or the name of one gateway: leave the others, and the desired state, "
+     "as "
      "they are"},
     {"--disable-mail", NULL, NULL, offsetof(struct op_cli, disable_mail), false,
      "switch Postfix and Dovecot off; all else runs, and run without this brings mail "
@@ -73,7 +74,8 @@ const struct op_option op_options[] = {
 const struct op_verb op_verbs[] = {
     {"init", "DOMAIN", "--ssh --force --packages",
      "Write a fresh chatmail.ini for DOMAIN. With --ssh, which is how the store is "
-     "reached: pin its host key, name everything that is in the way there, and make the "
+     "reached: pin its host key, name everything that is in the way there, and make "
+     "the "
      "cluster key on it. Without, the store is this machine.",
      op_init},
     {"gateway add", "NAME",

@@ -12,11 +12,11 @@
 #include "plan.h"
 #include "stack.h"
 
-#define OP_APPLIED_DIR "/var/lib/portico/applied"
+#define OP_APPLIED_DIR  "/var/lib/portico/applied"
 #define OP_VERSION_PATH "/etc/chatmail-version"
-#define OP_INI_PATH    "/etc/chatmail/chatmail.ini" /* on the store */
-#define OP_INI_OWNER   "root:root"
-#define OP_INI_MODE    0644
+#define OP_INI_PATH     "/etc/chatmail/chatmail.ini" /* on the store */
+#define OP_INI_OWNER    "root:root"
+#define OP_INI_MODE     0644
 
 struct op_package {
     char path[512]; /* of the .deb, on this machine */
@@ -38,7 +38,7 @@ struct op_node {
     const struct op_unit *units;
     struct op_facts facts; /* as far as read */
     bool ipv6_off_warned;
-    char arch[32]; /* "amd64"; set by preflight */
+    char arch[32];             /* "amd64"; set by preflight */
     struct op_defects defects; /* what preflight found */
     struct op_package package;
     char wg_key[64];       /* public; set by the key step */

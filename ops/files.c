@@ -174,7 +174,7 @@ static int put_files(struct op_step *step, struct cm_err *err)
 {
     struct op_node *node = step->ctx;
     struct op_file_state *states;
-    size_t n = 0;
+    size_t n = 0, last = 0;
 
     if (read_states(node, &states, err) != 0) {
         return -1;
@@ -183,6 +183,7 @@ static int put_files(struct op_step *step, struct cm_err *err)
     for (size_t i = 0; i < node->files.count; i++) {
         changed[i] = differs(&node->files.items[i], &states[i]);
         n += changed[i];
+        last = changed[i] ? i : last;
     }
     free(states);
     int rc = op_former_keep(node, changed, err);
@@ -194,7 +195,14 @@ static int put_files(struct op_step *step, struct cm_err *err)
         }
     }
     free(changed);
-    op_step_note(step, "%zu file%s written", n, n == 1 ? "" : "s");
+    if (n == 1) {
+        op_step_note(step, "wrote %s", node->files.items[last].path);
+    } else if (n <= 4) {
+        op_step_note(step, "wrote %s and %zu more", node->files.items[last].path,
+                     n - 1);
+    } else {
+        op_step_note(step, "%zu files written", n);
+    }
     return rc;
 }
 

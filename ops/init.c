@@ -1,5 +1,5 @@
-/* chatops init: a fresh chatmail.ini; with --ssh also the first look at the store, whose
- * host key is pinned, and the cluster key, made there. */
+/* chatops init: a fresh chatmail.ini; with --ssh also the first look at the store,
+ * whose host key is pinned, and the cluster key, made there. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +94,8 @@ int op_init(const struct op_cli *cli, struct cm_err *err)
                "[WARNING] Force argument was provided: deleting config file %s",
                cli->config);
     }
-    if (write_ini(cli, err) != 0 || (cli->ssh != NULL && look_at_store(cli, err) != 0)) {
+    if (write_ini(cli, err) != 0 ||
+        (cli->ssh != NULL && look_at_store(cli, err) != 0)) {
         return -1;
     }
     say_next(cli);

@@ -112,10 +112,9 @@ static int make_cluster_key(struct op_step *step, struct cm_err *err)
     struct op_node *node = step->ctx;
 
     op_step_note(step, "made on the node");
-    return op_host_run(&node->host,
-                       &(struct op_cmd){.script = cluster_key_script,
-                                        .repeatable = true},
-                       NULL, err);
+    return op_host_run(
+        &node->host, &(struct op_cmd){.script = cluster_key_script, .repeatable = true},
+        NULL, err);
 }
 
 void op_add_cluster_key(struct op_plan *plan, struct op_node *store)

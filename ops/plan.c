@@ -83,6 +83,8 @@ void op_plan_catch(struct op_plan *plan)
 
 /* ---- what the operator sees ---- */
 
+#define NOTE_COLUMNS 17 /* what 80 have left; a longer note gets lines of its own */
+
 /* On a terminal the step is named while it is under way; the line is finished in place.
  */
 static void print_begin(const struct op_plan *plan, size_t i)
@@ -129,8 +131,12 @@ static void print_end(const struct op_plan *plan, size_t i, const char *verdict,
     }
     printf("%s[%2zu/%zu] %-8s %-27s ", isatty(STDOUT_FILENO) ? "\r\033[K" : "", i + 1,
            plan->count, s->node, s->name);
+    bool fits = strlen(s->note) <= NOTE_COLUMNS;
     op_say(result_colours[s->result], "%-7s %5.1f s%s%s", verdict, (double)ms / 1000,
-           s->note[0] != '\0' ? "  " : "", s->note);
+           s->note[0] != '\0' && fits ? "  " : "", fits ? s->note : "");
+    if (!fits) {
+        op_say_wrapped(OP_PLAIN, "                 ", s->note);
+    }
 }
 
 /* ---- surveys ---- */
@@ -173,10 +179,8 @@ static int end_survey(const struct op_plan *plan, size_t i, struct cm_err *err)
         }
     }
     return cm_err_set(err, CM_ERR_WORLD,
-                      "%zu thing%s in the way on %zu node%s, nothing was changed; mend "
-                      "%s, then run it again",
-                      things, things == 1 ? "" : "s", nodes, nodes == 1 ? "" : "s",
-                      things == 1 ? "it" : "them");
+                      "%zu thing%s in the way on %zu node%s; nothing was changed",
+                      things, things == 1 ? "" : "s", nodes, nodes == 1 ? "" : "s");
 }
 
 /* ---- dry run ---- */

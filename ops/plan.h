@@ -34,7 +34,8 @@ struct op_step {
     int (*diff)(struct op_step *step, struct cm_buf *out, struct cm_err *err);
     /* NULL: the check is all, and 0 means failure with the note as reason. */
     int (*act)(struct op_step *step, struct cm_err *err);
-    /* 1 taken back (note says how), 0 there was nothing to take back, -1. May be NULL. */
+    /* 1 taken back (note says how), 0 there was nothing to take back, -1. May be NULL.
+     */
     int (*undo)(struct op_step *step, struct cm_err *err);
     /* A survey: its check puts here what is in the way and returns 1; a failed check is
      * one thing more. Surveys that follow each other are all done, then the plan ends
@@ -62,7 +63,8 @@ struct op_plan {
     bool (*confirm)(void *ctx);
     void *confirm_ctx;
     const volatile sig_atomic_t *interrupted; /* looked at between steps; may be NULL */
-    struct cm_buf *diff; /* of the step being shown, as JSON wants it; the engine's own */
+    struct cm_buf
+        *diff; /* of the step being shown, as JSON wants it; the engine's own */
 };
 
 struct op_summary {

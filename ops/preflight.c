@@ -35,11 +35,10 @@ static void take_listener(struct op_probe *p, const char *line)
         return;
     }
     struct op_listener *l = &p->listeners[p->listener_count++];
-    *l = (struct op_listener){
-        .udp = strcmp(protocol, "udp") == 0,
-        .loopback =
-            strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0,
-        .port = (int)strtol(colon + 1, NULL, 10)};
+    *l = (struct op_listener){.udp = strcmp(protocol, "udp") == 0,
+                              .loopback = strncmp(address, "127.", 4) == 0 ||
+                                          strncmp(address, "[::1]", 5) == 0,
+                              .port = (int)strtol(colon + 1, NULL, 10)};
     for (const char *q = users; (q = strstr(q, "(\"")) != NULL;) {
         q += 2;
         size_t len = strcspn(q, "\""), have = strlen(l->names);
@@ -99,10 +98,14 @@ static void take_answer(struct op_probe *p, const char *key, const char *value)
         const char *key;
         bool *out;
     } flags[] = {
-        {"systemd", &p->systemd},     {"tunnel", &p->tunnel},
-        {"container", &p->container}, {"ipv6", &p->ipv6},
-        {"apt", &p->apt},             {"installed", &p->installed},
-        {"readonly", &p->read_only},  {"sysctl", &p->sysctl},
+        {"systemd", &p->systemd},
+        {"tunnel", &p->tunnel},
+        {"container", &p->container},
+        {"ipv6", &p->ipv6},
+        {"apt", &p->apt},
+        {"installed", &p->installed},
+        {"readonly", &p->read_only},
+        {"sysctl", &p->sysctl},
         {"nft", &p->nft_refused},
     };
 
@@ -304,7 +307,8 @@ static void judge_system(const struct op_probe *p, struct op_defects *d)
                        "systemd does not run there");
     }
     if (!p->apt && p->root) {
-        op_defects_add(d, "log in and repair it: dpkg --configure -a; apt-get -f install",
+        op_defects_add(d,
+                       "log in and repair it: dpkg --configure -a; apt-get -f install",
                        "apt-get check fails");
     }
 }
@@ -314,11 +318,12 @@ static void judge_time(const struct op_probe *p, int64_t now_s, struct op_defect
     long long skew = (long long)(p->time_s - now_s);
 
     if (skew > CLOCK_SKEW_MAX_S || skew < -CLOCK_SKEW_MAX_S) {
-        op_defects_add(d,
-                       "set the one that is wrong right: timedatectl set-ntp true (with "
-                       "systemd-timesyncd)",
-                       "its clock is %lld s %s that of this machine",
-                       skew > 0 ? skew : -skew, skew > 0 ? "ahead of" : "behind");
+        op_defects_add(
+            d,
+            "set the one that is wrong right: timedatectl set-ntp true (with "
+            "systemd-timesyncd)",
+            "its clock is %lld s %s that of this machine", skew > 0 ? skew : -skew,
+            skew > 0 ? "ahead of" : "behind");
     }
 }
 
@@ -389,14 +394,15 @@ static void judge_kernel(const struct op_probe *p, bool store, struct op_defects
         todo = cm_asprintf("make one of them available%s (modprobe wireguard, or "
                            "modprobe tun)",
                            host);
-        op_defects_add(d, todo,
-                       "has neither WireGuard in its kernel nor a working /dev/net/tun");
+        op_defects_add(
+            d, todo, "has neither WireGuard in its kernel nor a working /dev/net/tun");
         free(todo);
     }
     if (p->nft_refused) {
-        todo = cm_asprintf("it takes nf_tables with NAT, sets and limits, and the right "
-                           "to set them (CAP_NET_ADMIN)%s",
-                           host);
+        todo =
+            cm_asprintf("it takes nf_tables with NAT, sets and limits, and the right "
+                        "to set them (CAP_NET_ADMIN)%s",
+                        host);
         op_defects_add(d, todo, "its kernel takes no rules of nft%s%s",
                        p->nft_says[0] != '\0' ? ": " : "", p->nft_says);
         free(todo);
@@ -422,12 +428,13 @@ static void judge_domain(const struct op_probe *p, const char *domain,
     if (p->domain[0] == '\0' || strcmp(p->domain, domain) == 0) {
         return;
     }
-    char *todo = cm_asprintf("put mail_domain = %s back, or take another machine for %s",
-                             p->domain, domain);
-    op_defects_add(d, todo,
-                   "serves %s, and a store cannot change its domain (its accounts, keys "
-                   "and gateways belong to it)",
-                   p->domain);
+    char *todo = cm_asprintf(
+        "put mail_domain = %s back, or take another machine for %s", p->domain, domain);
+    op_defects_add(
+        d, todo,
+        "serves %s, and a store cannot change its domain (its accounts, keys "
+        "and gateways belong to it)",
+        p->domain);
     free(todo);
 }
 

@@ -172,9 +172,10 @@ static int check_words(const struct op_cluster *c, struct cm_err *err)
     struct cm_buf names;
 
     if (cli->website_only && (cli->only != NULL || cli->disable_mail)) {
-        return cm_err_set(err, CM_ERR_REFUSE,
-                          "--website-only brings nothing but pages to the store: say it "
-                          "without --only and --disable-mail");
+        return cm_err_set(
+            err, CM_ERR_REFUSE,
+            "--website-only brings nothing but pages to the store: say it "
+            "without --only and --disable-mail");
     }
     cm_buf_init(&names, 4096);
     for (size_t i = 0; cli->only != NULL && i < c->node_count; i++) {
@@ -240,7 +241,8 @@ static void say_changed(const struct op_cluster *c, const struct op_summary *sum
            cli->only != NULL ? cli->only : c->conf.mail_domain, sum->changed, sum->ok,
            s);
     if (cli->only != NULL) {
-        op_say(OP_PLAIN, "next: chatops run   (the other nodes, and the desired state)");
+        op_say(OP_PLAIN,
+               "next: chatops run   (the other nodes, and the desired state)");
     } else if (!c->conf.is_ip && !cli->disable_mail) {
         op_say(OP_PLAIN, "next: chatops dns   (what to publish, and whether it is)");
     }
@@ -250,8 +252,9 @@ static void say_changed(const struct op_cluster *c, const struct op_summary *sum
 static void say_mail_off(const struct op_cluster *c, bool dry)
 {
     if (c->cli->disable_mail && !c->cli->json && !dry) {
-        op_say(OP_YELLOW, "mail is switched off: clients and relays are refused and try "
-                          "again; chatops run switches it on");
+        op_say(OP_YELLOW,
+               "mail is switched off: clients and relays are refused and try "
+               "again; chatops run switches it on");
     }
 }
 

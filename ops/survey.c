@@ -36,7 +36,7 @@ static const char probe_script[] =
     "for d in / /var \"$1\"; do\n"
     "  while [ ! -e \"$d\" ]; do d=${d%/*}; d=${d:-/}; done\n"
     "  echo $(df -Pm \"$d\" | awk 'NR == 2 { print $4 }')"
-    " $(df -Pi \"$d\" | awk 'NR == 2 { print $2 > 0 ? $4 : -1 }')"
+    " $(df -Pi \"$d\" | awk 'NR == 2 { print ($2 > 0 ? $4 : -1) }')"
     " $(df -P \"$d\" | awk 'NR == 2 { print $6 }'); done | sort -u | sed 's/^/disk /'\n"
     "[ -w /etc ] && [ -w /usr ] && [ -w /var ] || echo readonly yes\n"
     "m=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)\n"
@@ -52,7 +52,8 @@ static const char probe_script[] =
     "  set s { type ipv4_addr; flags dynamic, timeout; size 16; timeout 1m; }\n"
     "  chain p { type nat hook prerouting priority dstnat;\n"
     "    tcp dport 25 dnat ip to 127.0.0.1; }\n"
-    "  chain f { type filter hook forward priority filter; ct state established accept\n"
+    "  chain f { type filter hook forward priority filter; ct state established "
+    "accept\n"
     "    meta mark 1 limit rate 1/second accept; ip saddr @s drop; }\n"
     "}\n"
     "END\n"
@@ -100,12 +101,11 @@ static int ask_node(struct op_node *node, char **text_r, struct cm_err *err)
     cm_buf_init(&second, QUERY_MAX);
     put_query(&first, conf->is_ip ? ANY_DOMAIN : conf->mail_domain);
     put_query(&second, ANY_DOMAIN);
-    struct op_cmd cmd = {
-        .script = probe_script,
-        .args = {node->gateway == NULL ? conf->mailboxes_dir : "/var", first.data,
-                 second.data},
-        .timeout_ms = PROBE_MS,
-        .repeatable = true};
+    struct op_cmd cmd = {.script = probe_script,
+                         .args = {node->gateway == NULL ? conf->mailboxes_dir : "/var",
+                                  first.data, second.data},
+                         .timeout_ms = PROBE_MS,
+                         .repeatable = true};
     int rc = op_host_run(&node->host, &cmd, text_r, err);
     cm_buf_clear(&first);
     cm_buf_clear(&second);

@@ -315,8 +315,8 @@ static void test_surveys_end_together(void **state)
         op_plan_add(&plan, &s);
     }
     assert_int_equal(op_plan_run(&plan, &sum, &err), -1);
-    assert_string_equal(err.text, "3 things in the way on 2 nodes, nothing was changed;"
-                                  " mend them, then run it again");
+    assert_string_equal(err.text,
+                        "3 things in the way on 2 nodes; nothing was changed");
     assert_string_equal(found[0].items[0].what, "no connection");
     assert_string_equal(found[1].items[0].todo, "stop it");
     assert_int_equal(acts, 0);

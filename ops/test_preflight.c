@@ -17,7 +17,8 @@ static const char ini[] =
     "[gateway edge1]\nssh = root@a\nnumber = 1\naddresses = 198.51.100.11\n";
 
 static const char good[] =
-    "uid 0\nos debian 12\nname Debian GNU/Linux 12 (bookworm)\narch amd64\nsystemd yes\n"
+    "uid 0\nos debian 12\nname Debian GNU/Linux 12 (bookworm)\narch amd64\nsystemd "
+    "yes\n"
     "tunnel tun\nipv6 yes\ntime 1800000003\ndisk 9000 100000 /\ndisk 9000 -1 /home\n"
     "memory 957\ninotify 128\nsysctl yes\napt yes\nresolver 10.0.0.1 3\n"
     "listen tcp 0.0.0.0:22 users:((\"sshd\",pid=1,fd=3))\n";
@@ -200,10 +201,10 @@ static void test_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fit),         cmocka_unit_test(test_system),
-        cmocka_unit_test(test_room),        cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_resolver),    cmocka_unit_test(test_domain),
-        cmocka_unit_test(test_ports),       cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_fit),      cmocka_unit_test(test_system),
+        cmocka_unit_test(test_room),     cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_resolver), cmocka_unit_test(test_domain),
+        cmocka_unit_test(test_ports),    cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
