@@ -50,6 +50,8 @@ int scenario_ini_back(struct stage *stage, struct cm_err *err);
  * connections are written into it. */
 int scenario_ini_keep(struct stage *stage, struct cm_err *err);
 int scenario_ini_connections(struct stage *stage, int value, struct cm_err *err);
+int scenario_ssh_dropped(struct stage *stage, struct cm_err *err);
+int scenario_ssh_dropped_each(struct stage *stage, struct cm_err *err);
 int scenario_preflight(struct stage *stage, struct cm_err *err);
 int scenario_preflight_back(struct stage *stage, struct cm_err *err);
 int scenario_hand_edited(struct stage *stage, struct cm_err *err);
