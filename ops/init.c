@@ -31,6 +31,21 @@ static int write_ini(const struct op_cli *cli, struct cm_err *err)
     return rc;
 }
 
+/* Written by the same command before, which then found the store unfit? */
+static bool is_the_same(const struct op_cli *cli)
+{
+    struct cm_conf conf;
+    struct cm_err ignored;
+
+    if (cli->ssh == NULL || cm_conf_load(cli->config, &conf, &ignored) != 0) {
+        return false;
+    }
+    bool same = strcmp(conf.mail_domain, cli->args[0]) == 0 &&
+                strcmp(conf.store.ssh, cli->ssh) == 0;
+    cm_conf_clear(&conf);
+    return same;
+}
+
 static void say_next(const struct op_cli *cli)
 {
     const char *domain = cli->args[0];
@@ -80,16 +95,17 @@ int op_init(const struct op_cli *cli, struct cm_err *err)
 {
     const char *domain = cli->args[0];
     bool exists = access(cli->config, F_OK) == 0;
+    bool again = exists && !cli->force && is_the_same(cli);
 
     if (!cm_value_is_ipv4(domain) && cm_value_domain(domain, err) != 0) {
         return -1;
     }
-    if (exists && !cli->force) {
+    if (exists && !cli->force && !again) {
         op_say(OP_RED, "[WARNING] Path exists, not modifying: %s (--force replaces it)",
                cli->config);
         return OP_EXIT_FAILED;
     }
-    if (exists) {
+    if (exists && !again) {
         op_say(OP_YELLOW,
                "[WARNING] Force argument was provided: deleting config file %s",
                cli->config);
