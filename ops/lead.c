@@ -1,6 +1,8 @@
 /* Does the mail domain lead here? Looked at before a run, as the resolver of this
  * machine sees it. Only a CA cannot do without: in acme mode what is missing holds the
  * run up, else it is told and `chatops dns` has the rest. */
+#include "lead.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,34 +46,44 @@ static bool is_among(const char *list, const char *address)
     return false;
 }
 
+bool op_lead_judge(const char *name, const char *own, const char *const *found,
+                   size_t count, char *why, size_t size)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!is_among(own, found[i])) {
+            snprintf(why, size, "%s leads to %s, which is none of %s", name, found[i],
+                     own);
+            return false;
+        }
+    }
+    if (count == 0) {
+        snprintf(why, size, "%s has no A or AAAA record", name);
+    }
+    return count > 0;
+}
+
 /* 1 all of its addresses are ours, 0 not (why says how), -1 nobody could be asked. */
 static int look(const char *name, const char *own, char *why, size_t size,
                 struct cm_err *err)
 {
-    static const char *const types[] = {"A", "AAAA"};
     char *dotted = cm_asprintf("%s.", name);
-    size_t found = 0;
-    int rc = 1;
+    struct op_answers a = {.count = 0}, aaaa = {.count = 0};
+    const char *found[2 * OP_ANSWERS_MAX];
+    size_t n = 0;
+    int rc = -1;
 
-    for (size_t t = 0; t < 2 && rc > 0; t++) {
-        struct op_answers a = {.count = 0};
-        if (op_resolve(&resolver, dotted, types[t], &a, err) != 0) {
-            rc = -1;
+    if (op_resolve(&resolver, dotted, "A", &a, err) == 0 &&
+        op_resolve(&resolver, dotted, "AAAA", &aaaa, err) == 0) {
+        for (size_t i = 0; i < a.count; i++) {
+            found[n++] = a.items[i];
         }
-        for (size_t i = 0; i < a.count && rc > 0; i++) {
-            found++;
-            if (!is_among(own, a.items[i])) {
-                snprintf(why, size, "%s leads to %s, which is none of %s", name,
-                         a.items[i], own);
-                rc = 0;
-            }
+        for (size_t i = 0; i < aaaa.count; i++) {
+            found[n++] = aaaa.items[i];
         }
-        op_answers_clear(&a);
+        rc = op_lead_judge(name, own, found, n, why, size);
     }
-    if (rc > 0 && found == 0) {
-        snprintf(why, size, "%s has no A or AAAA record", name);
-        rc = 0;
-    }
+    op_answers_clear(&a);
+    op_answers_clear(&aaaa);
     free(dotted);
     return rc;
 }
