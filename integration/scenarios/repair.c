@@ -98,8 +98,8 @@ int scenario_hand_edited(struct stage *stage, struct cm_err *err)
     if (before == after) {
         return cm_err_set(err, CM_ERR_REFUSE, "Postfix runs with what was edited");
     }
-    return chatops(stage, "run --yes", 0, (const char *[]){"nothing to change", NULL},
-                   err);
+    return chatops(stage, "run --dry-run", 0,
+                   (const char *[]){"nothing to change", NULL}, err);
 }
 
 int scenario_hand_edited_back(struct stage *stage, struct cm_err *err)
@@ -152,7 +152,8 @@ int scenario_taken_back(struct stage *stage, struct cm_err *err)
                 err) == 0 &&
         postfix_has(stage, before, err) == 0 && journal_ends_well(stage, err) == 0 &&
         scene_sh(&stage->scene, "store", 0, NULL, err, "rm " DROPIN) == 0 &&
-        chatops(stage, "run --yes", 0, (const char *[]){"is up", NULL}, err) == 0) {
+        chatops(stage, "run --yes --only store", 0, (const char *[]){"is up", NULL},
+                err) == 0) {
         rc = postfix_has(stage, "777", err);
     }
     free(before);

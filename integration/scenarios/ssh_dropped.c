@@ -11,8 +11,8 @@
 #define VALUE     801 /* of max_smtp_connections; one more with each run */
 #define STEPS_MAX 200
 
-/* Runs, and kills every ssh of this machine as soon as step $2 of node $1 has begun.
- * Says "not reached", or the run's status and its last lines. */
+/* Runs with the words $3, and kills every ssh of this machine as soon as step $2 of
+ * node $1 has begun. Says "not reached", or the run's status and its last lines. */
 static const char drop_script[] =
     "cd " CLUSTER_DIR "; j=.chatops/journal.jsonl; : >$j; rm -f drop.rc\n"
     "{ chatops run --yes --config " CLUSTER_INI
@@ -26,11 +26,11 @@ static const char drop_script[] =
 
 /* 0: it went on by itself, or gave up and said that the connection was lost. */
 static int run_and_drop(struct stage *stage, const char *node, const char *step,
-                        bool *gave_up_r, struct cm_err *err)
+                        const char *words, bool *gave_up_r, struct cm_err *err)
 {
     char *said = NULL;
     int status = stage_ask(stage, "operator", drop_script, &said, err,
-                           "sh -s '%s' '%s'", node, step);
+                           "sh -s '%s' '%s' '%s'", node, step, words);
     if (status < 0) {
         return -1;
     }
@@ -48,7 +48,8 @@ static int run_and_drop(struct stage *stage, const char *node, const char *step,
 static int finish(struct stage *stage, int value, struct cm_err *err)
 {
     char *said = NULL;
-    int status = cluster_chatops(stage, CLUSTER_INI, "run --yes", &said, err);
+    int status =
+        cluster_chatops(stage, CLUSTER_INI, "run --yes --only store", &said, err);
     if (status > 0) {
         size_t n = strlen(said);
         status = cm_err_set(err, CM_ERR_REFUSE, "the last run: status %d: %s", status,
@@ -65,7 +66,8 @@ static int finish(struct stage *stage, int value, struct cm_err *err)
 }
 
 /* steps: lines "NODE|STEP"; is cut in pieces. */
-static int drop_in_each(struct stage *stage, char *steps, struct cm_err *err)
+static int drop_in_each(struct stage *stage, char *steps, const char *words,
+                        struct cm_err *err)
 {
     unsigned n = 0, gave_up = 0;
     char *save = NULL;
@@ -81,7 +83,7 @@ static int drop_in_each(struct stage *stage, char *steps, struct cm_err *err)
         }
         *step++ = '\0';
         if (scenario_ini_connections(stage, VALUE + (int)n, err) != 0 ||
-            run_and_drop(stage, l, step, &gave, err) != 0) {
+            run_and_drop(stage, l, step, words, &gave, err) != 0) {
             return -1;
         }
         n++;
@@ -97,7 +99,7 @@ static int drop_in_each(struct stage *stage, char *steps, struct cm_err *err)
 int scenario_ssh_dropped(struct stage *stage, struct cm_err *err)
 {
     char steps[] = "store|configuration files\nstore|postfix@-.service\n";
-    return drop_in_each(stage, steps, err);
+    return drop_in_each(stage, steps, "--only store", err);
 }
 
 int scenario_ssh_dropped_each(struct stage *stage, struct cm_err *err)
@@ -111,7 +113,7 @@ int scenario_ssh_dropped_each(struct stage *stage, struct cm_err *err)
                  " .chatops/journal.jsonl") != 0) {
         return -1;
     }
-    int rc = drop_in_each(stage, steps, err);
+    int rc = drop_in_each(stage, steps, "", err);
     free(steps);
     return rc;
 }
