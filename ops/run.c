@@ -157,6 +157,7 @@ static void plan_one(struct op_plan *plan, struct op_cluster *c)
 static void make_plan(struct op_plan *plan, struct op_cluster *c)
 {
     if (c->cli->website_only) {
+        skip_others(c, c->nodes[0].host.name, false);
         op_add_pages(plan, &c->nodes[0]);
     } else if (c->cli->only != NULL) {
         plan_one(plan, c);
