@@ -26,7 +26,7 @@ set(CPACK_DEBIAN_PACKAGE_SECTION mail)
 set(CPACK_DEBIAN_STORE_PACKAGE_NAME portico-store)
 set(CPACK_COMPONENT_STORE_DESCRIPTION "the machine that holds the mail of a chatmail relay")
 set(CPACK_DEBIAN_STORE_PACKAGE_DEPENDS
-    "postfix, ca-certificates, dovecot-core, dovecot-imapd, dovecot-lmtpd, coturn, nginx, libnginx-mod-stream, postgresql, redis-server, nftables, wireguard-tools, wireguard-go, iproute2, openssl, procps")
+    "postfix, ca-certificates, dovecot-core, dovecot-imapd, dovecot-lmtpd, coturn, uacme, nginx, libnginx-mod-stream, postgresql, redis-server, nftables, wireguard-tools, wireguard-go, iproute2, openssl, procps")
 set(CPACK_DEBIAN_STORE_PACKAGE_CONTROL_EXTRA
     "${CMAKE_SOURCE_DIR}/ops/packaging/postinst;${CMAKE_SOURCE_DIR}/ops/packaging/prerm;${CMAKE_SOURCE_DIR}/ops/packaging/postrm")
 
@@ -57,7 +57,8 @@ endif()
 
 include(CPack)
 
-install(FILES ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
+install(FILES ops/man/chatmail-acme.8 ops/man/chatmail-tls.8
+              ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
               ops/man/chatmail-clock.8
               ops/man/chatmail-echo.8
               ops/man/chatmail-expire.8 ops/man/chatmail-filter.8

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme.h"
 #include "cluster.h"
 #include "common/mem.h"
 
@@ -152,12 +153,7 @@ static int check_tls(struct op_step *step, struct cm_err *err)
 
     if (rc == 0) {
         rc = res.exit_code == 0;
-        if (rc == 0 && conf->tls_mode == CM_TLS_EXTERNAL) {
-            op_step_note(step,
-                         "%s or %s is not there; put both on the store or take "
-                         "tls_external_cert_and_key out",
-                         conf->tls_cert, conf->tls_key);
-        } else if (rc == 0) {
+        if (rc == 0) {
             op_step_note(step, "none");
         }
     }
@@ -201,14 +197,17 @@ static int make_tls(struct op_step *step, struct cm_err *err)
 
 void op_add_tls(struct op_plan *plan, struct op_node *node)
 {
-    bool self = node->cluster->conf.tls_mode == CM_TLS_SELF;
     struct op_step s = {.node = node->host.name,
                         .name = "TLS certificate",
                         .check = check_tls,
-                        .act = self ? make_tls : NULL,
+                        .act = make_tls,
                         .ctx = node};
 
-    op_plan_add(plan, &s);
+    if (node->cluster->conf.tls_mode == CM_TLS_SELF) {
+        op_plan_add(plan, &s);
+    } else {
+        op_add_taken_tls(plan, node);
+    }
 }
 
 /* ---- DKIM ---- */

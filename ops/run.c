@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "acme.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/buf.h"
@@ -49,14 +50,6 @@ static int check_keys_given(const struct op_cluster *c, struct cm_err *err)
 
 int op_run_possible(const struct op_cluster *c, struct cm_err *err)
 {
-    if (c->conf.tls_mode == CM_TLS_ACME) {
-        return cm_err_set(
-            err, CM_ERR_WORLD,
-            "%s needs certificates from an ACME CA, which this version does "
-            "not fetch yet; give tls_external_cert_and_key your own, or take "
-            "a name that begins with \"_\" (self-signed)",
-            c->conf.mail_domain);
-    }
     if (c->conf.gateway_count == 0 &&
         (c->conf.store.addresses == NULL || c->conf.store.addresses[0] == '\0')) {
         return cm_err_set(
@@ -135,6 +128,7 @@ static void plan_all(struct op_plan *plan, struct op_cluster *c)
     for (size_t i = 0; i < c->node_count; i++) {
         op_add_reach(plan, &c->nodes[i]);
     }
+    op_add_acme(plan, &c->nodes[0]);
 }
 
 /* One node, and nothing that others would notice: the desired state is one document for
