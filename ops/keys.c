@@ -86,6 +86,59 @@ void op_add_keys(struct op_plan *plan, struct op_node *node)
     op_plan_add(plan, &s);
 }
 
+/* A signing key is any 32 bytes (common/sign.h); keygen makes the rest from it. */
+static const char cluster_key_script[] =
+    "set -e; umask 077; d=/etc/chatmail; mkdir -p -m 755 $d; cd $d\n"
+    "[ ! -s cluster.key ] || exit 0\n"
+    "head -c 32 /dev/urandom | base64 >cluster.key.new; sync cluster.key.new\n"
+    "mv cluster.key.new cluster.key";
+
+static int check_cluster_key(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+    char *said;
+
+    if (op_host_ask(&node->host, "[ ! -s /etc/chatmail/cluster.key ] || echo there",
+                    &said, err) != 0) {
+        return -1;
+    }
+    int rc = said[0] != '\0';
+    op_step_note(step, "%s", rc ? "there" : "not made yet");
+    free(said);
+    return rc;
+}
+
+static int make_cluster_key(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+
+    op_step_note(step, "made on the node");
+    return op_host_run(
+        &node->host, &(struct op_cmd){.script = cluster_key_script, .repeatable = true},
+        NULL, err);
+}
+
+void op_add_cluster_key(struct op_plan *plan, struct op_node *store)
+{
+    struct op_step s = {.node = store->host.name,
+                        .name = "cluster key",
+                        .check = check_cluster_key,
+                        .act = make_cluster_key,
+                        .ctx = store};
+
+    op_plan_add(plan, &s);
+}
+
+void op_add_store_keys(struct op_plan *plan, struct op_node *store)
+{
+    struct op_step s = {.node = store->host.name,
+                        .name = "its public keys",
+                        .check = check_keys,
+                        .ctx = store};
+
+    op_plan_add(plan, &s);
+}
+
 /* ---- certificate ---- */
 
 static int check_tls(struct op_step *step, struct cm_err *err)

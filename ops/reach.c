@@ -199,10 +199,12 @@ static void add_note(struct op_step *step, const char *text)
 static int check_address(struct op_step *step, const char *address, const char *domain,
                          struct cm_err *err)
 {
+    const struct op_node *node = step->ctx;
+    bool mail = !node->cluster->cli->disable_mail;
     static const int ports[] = {993, 443, 25};
     char said[160];
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = mail ? 0 : 1; i < (mail ? 3 : 2); i++) {
         enum op_reach r = try_port(address, ports[i], domain, said, sizeof(said));
         if (r == OP_REACH_OK) {
             continue;

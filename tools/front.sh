@@ -13,6 +13,9 @@ packages="gcc libc6-dev make cmake ninja-build pkg-config git clang clang-format
  mmdebstrap debian-archive-keyring systemd-container nftables iproute2 wireguard-tools
  wireguard-go postgresql coturn uacme pebble util-linux ca-certificates openssl"
 
+packages_arm64="mmdebstrap debian-archive-keyring gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+ qemu-user-static file"
+
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
 
 need_root() { [ "$(id -u)" = 0 ] || die "needs root: run it as 'sudo ./$(basename "$0")'"; }
