@@ -166,24 +166,18 @@ static ldns_rr *record(const struct dns_change *c, struct cm_err *err)
     return rr;
 }
 
-/* What is added comes first, so that no set is empty on the way: a server keeps the
- * last NS and SOA by itself, nothing else. */
 static ldns_rr_list *records(const struct dns_change *changes, size_t count,
                              struct cm_err *err)
 {
     ldns_rr_list *list = ldns_rr_list_new();
 
-    for (int add = 1; add >= 0; add--) {
-        for (size_t i = 0; i < count; i++) {
-            ldns_rr *rr =
-                changes[i].add == (add == 1) ? record(&changes[i], err) : NULL;
-            if (rr != NULL) {
-                ldns_rr_list_push_rr(list, rr);
-            } else if (changes[i].add == (add == 1)) {
-                ldns_rr_list_deep_free(list);
-                return NULL;
-            }
+    for (size_t i = 0; i < count; i++) {
+        ldns_rr *rr = record(&changes[i], err);
+        if (rr == NULL) {
+            ldns_rr_list_deep_free(list);
+            return NULL;
         }
+        ldns_rr_list_push_rr(list, rr);
     }
     return list;
 }

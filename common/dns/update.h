@@ -42,8 +42,8 @@ struct dns_change {
     uint32_t ttl;
 };
 
-/* All of them or none; what is so already is no error. A set that gets records and
- * loses others is never empty between. kind RETRY: no answer, or trouble of the server;
+/* All of them or none, in that order, and nobody sees a state between; what is so
+ * already is no error. kind RETRY: no answer, or trouble of the server;
  * REFUSE: it will not, and the text says why. */
 CM_MUSTUSE int dns_update(const struct dns_primary *primary, const struct dns_key *key,
                           const struct dns_change *changes, size_t count,
