@@ -74,6 +74,7 @@ void op_add_keys(struct op_plan *plan, struct op_node *node);
 void op_add_tls(struct op_plan *plan, struct op_node *node);
 void op_add_dkim(struct op_plan *plan, struct op_node *node);
 void op_add_turn_secret(struct op_plan *plan, struct op_node *node);
+void op_add_dns_key(struct op_plan *plan, struct op_node *node);
 void op_add_files(struct op_plan *plan, struct op_node *node);
 void op_add_units(struct op_plan *plan, struct op_node *node);
 void op_add_idle(struct op_plan *plan, struct op_node *node);

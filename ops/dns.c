@@ -159,7 +159,11 @@ static int check(const struct op_cluster *c, struct op_look *look, struct cm_err
     if (c->cli->apply) {
         return op_dns_apply(c, look, err);
     }
-    return op_look_judge(look, err) == 0 ? op_dns_say(c->cli, look) : -1;
+    if (op_look_judge(look, err) != 0) {
+        return -1;
+    }
+    op_look_policies(look);
+    return op_dns_say(c->cli, look);
 }
 
 static int carry_out(struct op_cluster *c, struct op_look *look, struct cm_err *err)

@@ -70,6 +70,23 @@ static void say_servers(const struct op_look *k)
     }
 }
 
+static size_t say_policies(const struct op_look *k)
+{
+    size_t bad = 0;
+
+    for (size_t i = 0; i < k->policy_count; i++) {
+        const struct op_policy *p = &k->policies[i];
+        if (!p->right && bad++ == 0) {
+            op_say(OP_YELLOW,
+                   "\nWARNING: https://mta-sts.%s/.well-known/mta-sts.txt:", k->domain);
+        }
+        if (!p->right) {
+            op_say(OP_PLAIN, "; through %s: %s", p->address, p->why);
+        }
+    }
+    return bad;
+}
+
 static int say_text(const struct op_look *k)
 {
     size_t required = count_verdict(k, true, false);
@@ -95,10 +112,11 @@ static int say_text(const struct op_look *k)
                required + recommended > 0 ? "\n" : "");
         say_pending(k);
     }
+    size_t policies = say_policies(k);
     if (required + recommended > 0) {
         op_say(OP_PLAIN, "\nas fields of a web form: chatops dns --form; by an update: "
                          "chatops dns --apply");
-    } else if (pending == 0) {
+    } else if (pending + policies == 0) {
         op_say(OP_GREEN,
                "Great! All your DNS entries are verified and correct "
                "(%zu sets on %zu servers).",
@@ -131,7 +149,7 @@ static json_t *finding_json(const struct op_look *k, const struct op_finding *f)
 
 static int say_json(const struct op_look *k)
 {
-    json_t *sets = json_array(), *servers = json_array();
+    json_t *sets = json_array(), *servers = json_array(), *policies = json_array();
     bool ok = op_look_bad(k, true) == 0;
 
     for (size_t i = 0; i < k->count; i++) {
@@ -140,8 +158,15 @@ static int say_json(const struct op_look *k)
     for (size_t i = 0; i < k->server_count; i++) {
         json_array_append_new(servers, server_json(&k->servers[i]));
     }
-    json_t *all = json_pack("{s:s, s:b, s:s, s:o, s:o}", "domain", k->domain, "ok", ok,
-                            "zone", k->origin, "servers", servers, "sets", sets);
+    for (size_t i = 0; i < k->policy_count; i++) {
+        const struct op_policy *p = &k->policies[i];
+        json_array_append_new(policies,
+                              json_pack("{s:s, s:b, s:s}", "through", p->address,
+                                        "right", p->right, "why", p->why));
+    }
+    json_t *all = json_pack("{s:s, s:b, s:s, s:o, s:o, s:o}", "domain", k->domain, "ok",
+                            ok, "zone", k->origin, "servers", servers, "sets", sets,
+                            "mta_sts_policy", policies);
     json_dumpf(all, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(all);

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/mem.h"
+#include "policy.h"
 #include "spf.h"
 #include "txt.h"
 
@@ -220,6 +221,42 @@ int op_look_at(const struct op_look *k, const struct op_server *server, size_t f
 
 /* ---- one set everywhere ---- */
 
+/* The other half of FCrDNS: the name leads to the address. Reverse records stand in the
+ * order of zone.egress. */
+static bool leads_back(const struct op_look *k, const struct op_finding *f,
+                       struct op_answers *a)
+{
+    size_t at = 0;
+    struct cm_err ignored;
+    char *name = cm_asprintf("%s.", k->domain);
+
+    for (size_t i = 0; i < f->first; i++) {
+        at += strcmp(k->zone.items[i].type, OP_REVERSE) == 0;
+    }
+    const char *address = k->zone.egress[at];
+    const struct op_record want = {.type = strchr(address, ':') != NULL ? "AAAA" : "A",
+                                   .data = cm_strdup(address)};
+    bool found = op_resolve(&k->resolver, name, want.type, a, &ignored) != 0;
+    for (size_t i = 0; i < a->count; i++) {
+        found |= op_zone_serves(&want, a->items[i]);
+    }
+    free(want.data);
+    free(name);
+    return found;
+}
+
+void op_look_forward(const struct op_look *k, struct op_finding *f)
+{
+    struct op_answers a = {.count = 0};
+
+    if (f->verdict == OP_RIGHT && !k->zone.follows && !leads_back(k, f, &a)) {
+        f->verdict = OP_WRONG;
+        snprintf(f->why, sizeof(f->why), "it names %s, which does not lead back to it",
+                 k->domain);
+    }
+    op_answers_clear(&a);
+}
+
 /* Not in the zone of these servers. A resolver that cannot tell is no fault of ours. */
 static void judge_reverse(const struct op_look *k, struct op_finding *f)
 {
@@ -231,6 +268,9 @@ static void judge_reverse(const struct op_look *k, struct op_finding *f)
         snprintf(f->why, sizeof(f->why), "%.900s", err.text);
     }
     op_answers_clear(&a);
+    if (strcmp(k->zone.items[f->first].type, OP_REVERSE) == 0) {
+        op_look_forward(k, f);
+    }
 }
 
 static void append(char *out, size_t size, const char *text)
@@ -384,6 +424,24 @@ size_t op_look_bad(const struct op_look *k, bool required)
              k->zone.items[k->findings[i].first].required == required;
     }
     return n;
+}
+
+/* A family that this machine has no way into says nothing; curl then names it. */
+void op_look_policies(struct op_look *k)
+{
+    bool wanted = false;
+
+    for (size_t i = 0; i < k->zone.count; i++) {
+        wanted |= strncmp(k->zone.items[i].name, "_mta-sts.", 9) == 0;
+    }
+    for (size_t i = 0; wanted && i < k->zone.count; i++) {
+        const struct op_record *r = &k->zone.items[i];
+        if (strcmp(r->type, "A") == 0 || strcmp(r->type, "AAAA") == 0) {
+            struct op_policy *p = &k->policies[k->policy_count++];
+            snprintf(p->address, sizeof(p->address), "%s", r->data);
+            p->right = op_policy_check(k->domain, r->data, p->why, sizeof(p->why));
+        }
+    }
 }
 
 void op_look_clear(struct op_look *k)

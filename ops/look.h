@@ -44,6 +44,12 @@ struct op_look {
     size_t server_count;
     struct op_finding *findings; /* one for each set */
     size_t count;
+    struct op_policy {
+        char address[46]; /* through which gateway */
+        bool right;
+        char why[256];
+    } policies[CM_GATEWAYS_MAX * CM_ADDRESSES_MAX]; /* MTA-STS; none without a policy */
+    size_t policy_count;
 };
 
 /* Finds the servers through the resolver. primary (may be NULL) is asked too. */
@@ -58,6 +64,12 @@ CM_MUSTUSE int op_look_judge(struct op_look *look, struct cm_err *err);
 CM_MUSTUSE int op_look_at(const struct op_look *look, const struct op_server *server,
                           size_t first, struct op_finding *finding_r,
                           struct op_answers *published_r, struct cm_err *err);
+/* A reverse record that is right at its place is wrong when the domain does not lead
+ * back to the address (FCrDNS). */
+void op_look_forward(const struct op_look *look, struct op_finding *finding);
+/* Fetches the MTA-STS policy through every address of the domain, where there shall be
+ * one. */
+void op_look_policies(struct op_look *look);
 void op_look_clear(struct op_look *look);
 
 const char *op_verdict_name(enum op_verdict verdict); /* "not yet visible" */

@@ -89,6 +89,7 @@ void op_run_plan(struct op_plan *plan, struct op_cluster *c, const char *only)
             op_add_tls(plan, store);
             op_add_dkim(plan, store);
             op_add_turn_secret(plan, store);
+            op_add_dns_key(plan, store);
         }
         op_add_files(plan, &c->nodes[i]);
         if (i == 0) {

@@ -17,6 +17,7 @@
 #define POSTFIX    "postfix@-.service"
 #define NGINX      "nginx.service"
 #define CLUSTER    "chatmail-cluster.service"
+#define DNS        "chatmail-dns.service"
 #define ECHO       "chatmail-echo.service"
 #define SIGNER     "chatmail-filter-sign"
 #define TUNNEL     "chatmail-tunnel@wg0.service"
@@ -68,6 +69,7 @@ const struct op_unit op_store_units[] = {
      false},
     {NGINX, "nginx -t -q", true},
     {ECHO, NULL, false},
+    {DNS, NULL, false},
     {NULL, NULL, false},
 };
 
@@ -89,6 +91,11 @@ static bool has_echo(const struct cm_conf *conf)
     return conf->store.echo_core[0] != '\0';
 }
 
+static bool has_dns_follow(const struct cm_conf *conf)
+{
+    return conf->store.dns_follow && !conf->is_ip;
+}
+
 /* Units that only some stores have. */
 static const struct {
     const char *unit;
@@ -97,6 +104,7 @@ static const struct {
     {SIGNER ".socket", has_name}, /* without a name it has nothing to sign for */
     {SIGNER ".service", has_name},
     {ECHO, has_echo},
+    {DNS, has_dns_follow},
 };
 
 static bool unit_wanted(const char *unit, const struct cm_conf *conf)

@@ -369,6 +369,46 @@ static void test_apply(void **state)
              20);
 }
 
+/* A PTR to the mail name, and the name back. The reverse zone is asked at a resolver.
+ */
+static void reverse(const char *but, const char *instead, enum op_verdict verdict,
+                    const char *why)
+{
+    struct play p;
+    struct dnsfixture *there = dnsfixture_knot(
+        "100.51.198.in-addr.arpa.",
+        "@ SOA ns.example.org. h.example.org. 1 60 60 600 60\n@ NS ns.example.org.\n"
+        "11 PTR vps7.hoster.example.\n11 PTR Chat.Example.ORG.\n");
+    char *zone = zone_text(but, "A", instead);
+    static const char name[] = "11.100.51.198.in-addr.arpa.";
+    struct op_finding f;
+    struct op_answers a;
+    struct cm_err err;
+
+    begin(&p, zone);
+    size_t i = 0;
+    while (strcmp(p.k.zone.items[i].name, name) != 0) {
+        i++;
+    }
+    const struct op_server at = server_of(there, "reverse");
+    assert_int_equal(op_look_at(&p.k, &at, i, &f, &a, &err), 0);
+    assert_int_equal(f.verdict, OP_RIGHT);
+    op_answers_clear(&a);
+    op_look_forward(&p.k, &f);
+    assert_int_equal(f.verdict, verdict);
+    assert_non_null(strstr(f.why, why));
+    end(&p);
+    dnsfixture_free(&there);
+    free(zone);
+}
+
+static void test_reverse(void **state)
+{
+    (void)state;
+    reverse("-", "", OP_RIGHT, "");
+    reverse(D, "chat A 203.0.113.12\n", OP_WRONG, "does not lead back to it");
+}
+
 static int start(void **state)
 {
     static const char text[] = "[params]\nmail_domain = chat.example.org\n"
@@ -407,6 +447,7 @@ int main(void)
         cmocka_unit_test_setup(test_stale_secondary, need),
         cmocka_unit_test_setup(test_silent_and_lame, need),
         cmocka_unit_test_setup(test_apply, need),
+        cmocka_unit_test_setup(test_reverse, need),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
+#include "policy.h"
 #include "txt.h"
 
 #define D  "chat.example.org"
@@ -155,12 +156,44 @@ static void test_txt(void **state)
     assert_string_equal(text, "a bc\";");
 }
 
+static void test_policy(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        {"version: STSv1\nmode: enforce\nmx: chat.example.org\nmax_age: 86400\n", NULL},
+        {"version: STSv1\r\nmode: enforce\r\nmx: a.example\r\nmx: *.example.org\r\n"
+         "max_age: 1\r\n",
+         NULL},
+        {"version: STSv1\nmode: testing\nmx: chat.example.org\nmax_age: 1\n",
+         "mode is testing"},
+        {"version: STSv1\nmode: enforce\nmx: *.chat.example.org\nmax_age: 1\n",
+         "no mx line names"},
+        {"version: STSv1\nmode: enforce\nmx: chat.example.org\n", "max_age is missing"},
+        {"<html>not found</html>", "version is not STSv1"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        why[0] = '\0';
+        bool right = op_policy_is_right(cases[i].text, D, why, sizeof(why));
+        if (right != (cases[i].why == NULL) ||
+            (!right && strstr(why, cases[i].why) == NULL)) {
+            fail_msg("%s: %s", cases[i].text, why);
+        }
+    }
+    /* Nobody listens there. */
+    assert_false(op_policy_check("chat.example.org", "127.0.0.255", why, sizeof(why)));
+    assert_string_not_equal(why, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_passes),
         cmocka_unit_test(test_others),
         cmocka_unit_test(test_txt),
+        cmocka_unit_test(test_policy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,11 +64,45 @@ static void golden(const char *name, const char *extra)
     cm_conf_clear(&conf);
 }
 
+/* A form of each kind of record; relative to a zone above, and as JSON. */
+static void golden_form(const char *name, bool json)
+{
+    struct cm_conf conf;
+    struct op_zone zone;
+    struct cm_err err = {.text = ""};
+    char *want = NULL,
+         *path = cm_asprintf("%s/%s", getenv("PORTICO_TESTDATA_DIR"), name);
+    size_t len;
+
+    two_gateways(&conf, "[store]\ndns_follow = yes\n");
+    build(&conf, &zone);
+    char *have = json ? op_zone_form_json(&zone, "example.org.")
+                      : op_zone_form(&zone, "example.org.");
+    if (getenv("UPDATE_GOLDEN") != NULL) {
+        assert_int_equal(cm_file_replace(path, have, strlen(have), 0644, &err), 0);
+    }
+    assert_int_equal(cm_file_read(path, 65536, &want, &len, &err), 1);
+    assert_string_equal(have, want);
+    free(have);
+    free(want);
+    free(path);
+    op_zone_clear(&zone);
+    cm_conf_clear(&conf);
+}
+
+static void test_form(void **state)
+{
+    (void)state;
+    golden_form("zone-form.txt", false);
+    golden_form("zone-form.json", true);
+}
+
 static void test_text(void **state)
 {
     (void)state;
     golden("zone-external.zone", "tls_external_cert_and_key = /a /b");
     golden("zone-acme.zone", "");
+    golden("zone-follow.zone", "[store]\ndns_follow = yes\n");
     golden("zone-no-ipv6.zone",
            "tls_external_cert_and_key = /a /b\ndisable_ipv6 = true");
 }
@@ -190,9 +224,8 @@ static void test_reverse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_text),    cmocka_unit_test(test_form),
+        cmocka_unit_test(test_sets),    cmocka_unit_test(test_texts),
         cmocka_unit_test(test_reverse),
     };
     memset(key, 'A', sizeof(key) - 1);

@@ -33,7 +33,8 @@ struct op_zone {
     struct op_record *items; /* records of one set stand together */
     size_t count;
     char egress[OP_EGRESS_MAX][46]; /* addresses that mail leaves from */
-    size_t egress_count;            /* 0: not known here */
+    bool follows; /* some addresses may be out of DNS for good reason (dns_follow) */
+    size_t egress_count; /* 0: not known here */
 };
 
 struct op_zone_input {
