@@ -87,6 +87,19 @@ static size_t say_policies(const struct op_look *k)
     return bad;
 }
 
+/* Is anything wrong that the operator can change in the zone? */
+static bool in_own_zone(const struct op_look *k)
+{
+    for (size_t i = 0; i < k->count; i++) {
+        enum op_verdict v = k->findings[i].verdict;
+        if (v != OP_RIGHT && v != OP_NOT_YET &&
+            strcmp(k->zone.items[k->findings[i].first].type, OP_REVERSE) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int say_text(const struct op_look *k)
 {
     size_t required = count_verdict(k, true, false);
@@ -113,10 +126,10 @@ static int say_text(const struct op_look *k)
         say_pending(k);
     }
     size_t policies = say_policies(k);
-    if (required + recommended > 0) {
+    if (in_own_zone(k)) {
         op_say(OP_PLAIN, "\nas fields of a web form: chatops dns --form; by an update: "
                          "chatops dns --apply");
-    } else if (pending + policies == 0) {
+    } else if (required + recommended + pending + policies == 0) {
         op_say(OP_GREEN,
                "Great! All your DNS entries are verified and correct "
                "(%zu sets on %zu servers).",

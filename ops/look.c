@@ -174,6 +174,40 @@ static bool same_addresses(const struct op_look *k, const struct op_server *serv
     return any;
 }
 
+/* NULL adds nothing. */
+static void append(char *out, size_t size, const char *text)
+{
+    size_t n = strlen(out);
+
+    if (text != NULL) {
+        snprintf(out + n, size - n, "%s%s", n > 0 ? "; " : "", text);
+    }
+}
+
+/* Which address is no gateway, and which gateway is not there. */
+static void explain_addresses(const struct op_record *set, size_t n,
+                              const struct op_answers *a, char *why, size_t size)
+{
+    char text[128];
+
+    for (size_t i = 0; i < a->count; i++) {
+        bool ours = false;
+        for (size_t j = 0; j < n; j++) {
+            ours |= op_zone_serves(&set[j], a->items[i]);
+        }
+        snprintf(text, sizeof(text), "%.60s is no gateway", a->items[i]);
+        append(why, size, ours ? NULL : text);
+    }
+    for (size_t j = 0; j < n; j++) {
+        bool there = false;
+        for (size_t i = 0; i < a->count; i++) {
+            there |= op_zone_serves(&set[j], a->items[i]);
+        }
+        snprintf(text, sizeof(text), "%.60s is missing", set[j].data);
+        append(why, size, there ? NULL : text);
+    }
+}
+
 /* An alias has no records beside it (RFC 2181 10.1, 10.3). */
 static bool apex_alias(const struct op_look *k, const struct op_record *r,
                        const struct op_answers *a)
@@ -210,11 +244,8 @@ int op_look_at(const struct op_look *k, const struct op_server *server, size_t f
         bool same = same_addresses(k, server, r->name) ||
                     (a->count > 0 && same_addresses(k, &k->resolver, r->name));
         f->verdict = same ? OP_RIGHT : f->verdict;
-    } else if (f->verdict == OP_WRONG && (r->type[0] == 'A') && r->required) {
-        size_t more = a->count > f->n ? a->count - f->n : 0;
-        if (more > 0) {
-            snprintf(f->why, sizeof(f->why), "an address among them is no gateway");
-        }
+    } else if (f->verdict == OP_WRONG && r->type[0] == 'A') {
+        explain_addresses(r, f->n, a, f->why, sizeof(f->why));
     }
     return 0;
 }
@@ -271,12 +302,6 @@ static void judge_reverse(const struct op_look *k, struct op_finding *f)
     if (strcmp(k->zone.items[f->first].type, OP_REVERSE) == 0) {
         op_look_forward(k, f);
     }
-}
-
-static void append(char *out, size_t size, const char *text)
-{
-    size_t n = strlen(out);
-    snprintf(out + n, size - n, "%s%s", n > 0 ? "; " : "", text);
 }
 
 struct tally {
@@ -405,6 +430,7 @@ int op_look_judge(struct op_look *k, struct cm_err *err)
         judge_set(k, f);
         f->first = i;
         f->n = op_zone_set(&k->zone, i);
+        f->ttl_s = f->verdict == OP_NOT_YET ? f->ttl_s : -1;
         unknown += f->verdict == OP_UNKNOWN;
     }
     if (unknown == k->count && k->count > 0) {

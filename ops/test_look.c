@@ -170,7 +170,9 @@ static void test_addresses(void **state)
 {
     (void)state;
     variant(D, "A", "chat A 198.51.100.11\nchat A 203.0.113.12\nchat A 192.0.2.1\n",
-            OP_WRONG, "an address among them is no gateway");
+            OP_WRONG, "192.0.2.1 is no gateway");
+    variant(D, "A", "chat A 192.0.2.1\nchat A 203.0.113.12\n", OP_WRONG,
+            "192.0.2.1 is no gateway; 198.51.100.11 is missing");
     variant(D, "A", "chat A 203.0.113.12\nchat A 198.51.100.11\n", OP_RIGHT, "");
     variant(D, "A", "", OP_MISSING, "");
 }
