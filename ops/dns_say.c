@@ -6,6 +6,7 @@
 
 #include "dns.h"
 #include "say.h"
+#include "txt.h"
 
 static void say_finding(const struct op_look *k, const struct op_finding *f)
 {
@@ -20,6 +21,12 @@ static void say_finding(const struct op_look *k, const struct op_finding *f)
         char *line = op_zone_line(&r[j]);
         op_say(OP_PLAIN, "%s", line);
         free(line);
+    }
+    if (strcmp(r->type, "TXT") == 0 && strstr(r->data, "\" \"") != NULL) {
+        char text[OP_TXT_MAX];
+        op_txt_join(r->data, text, sizeof(text));
+        op_say(OP_PLAIN, "; for a web form that wants it in one piece:\n%s\n%s",
+               r->name, text);
     }
     if (strcmp(r->type, OP_REVERSE) == 0) {
         op_say(OP_PLAIN, "; set by whoever rents you the address");
