@@ -154,6 +154,27 @@ static void test_sets(void **state)
     cm_conf_clear(&conf);
 }
 
+/* What the store took out for good reason is not missed; what is foreign is wrong. */
+static void test_follows(void **state)
+{
+    struct cm_conf conf;
+    struct op_zone zone;
+
+    (void)state;
+    two_gateways(&conf, "[store]\ndns_follow = yes\n");
+    build(&conf, &zone);
+    EXPECT(OP_RIGHT, D, "A", SET("203.0.113.12"));
+    EXPECT(OP_WRONG, D, "A", SET("203.0.113.12", "10.0.0.1"));
+    EXPECT(OP_MISSING, D, "A", NONE);
+    op_zone_clear(&zone);
+    conf.gateways[0].mode = CM_MODE_DRAIN;
+    build(&conf, &zone);
+    EXPECT(OP_WRONG, D, "A", SET("203.0.113.12", "198.51.100.11"));
+    assert_int_equal(zone.egress_count, 4); /* SPF still names it */
+    op_zone_clear(&zone);
+    cm_conf_clear(&conf);
+}
+
 static void test_texts(void **state)
 {
     struct cm_conf conf;
@@ -224,9 +245,9 @@ static void test_reverse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),    cmocka_unit_test(test_form),
-        cmocka_unit_test(test_sets),    cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_reverse),
+        cmocka_unit_test(test_text),  cmocka_unit_test(test_form),
+        cmocka_unit_test(test_sets),  cmocka_unit_test(test_follows),
+        cmocka_unit_test(test_texts), cmocka_unit_test(test_reverse),
     };
     memset(key, 'A', sizeof(key) - 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
