@@ -6,16 +6,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "acme.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/mem.h"
 #include "say.h"
 #include "txt.h"
-
-/* Two lines that chatmail-acme keeps there: the URL of its account, and what the CA
- * calls itself in CAA records. A relay that was upstream's asks acmetool. */
-static const char account_script[] = "cat /var/lib/chatmail-acme/account 2>/dev/null ||"
-                                     " acmetool account-url 2>/dev/null; true";
 
 /* ---- what is wanted ---- */
 
@@ -64,44 +60,28 @@ static void mta_sts_id(const char *domain, char *out, size_t size)
     free(name);
 }
 
-/* A URL that may stand in a CAA record's value; "" else. */
-static void split_account(char *text, const char **url_r, const char **issuer_r)
-{
-    char *line = strchr(text, '\n');
-
-    *issuer_r = line != NULL ? line + 1 : "";
-    if (line != NULL) {
-        *line = '\0';
-        line[1 + strcspn(line + 1, "\n")] = '\0';
-    }
-    bool good = strncmp(text, "https://", 8) == 0 && strpbrk(text, "\"\\; \t") == NULL;
-    *url_r = good ? text : "";
-    if (strpbrk(*issuer_r, "\"\\; \t") != NULL) {
-        *issuer_r = "";
-    }
-}
-
 static int wanted_zone(struct op_cluster *c, struct op_zone *zone_r, struct cm_err *err)
 {
     struct op_zone_input in = {.conf = &c->conf, .acme_account = "", .mta_sts_id = ""};
-    char id[40] = "", *account = NULL, *key;
+    struct op_acme_account account = {.url = ""};
+    char id[40] = "", *key;
 
     if (read_dkim(c, &key, err) != 0) {
         return -1;
     }
     if (c->conf.tls_mode == CM_TLS_ACME) {
         mta_sts_id(c->conf.mail_domain, id, sizeof(id));
-        if (op_host_ask(&c->nodes[0].host, account_script, &account, err) != 0) {
+        if (op_acme_account(&c->nodes[0].host, &account, err) != 0) {
             free(key);
             return -1;
         }
-        split_account(account, &in.acme_account, &in.acme_issuer);
+        in.acme_account = account.url;
+        in.acme_issuer = account.issuer;
         in.mta_sts_id = id;
     }
     in.dkim_key = key;
     op_zone_build(&in, zone_r);
     free(key);
-    free(account);
     return 0;
 }
 
