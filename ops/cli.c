@@ -136,6 +136,10 @@ const struct op_verb op_verbs[] = {
      op_registrations_revoke},
     {"registrations", "", "", "Show who gets a new account, and the invite tokens.",
      op_registrations},
+    {"completion", "SHELL", "",
+     "Print the completion of chatops for SHELL, which is bash; the package has it "
+     "installed already.",
+     op_completion},
     {"ban", "ADDRESS", "--for",
      "Let no gateway take anything for its public ports from ADDRESS (of IPv6: its "
      "/64) "

@@ -98,6 +98,7 @@ int op_registrations_invite(const struct op_cli *cli, struct cm_err *err);
 int op_registrations_revoke(const struct op_cli *cli, struct cm_err *err);
 int op_ban(const struct op_cli *cli, struct cm_err *err);
 int op_unban(const struct op_cli *cli, struct cm_err *err);
+int op_completion(const struct op_cli *cli, struct cm_err *err);
 int op_bans(const struct op_cli *cli, struct cm_err *err);
 
 #endif

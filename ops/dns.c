@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/buf.h"
@@ -104,8 +105,13 @@ static int write_zone(const struct op_cli *cli, const struct op_zone *zone,
     char *text = op_zone_text(zone);
     int rc = 0;
 
+    if (cli->json) {
+        op_answer(json_pack("{s:s, s:s}", "zonefile", cli->zonefile, "zone", text));
+    }
     if (strcmp(cli->zonefile, "-") == 0) {
-        fputs(text, stdout);
+        if (!cli->json) {
+            fputs(text, stdout);
+        }
     } else {
         rc = cm_file_replace(cli->zonefile, text, strlen(text), 0644, err);
         if (rc == 0) {
@@ -338,9 +344,7 @@ static int say_json(const struct check *k)
     all = json_pack("{s:s, s:b, s:I, s:o}", "domain", k->conf->mail_domain, "ok",
                     count_bad(k, true) == 0, "servers", (json_int_t)k->servers.count,
                     "sets", sets);
-    json_dumpf(all, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(all);
+    op_answer(all);
     return count_bad(k, true) > 0 ? OP_EXIT_FAILED : OP_EXIT_OK;
 }
 

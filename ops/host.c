@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "hash.h"
+#include "say.h"
 
 #define SSH_FAILED      255
 #define SCRIPT_MAX      (64 * 1024)
@@ -256,7 +257,14 @@ static void show_output(int fd, const char *data, size_t n, void *ctx)
     fwrite(data, 1, n, stderr);
 }
 
-static int exec_local(const struct op_host *h, const struct op_cmd *cmd,
+static void show_wait(int64_t elapsed_ms, void *ctx)
+{
+    const struct op_host *h = ctx;
+
+    op_wait_tick(elapsed_ms, h->name);
+}
+
+static int exec_local(struct op_host *h, const struct op_cmd *cmd,
                       struct cm_run_result *res, struct cm_err *err)
 {
     const char *argv[5 + OP_HOST_ARGS] = {"sh", "-c", cmd->script, "chatops"};
@@ -268,7 +276,9 @@ static int exec_local(const struct op_host *h, const struct op_cmd *cmd,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
                          .timeout_ms = cmd->timeout_ms,
-                         .on_output = h->verbose ? show_output : NULL};
+                         .on_output = h->verbose ? show_output : NULL,
+                         .on_wait = show_wait,
+                         .ctx = h};
     return cm_run(&run, res, err);
 }
 
@@ -291,7 +301,9 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
                          .timeout_ms = cmd->timeout_ms,
-                         .on_output = h->verbose ? show_output : NULL};
+                         .on_output = h->verbose ? show_output : NULL,
+                         .on_wait = show_wait,
+                         .ctx = h};
     rc = cm_run(&run, res, err);
     if (rc == 0 && res->exit_code == SSH_FAILED) {
         rc = connection_error(h, res->err.data, err);
@@ -303,8 +315,8 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
     return rc;
 }
 
-int op_host_exec(struct op_host *h, const struct op_cmd *cmd, struct cm_run_result *res,
-                 struct cm_err *err)
+static int exec_anyhow(struct op_host *h, const struct op_cmd *cmd,
+                       struct cm_run_result *res, struct cm_err *err)
 {
     if (h->verbose) {
         fprintf(stderr, "+ %s: %.100s\n", h->name, cmd->script);
@@ -318,6 +330,15 @@ int op_host_exec(struct op_host *h, const struct op_cmd *cmd, struct cm_run_resu
         cm_run_result_clear(res);
         rc = exec_ssh(h, cmd, res, err);
     }
+    return rc;
+}
+
+int op_host_exec(struct op_host *h, const struct op_cmd *cmd, struct cm_run_result *res,
+                 struct cm_err *err)
+{
+    int rc = exec_anyhow(h, cmd, res, err);
+
+    op_wait_end();
     return rc;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "common/conf.h"
 #include "common/file.h"
@@ -14,7 +15,8 @@ int op_init(const struct op_cli *cli, struct cm_err *err)
     bool exists = access(cli->config, F_OK) == 0;
 
     if (!cm_value_is_ipv4(domain) && cm_value_domain(domain, err) != 0) {
-        return -1;
+        op_complain("%s", err->text);
+        return OP_EXIT_USAGE;
     }
     if (exists && !cli->force) {
         op_say(OP_RED, "[WARNING] Path exists, not modifying: %s (--force replaces it)",
@@ -33,7 +35,8 @@ int op_init(const struct op_cli *cli, struct cm_err *err)
         return -1;
     }
     if (cli->json) {
-        op_say(OP_PLAIN, "{\"result\":\"ok\",\"domain\":\"%s\"}", domain);
+        op_answer(json_pack("{s:s, s:s, s:s}", "result", "ok", "domain", domain, "file",
+                            cli->config));
         return OP_EXIT_OK;
     }
     op_say(OP_GREEN, "created config file for %s in %s", domain, cli->config);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "common/clock.h"
 #include "common/mem.h"
 #include "say.h"
@@ -89,25 +90,16 @@ static void print_begin(const struct op_plan *plan, size_t i)
 {
     const struct op_step *s = &plan->steps[i];
 
-    if (!plan->json && isatty(STDOUT_FILENO)) {
-        printf("[%2zu/%zu] %-8s %-27s ... ", i + 1, plan->count, s->node, s->name);
-        fflush(stdout);
-    }
+    op_busy("[%2zu/%zu] %-8s %-27s ... ", i + 1, plan->count, s->node, s->name);
 }
 
 static void print_json(const struct op_step *s, const char *verdict, int64_t ms)
 {
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:I, s:s*}", "node", s->node, "step", s->name,
-                  "result", verdict, "ms", (json_int_t)ms, "note", s->note);
-    char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:o}", "node", s->node, "step", s->name,
+                          "result", verdict, "ms", (json_int_t)ms, "note",
+                          op_answer_text(s->note));
 
-    json_decref(o);
-    if (text != NULL) {
-        puts(text);
-        fflush(stdout);
-    }
-    free(text);
+    op_answer_event("step", o);
 }
 
 static void print_end(const struct op_plan *plan, size_t i, const char *verdict,
@@ -115,6 +107,7 @@ static void print_end(const struct op_plan *plan, size_t i, const char *verdict,
 {
     const struct op_step *s = &plan->steps[i];
 
+    op_busy("%s", "");
     if (plan->json) {
         print_json(s, verdict, ms);
         return;

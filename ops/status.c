@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/buf.h"
@@ -437,9 +438,7 @@ static void say_json(const struct report *r)
         (json_int_t)r->push_oldest_s, "success_s", (json_int_t)r->push_success_s,
         "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
         list, "idle_not_told", op_heal_untold_json(&r->c->conf));
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
+    op_answer(o);
 }
 
 int op_status(const struct op_cli *cli, struct cm_err *err)
