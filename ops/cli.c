@@ -53,6 +53,10 @@ const struct op_option op_options[] = {
      "for an edge that runs FreeBSD: pf.conf and a WireGuard file"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
      "write the zone to FILE (\"-\": standard output) and check nothing"},
+    {"--gateway", NULL, "NAME", offsetof(struct op_cli, gateway), false,
+     "only that gateway, in whatever mode it is"},
+    {"--second", NULL, "DOMAIN", offsetof(struct op_cli, second), false,
+     "another relay with open registrations, for mail there and back"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
      "where to put the pages (default: .chatops/www beside chatmail.ini)"},
     {"--once", NULL, NULL, offsetof(struct op_cli, once), false,
@@ -119,6 +123,12 @@ const struct op_verb op_verbs[] = {
      "Compare the published DNS records with those the cluster needs. Exit 1 when a "
      "required one is missing or wrong.",
      op_dns},
+    {"test", "", "--gateway --second",
+     "Check the relay from outside as its users and strangers meet it: logins at every "
+     "port, what may be sent and what is refused, delivery, quota, web, port 25; a row "
+     "for each check and public address. Makes three accounts and takes them away. "
+     "Exit 1 when something is wrong.",
+     op_test},
     {"webdev", "", "--out --once",
      "Build the web pages on this machine and again whenever a source changes.",
      op_webdev},

@@ -36,6 +36,8 @@ struct op_cli {
     const char *days;
     const char *count;
     const char *for_s;
+    const char *gateway;
+    const char *second;
     bool pf;
     bool no_run;
     bool cloud_init;
@@ -98,6 +100,7 @@ int op_registrations_invite(const struct op_cli *cli, struct cm_err *err);
 int op_registrations_revoke(const struct op_cli *cli, struct cm_err *err);
 int op_ban(const struct op_cli *cli, struct cm_err *err);
 int op_unban(const struct op_cli *cli, struct cm_err *err);
+int op_test(const struct op_cli *cli, struct cm_err *err);
 int op_completion(const struct op_cli *cli, struct cm_err *err);
 int op_bans(const struct op_cli *cli, struct cm_err *err);
 

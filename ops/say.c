@@ -118,6 +118,14 @@ void op_busy(const char *fmt, ...)
     }
 }
 
+void op_busy_end(void)
+{
+    if (busy.line[0] != '\0' && !op_answer_json() && isatty(STDOUT_FILENO)) {
+        fputs("\r\033[K", stdout);
+    }
+    busy.line[0] = '\0';
+}
+
 /* The terminal that is looked at; NULL when there is none. */
 static FILE *terminal(void)
 {

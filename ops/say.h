@@ -22,6 +22,8 @@ void op_progress(int64_t elapsed_ms, const char *fmt, ...) CM_PRINTF(2, 3);
 /* The step under way; on a terminal its line stands there until the next, with the time
  * behind it once that is a second. "": none. */
 void op_busy(const char *fmt, ...) CM_PRINTF(1, 2);
+/* The step is done: its line is gone. */
+void op_busy_end(void);
 /* Called each second while something is waited for: on a terminal the line of the step,
  * or "what ...", and the time; elsewhere a line on stderr every ten seconds. */
 void op_wait_tick(int64_t elapsed_ms, const char *what);
