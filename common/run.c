@@ -325,7 +325,9 @@ static int serve(const struct cm_run *run, struct child *child,
             return -1;
         }
         if (run->on_wait != NULL && now >= tick) {
-            run->on_wait(now - from, run->ctx);
+            if (!run->on_wait(now - from, run->ctx)) {
+                return -1;
+            }
             tick = now + WAIT_MS;
         }
         if (run->on_wait != NULL && left > tick - now) {

@@ -8,6 +8,7 @@
 #ifndef CM_RUN_H
 #define CM_RUN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,8 +24,9 @@ struct cm_run {
     /* When set, called with each chunk of stdout/stderr (fd 1 or 2) as it comes, in
      * addition to collecting. */
     void (*on_output)(int fd, const char *data, size_t n, void *ctx);
-    /* When set, called once a second while it runs. */
-    void (*on_wait)(int64_t elapsed_ms, void *ctx);
+    /* When set, called once a second while it runs; with false the run ends as if its
+     * time were over. */
+    bool (*on_wait)(int64_t elapsed_ms, void *ctx);
     void *ctx; /* of both */
 };
 

@@ -57,6 +57,20 @@ const struct op_option op_options[] = {
      "only that gateway, in whatever mode it is"},
     {"--second", NULL, "DOMAIN", offsetof(struct op_cli, second), false,
      "another relay with open registrations, for mail there and back"},
+    {"--node", NULL, "NAME", offsetof(struct op_cli, node), false,
+     "only that node: store, or a gateway"},
+    {"--unit", NULL, "PATTERN", offsetof(struct op_cli, unit), false,
+     "only that unit, for example chatmail-auth or \"postfix*\" (default: all of the "
+     "relay)"},
+    {"--since", NULL, "TIME", offsetof(struct op_cli, since), false,
+     "how far back: 15m, 2h, 3d, or \"2026-11-27 08:00\" (default: 15m)"},
+    {"--grep", NULL, "TEXT", offsetof(struct op_cli, grep), false,
+     "only lines in which this is found, as a regular expression, before they are "
+     "blanked"},
+    {"--follow", "-f", NULL, offsetof(struct op_cli, follow), false,
+     "show what comes from now on, until interrupted"},
+    {"--raw", NULL, NULL, offsetof(struct op_cli, raw), false,
+     "show addresses and tokens as they are"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
      "where to put the pages (default: .chatops/www beside chatmail.ini)"},
     {"--once", NULL, NULL, offsetof(struct op_cli, once), false,
@@ -129,6 +143,13 @@ const struct op_verb op_verbs[] = {
      "for each check and public address. Makes three accounts and takes them away. "
      "Exit 1 when something is wrong.",
      op_test},
+    {"log", "", "--node --unit --since --grep --follow --raw",
+     "Show the journals of all nodes, merged by time. Mail addresses, IP addresses, "
+     "names "
+     "of clients and tokens are replaced by words that are the same for the same "
+     "thing, "
+     "and mean nothing the next time.",
+     op_log},
     {"webdev", "", "--out --once",
      "Build the web pages on this machine and again whenever a source changes.",
      op_webdev},

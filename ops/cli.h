@@ -38,6 +38,12 @@ struct op_cli {
     const char *for_s;
     const char *gateway;
     const char *second;
+    const char *node;
+    const char *unit;
+    const char *since;
+    const char *grep;
+    bool follow;
+    bool raw;
     bool pf;
     bool no_run;
     bool cloud_init;
@@ -101,6 +107,7 @@ int op_registrations_revoke(const struct op_cli *cli, struct cm_err *err);
 int op_ban(const struct op_cli *cli, struct cm_err *err);
 int op_unban(const struct op_cli *cli, struct cm_err *err);
 int op_test(const struct op_cli *cli, struct cm_err *err);
+int op_log(const struct op_cli *cli, struct cm_err *err);
 int op_completion(const struct op_cli *cli, struct cm_err *err);
 int op_bans(const struct op_cli *cli, struct cm_err *err);
 

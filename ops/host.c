@@ -257,11 +257,26 @@ static void show_output(int fd, const char *data, size_t n, void *ctx)
     fwrite(data, 1, n, stderr);
 }
 
-static void show_wait(int64_t elapsed_ms, void *ctx)
+static bool show_wait(int64_t elapsed_ms, void *ctx)
 {
     const struct op_host *h = ctx;
 
     op_wait_tick(elapsed_ms, h->name);
+    return true;
+}
+
+/* How the caller hears of the run, else how the operator does. */
+static void set_hooks(struct cm_run *run, struct op_host *h, const struct op_cmd *cmd)
+{
+    if (cmd->on_wait != NULL) {
+        run->on_output = cmd->on_output;
+        run->on_wait = cmd->on_wait;
+        run->ctx = cmd->ctx;
+        return;
+    }
+    run->on_output = h->verbose ? show_output : NULL;
+    run->on_wait = show_wait;
+    run->ctx = h;
 }
 
 static int exec_local(struct op_host *h, const struct op_cmd *cmd,
@@ -275,10 +290,8 @@ static int exec_local(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms,
-                         .on_output = h->verbose ? show_output : NULL,
-                         .on_wait = show_wait,
-                         .ctx = h};
+                         .timeout_ms = cmd->timeout_ms};
+    set_hooks(&run, h, cmd);
     return cm_run(&run, res, err);
 }
 
@@ -300,10 +313,8 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = a.argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms,
-                         .on_output = h->verbose ? show_output : NULL,
-                         .on_wait = show_wait,
-                         .ctx = h};
+                         .timeout_ms = cmd->timeout_ms};
+    set_hooks(&run, h, cmd);
     rc = cm_run(&run, res, err);
     if (rc == 0 && res->exit_code == SSH_FAILED) {
         rc = connection_error(h, res->err.data, err);
@@ -338,7 +349,9 @@ int op_host_exec(struct op_host *h, const struct op_cmd *cmd, struct cm_run_resu
 {
     int rc = exec_anyhow(h, cmd, res, err);
 
-    op_wait_end();
+    if (cmd->on_wait == NULL) {
+        op_wait_end();
+    }
     return rc;
 }
 
