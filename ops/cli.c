@@ -71,6 +71,12 @@ const struct op_option op_options[] = {
      "show what comes from now on, until interrupted"},
     {"--raw", NULL, NULL, offsetof(struct op_cli, raw), false,
      "show addresses and tokens as they are"},
+    {"--quick", NULL, NULL, offsetof(struct op_cli, quick), false,
+     "fewer turns of each, in some seconds"},
+    {"--save", NULL, "FILE", offsetof(struct op_cli, save), false,
+     "keep the figures in FILE"},
+    {"--baseline", NULL, "FILE", offsetof(struct op_cli, baseline), false,
+     "compare to the figures in FILE: ratios, over 1 is slower or more"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
      "where to put the pages (default: .chatops/www beside chatmail.ini)"},
     {"--once", NULL, NULL, offsetof(struct op_cli, once), false,
@@ -143,6 +149,13 @@ const struct op_verb op_verbs[] = {
      "for each check and public address. Makes three accounts and takes them away. "
      "Exit 1 when something is wrong.",
      op_test},
+    {"bench", "", "--gateway --quick --save --baseline",
+     "Time logins and messages through one public address as their clients see them, "
+     "ten "
+     "logins at once, and the memory of the store's services; compare them to an "
+     "earlier "
+     "run. Makes accounts and takes them away.",
+     op_bench},
     {"log", "", "--node --unit --since --grep --follow --raw",
      "Show the journals of all nodes, merged by time. Mail addresses, IP addresses, "
      "names "

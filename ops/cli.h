@@ -44,6 +44,9 @@ struct op_cli {
     const char *grep;
     bool follow;
     bool raw;
+    bool quick;
+    const char *save;
+    const char *baseline;
     bool pf;
     bool no_run;
     bool cloud_init;
@@ -108,6 +111,7 @@ int op_ban(const struct op_cli *cli, struct cm_err *err);
 int op_unban(const struct op_cli *cli, struct cm_err *err);
 int op_test(const struct op_cli *cli, struct cm_err *err);
 int op_log(const struct op_cli *cli, struct cm_err *err);
+int op_bench(const struct op_cli *cli, struct cm_err *err);
 int op_completion(const struct op_cli *cli, struct cm_err *err);
 int op_bans(const struct op_cli *cli, struct cm_err *err);
 

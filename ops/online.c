@@ -6,22 +6,12 @@
 #include <string.h>
 
 #include "answer.h"
-#include "common/buf.h"
 #include "common/clock.h"
-#include "common/invite.h"
-#include "common/mem.h"
-#include "probe/mail.h"
 #include "reach.h"
-#include "registrations.h"
 #include "say.h"
-#include "store_sql.h"
 
-#define REACH_MS     8000
-#define INVITE_USES  8
-#define ENTRANCES    (CM_GATEWAYS_MAX * CM_ADDRESSES_MAX)
-#define SQL_MAX      4096
-#define REST_LEN     21
-#define LOCALPART_OF 32
+#define REACH_MS    8000
+#define INVITE_USES 8
 
 const struct op_online_check op_online_checks[] = {
     {"certificate", false, "for the mail domain, at least 7 days",
@@ -67,79 +57,6 @@ struct wire_to op_online_to(const struct op_online *o, const struct op_entrance 
                             .port = port,
                             .timeout_ms = OP_ONLINE_STEP_MS,
                             .name = o->conf->is_ip ? NULL : o->conf->mail_domain};
-}
-
-/* ---- accounts ---- */
-
-void op_online_person(const struct op_online *o, const char *domain,
-                      struct op_person *who_r)
-{
-    char name[LOCALPART_OF + 1], rest[REST_LEN];
-    size_t len = (size_t)o->conf->username_max_length;
-    bool own = strcmp(domain, o->conf->domain) == 0;
-
-    mail_random(name, (own && len < LOCALPART_OF ? len : 9) + 1);
-    mail_random(rest, sizeof(rest));
-    snprintf(who_r->addr, sizeof(who_r->addr), "%s@%.250s", name, domain);
-    snprintf(who_r->password, sizeof(who_r->password), "%s%s%s", own ? o->invite : "",
-             own && o->invite[0] != '\0' ? "." : "", rest);
-}
-
-static int take_invite(struct op_online *o, struct cm_err *err)
-{
-    struct op_invite_wish wish = {.uses = INVITE_USES, .days = 1, .count = 1};
-    char hash[1][CM_INVITE_HASH], *said = NULL;
-
-    if (o->conf->store.registrations != CM_REGISTRATIONS_INVITE) {
-        return 0;
-    }
-    if (cm_invite_make(o->invite, err) != 0) {
-        return -1;
-    }
-    cm_assert(cm_invite_hash(o->invite, hash[0]));
-    char *sql = op_invite_sql((const char(*)[CM_INVITE_HASH])hash, &wish);
-    int rc = op_store_sql(&o->c->nodes[0].host, sql, &said, err);
-    free(sql);
-    free(said);
-    return rc;
-}
-
-/* As the nightly expiry begins it: the mailboxes go with its next turn. */
-static char *forget_sql(const struct op_online *o)
-{
-    struct cm_buf b;
-
-    cm_buf_init(&b, SQL_MAX);
-    cm_buf_fmt(&b,
-               "with gone as (delete from account where addr in ('%s', '%s', '%s')"
-               " returning addr)"
-               " insert into account_removal (addr) select addr from gone"
-               " on conflict do nothing;\n",
-               o->one.addr, o->two.addr, o->busy.addr);
-    cm_assert(!b.overflow);
-    return cm_buf_steal(&b);
-}
-
-static void clean_up(struct op_online *o)
-{
-    struct op_host *store = &o->c->nodes[0].host;
-    char *sql = forget_sql(o), *said = NULL;
-    struct cm_err err;
-
-    int rc = op_store_sql(store, sql, &said, &err);
-    free(said);
-    free(sql);
-    if (rc == 0 && o->invite[0] != '\0') {
-        sql = op_revoke_sql(o->invite, &err);
-        said = NULL;
-        rc = sql == NULL ? -1 : op_store_sql(store, sql, &said, &err);
-        free(said);
-        free(sql);
-    }
-    if (rc != 0) {
-        op_warn("the accounts %s, %s, %s stay until they expire: %s", o->one.addr,
-                o->two.addr, o->busy.addr, err.text);
-    }
 }
 
 /* ---- one check ---- */
@@ -235,45 +152,6 @@ static void check_entrance(struct op_online *o, const struct op_entrance *at,
     }
 }
 
-static size_t add_entrances(const char *gateway, const char *addresses,
-                            struct op_entrance *out, size_t room)
-{
-    char words[CM_ADDRESSES_MAX][64];
-    size_t n =
-        cm_conf_words(addresses != NULL ? addresses : "", words, CM_ADDRESSES_MAX);
-
-    n = n < room ? n : room;
-    for (size_t i = 0; i < n; i++) {
-        out[i].gateway = gateway;
-        snprintf(out[i].address, sizeof(out[i].address), "%.63s", words[i]);
-    }
-    return n;
-}
-
-/* Those that take connections, or the one that was asked for. */
-static int find_entrances(const struct op_cluster *c, struct op_entrance *out,
-                          size_t *n_r, struct cm_err *err)
-{
-    const char *only = c->cli->gateway;
-    size_t n = only != NULL
-                   ? 0
-                   : add_entrances("store", c->conf.store.addresses, out, ENTRANCES);
-
-    for (size_t i = 0; i < c->conf.gateway_count; i++) {
-        const struct cm_conf_gateway *g = &c->conf.gateways[i];
-        if (only != NULL ? strcmp(g->name, only) == 0 : g->mode == CM_MODE_ACTIVE) {
-            n += add_entrances(g->name, g->addresses, out + n, ENTRANCES - n);
-        }
-    }
-    *n_r = n;
-    if (n > 0) {
-        return 0;
-    }
-    return cm_err_set(err, only != NULL ? CM_ERR_REFUSE : CM_ERR_WORLD,
-                      "%s%s takes no connections by %s", only != NULL ? "gateway " : "",
-                      only != NULL ? only : "nothing", c->cli->config);
-}
-
 static void say_end(const struct op_online *o, int64_t ms)
 {
     op_answer(json_pack("{s:s, s:I, s:I, s:I, s:O}", "domain", o->conf->mail_domain,
@@ -288,28 +166,21 @@ static void say_end(const struct op_online *o, int64_t ms)
 
 static int run_all(struct op_online *o, struct cm_err *err)
 {
-    struct op_entrance entrances[ENTRANCES];
+    struct op_entrance entrances[OP_ENTRANCES_MAX];
     int64_t from = cm_now_mono_ms();
     size_t n;
 
-    if (find_entrances(o->c, entrances, &n, err) != 0) {
+    if (op_entrances(o->c, entrances, &n, err) != 0 ||
+        op_people_open(&o->people, o->c, INVITE_USES, err) != 0) {
         return -1;
     }
-    if (o->conf->store.registrations == CM_REGISTRATIONS_CLOSED) {
-        return cm_err_set(err, CM_ERR_WORLD,
-                          "registrations are closed, and the checks need new accounts; "
-                          "see: chatops registrations --help");
-    }
-    if (take_invite(o, err) != 0) {
-        return -1;
-    }
-    op_online_person(o, o->conf->domain, &o->one);
-    op_online_person(o, o->conf->domain, &o->two);
-    op_online_person(o, o->conf->domain, &o->busy);
+    op_people_new(&o->people, o->conf->domain, &o->one);
+    op_people_new(&o->people, o->conf->domain, &o->two);
+    op_people_new(&o->people, o->conf->domain, &o->busy);
     for (size_t i = 0; i < n; i++) {
         check_entrance(o, &entrances[i], i == 0);
     }
-    clean_up(o);
+    op_people_close(&o->people);
     say_end(o, cm_now_mono_ms() - from);
     return o->wrong > 0 ? OP_EXIT_FAILED : OP_EXIT_OK;
 }

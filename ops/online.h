@@ -15,6 +15,7 @@
 
 #include "cluster.h"
 #include "common/err.h"
+#include "people.h"
 #include "probe/imap.h"
 #include "probe/smtp.h"
 
@@ -24,22 +25,11 @@
 
 enum op_verdict_online { OP_ONLINE_GOOD, OP_ONLINE_WRONG, OP_ONLINE_SKIPPED };
 
-struct op_person {
-    char addr[320];
-    char password[80];
-};
-
-/* One public address. */
-struct op_entrance {
-    const char *gateway; /* "store" when none stands in front */
-    char address[64];
-};
-
 struct op_online {
     struct op_cluster *c;
     const struct cm_conf *conf;
     const char *second; /* domain of another relay, NULL: none */
-    char invite[16];    /* token that new accounts need, "" */
+    struct op_people people;
     struct op_person one, two, busy, far;
     int64_t next_send_ms; /* monotonic: when `one` may send again */
     size_t sent;
@@ -66,9 +56,6 @@ struct smtp *op_online_smtp(const struct op_online *o, const struct op_entrance 
                             int port, const struct op_person *who, char *said);
 struct imap *op_online_imap(const struct op_online *o, const struct op_entrance *at,
                             int port, const struct op_person *who, char *said);
-/* A name and a password nobody has. */
-void op_online_person(const struct op_online *o, const char *domain,
-                      struct op_person *who_r);
 /* Waits until `one` may send. */
 void op_online_pace(struct op_online *o);
 /* "well" when the code is the one wanted and words are in the text, else wrong; said

@@ -162,8 +162,8 @@ enum op_verdict_online op_online_new(struct op_online *o, const struct op_entran
     struct http_answer answer;
     struct cm_err err;
 
-    snprintf(target, sizeof(target), "/new%s%s", o->invite[0] != '\0' ? "?invite=" : "",
-             o->invite);
+    snprintf(target, sizeof(target), "/new%s%s",
+             o->people.invite[0] != '\0' ? "?invite=" : "", o->people.invite);
     if (http_ask(&to, false, &request, &answer, &err) != 0) {
         snprintf(said, OP_ONLINE_SAID, "%.230s", err.text);
         return OP_ONLINE_WRONG;

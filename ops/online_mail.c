@@ -408,7 +408,7 @@ enum op_verdict_online op_online_second(struct op_online *o,
     if (!resolve(o->second, far.address, said)) {
         return OP_ONLINE_WRONG;
     }
-    op_online_person(o, o->second, &o->far);
+    op_people_new(&o->people, o->second, &o->far);
     op_online_pace(o);
     if (!across(o, at, &o->one, &far, &o->far, said) ||
         !across(o, &far, &o->far, at, &o->one, said)) {
