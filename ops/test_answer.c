@@ -2,6 +2,7 @@
  * be reached, and of words that are none. */
 #include "answer.h"
 
+#include <glob.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -277,12 +278,40 @@ static void test_plain(void **state)
     }
 }
 
+/* JSON goes to stdout through answer.c alone, else the envelope is not the last line.
+ */
+static void test_one_mouth(void **state)
+{
+    char *pattern = cm_asprintf("%s/../*.c", getenv("PORTICO_TESTDATA_DIR"));
+    glob_t files;
+
+    (void)state;
+    assert_int_equal(glob(pattern, 0, NULL, &files), 0);
+    assert_true(files.gl_pathc > 40);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        const char *name = strrchr(files.gl_pathv[i], '/') + 1;
+        char *text;
+        struct cm_err err;
+        if (strncmp(name, "test_", 5) == 0 || strcmp(name, "answer.c") == 0) {
+            continue;
+        }
+        assert_int_equal(cm_file_read(files.gl_pathv[i], 1 << 20, &text, NULL, &err),
+                         1);
+        if (strstr(text, "json_dumpf(") != NULL || strstr(text, "\"{\\\"") != NULL) {
+            fail_msg("ops/%s prints JSON by itself; see: answer.h", name);
+        }
+        free(text);
+    }
+    globfree(&files);
+    free(pattern);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_verb), cmocka_unit_test(test_what_needs_no_node),
         cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_plain),      cmocka_unit_test(test_one_mouth),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
