@@ -27,6 +27,11 @@ void op_answer_begin(const char *verb, bool json)
     answer.warnings = json ? json_array() : NULL;
 }
 
+int64_t op_answer_elapsed_ms(void)
+{
+    return answer.verb != NULL ? cm_now_mono_ms() - answer.from_ms : 0;
+}
+
 bool op_answer_json(void)
 {
     return answer.json;

@@ -17,6 +17,8 @@
 /* verb: its name, NULL for none. With json, op_say() and its like are kept for the
  * envelope from here on. */
 void op_answer_begin(const char *verb, bool json);
+/* Since op_answer_begin(); 0 outside a verb. */
+int64_t op_answer_elapsed_ms(void);
 /* Is stdout JSON? */
 bool op_answer_json(void);
 

@@ -182,6 +182,14 @@ static int connection_error(const struct op_host *h, const char *said,
                       last[0] != '\0' ? ")" : "", h->target);
 }
 
+static bool show_wait(int64_t elapsed_ms, void *ctx)
+{
+    const struct op_host *h = ctx;
+
+    op_wait_tick(elapsed_ms, h->name);
+    return true;
+}
+
 static int open_master(struct op_host *h, struct cm_err *err)
 {
     struct ssh_args a;
@@ -197,7 +205,8 @@ static int open_master(struct op_host *h, struct cm_err *err)
     }
     ssh_end(&a, h, NULL);
     /* A master of an earlier chatops may still be there: then this is not one. */
-    struct cm_run run = {.argv = a.argv, .timeout_ms = MASTER_MS};
+    struct cm_run run = {
+        .argv = a.argv, .timeout_ms = MASTER_MS, .on_wait = show_wait, .ctx = h};
     int rc = cm_run(&run, &res, err);
     if (rc == 0 && res.exit_code != 0) {
         rc = connection_error(h, res.err.data, err);
@@ -255,14 +264,6 @@ static void show_output(int fd, const char *data, size_t n, void *ctx)
     (void)fd;
     (void)ctx;
     fwrite(data, 1, n, stderr);
-}
-
-static bool show_wait(int64_t elapsed_ms, void *ctx)
-{
-    const struct op_host *h = ctx;
-
-    op_wait_tick(elapsed_ms, h->name);
-    return true;
 }
 
 /* How the caller hears of the run, else how the operator does. */

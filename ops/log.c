@@ -252,7 +252,13 @@ static int show_follow(struct wish *w)
     for (size_t i = 0; i < c->node_count; i++) {
         all[i] = (struct follower){.w = w, .node = &c->nodes[i]};
         cm_buf_init(&all[i].part, LINE_MAX_B);
+        /* connected here, so that the threads have nothing in common but the mouth */
         if (is_wanted(c, &c->nodes[i])) {
+            if (op_host_ask(&c->nodes[i].host, "true", NULL, &all[i].err) != 0) {
+                op_warn("%s", all[i].err.text);
+                w->missing++;
+                continue;
+            }
             all[i].started = pthread_create(&all[i].thread, NULL, follow, &all[i]) == 0;
             w->missing += !all[i].started;
         }

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 
 #define PROGRESS_MS 10000
+#define WIDTH       79
 #define KEPT_MAX    (1 << 20)
 
 static const char *const escapes[] = {
@@ -33,14 +34,42 @@ bool op_say_colour(FILE *stream)
 static void say_line(FILE *stream, enum op_colour colour, const char *head,
                      const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
 
+static void put_wrapped(FILE *stream, size_t at, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
+/* A sentence for a terminal, of which `at` columns are taken: no word is cut. */
+static void put_wrapped(FILE *stream, size_t at, const char *fmt, va_list ap)
+{
+    struct cm_buf b;
+
+    cm_buf_init(&b, KEPT_MAX);
+    cm_buf_vfmt(&b, fmt, ap);
+    for (const char *p = b.len > 0 ? b.data : ""; *p != '\0';) {
+        size_t word = strcspn(p, " ");
+        if (at + word > WIDTH) {
+            fputs("\n  ", stream);
+            at = 2;
+        }
+        fprintf(stream, "%.*s%s", (int)word, p, p[word] == ' ' ? " " : "");
+        at += word + 1;
+        p += word + (p[word] == ' ');
+    }
+    cm_buf_clear(&b);
+}
+
 static void say_line(FILE *stream, enum op_colour colour, const char *head,
                      const char *fmt, va_list ap)
 {
     bool paint = colour != OP_PLAIN && op_say_colour(stream);
 
+    op_wait_end();
     fputs(paint ? escapes[colour] : "", stream);
     fputs(head, stream);
-    vfprintf(stream, fmt, ap);
+    if (head[0] != '\0' && isatty(fileno(stream))) {
+        put_wrapped(stream, strlen(head), fmt, ap);
+    } else {
+        vfprintf(stream, fmt, ap);
+    }
     fputs(paint ? "\033[0m\n" : "\n", stream);
     fflush(stream);
 }
@@ -152,6 +181,15 @@ void op_wait_tick(int64_t elapsed_ms, const char *what)
         busy.said_ms = elapsed_ms;
         fprintf(stderr, "chatops: waiting for %s (%lld s)\n", what,
                 (long long)(elapsed_ms / 1000));
+    }
+}
+
+void op_wait_note(const char *what)
+{
+    int64_t elapsed_ms = op_answer_elapsed_ms();
+
+    if (elapsed_ms >= 1000) {
+        op_wait_tick(elapsed_ms, what);
     }
 }
 

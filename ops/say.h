@@ -27,6 +27,9 @@ void op_busy_end(void);
 /* Called each second while something is waited for: on a terminal the line of the step,
  * or "what ...", and the time; elsewhere a line on stderr every ten seconds. */
 void op_wait_tick(int64_t elapsed_ms, const char *what);
+/* The same before a question that blocks, with the time since the verb began; nothing
+ * in its first second. */
+void op_wait_note(const char *what);
 /* It has come: the terminal is as before. */
 void op_wait_end(void);
 /* "chatops: warning: ..." on stderr. */
