@@ -97,13 +97,20 @@ static void run_crowd(struct report *r)
 
 /* ---- memory ---- */
 
+/* Proportional shares of all processes of a unit, so that what they share counts once.
+ */
 static const char memory_script[] =
-    "for u in $(systemctl list-units --plain --no-legend --state=active "
-    "'chatmail-*.service'"
-    " 'postfix@-.service' dovecot.service nginx.service 'postgresql@*.service'"
-    " redis-server.service coturn.service | cut -d' ' -f1); do\n"
-    "m=$(systemctl show -P MemoryCurrent \"$u\"); case $m in *[!0-9]*|'') ;;"
-    " *) echo \"$u $m\";; esac; done";
+    "tree() { echo \"$1\"; for c in $(cat /proc/$1/task/*/children 2>/dev/null); do"
+    " tree \"$c\"; done; }\n"
+    "for u in $(systemctl list-units --plain --no-legend --state=active"
+    " 'chatmail-*.service' 'postfix@-.service' dovecot.service nginx.service"
+    " 'postgresql@*.service' redis-server.service 'coturn*.service' | cut -d' ' -f1); "
+    "do\n"
+    "p=$(systemctl show -P MainPID \"$u\"); [ \"${p:-0}\" -gt 0 ] || continue; k=0\n"
+    "for q in $(tree \"$p\"); do"
+    " v=$(sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' /proc/$q/smaps_rollup 2>/dev/null);"
+    " k=$((k + ${v:-0})); done\n"
+    "echo \"$u $((k * 1024))\"; done";
 
 static void run_memory(struct report *r)
 {
@@ -156,16 +163,20 @@ static int measure(struct report *r, struct cm_err *err)
 {
     struct op_bench *b = &r->b;
 
-    op_say(OP_PLAIN, "through %s %s, milliseconds", b->at.gateway, b->at.address);
-    op_say(OP_PLAIN, "  %-26s %3s %8s %8s %8s %8s %7s", "", "n", "median", "p90", "p99",
-           "max", "ratio");
+    if (!op_answer_json()) {
+        op_say(OP_PLAIN, "through %s %s, milliseconds", b->at.gateway, b->at.address);
+        op_say(OP_PLAIN, "  %-26s %3s %8s %8s %8s %8s %7s", "", "n", "median", "p90",
+               "p99", "max", "ratio");
+    }
     for (const struct op_bench_row *row = op_bench_rows; row->name != NULL; row++) {
         run_row(r, row);
     }
     if (b->crowd_count == OP_BENCH_CROWD) {
         run_crowd(r);
     }
-    op_say(OP_PLAIN, "memory on the store, MiB");
+    if (!op_answer_json()) {
+        op_say(OP_PLAIN, "memory on the store, MiB");
+    }
     run_memory(r);
     op_people_close(&b->people);
     json_t *data =

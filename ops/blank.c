@@ -151,10 +151,15 @@ static bool is_word_char(char c)
     return isalnum((unsigned char)c) || (c != '\0' && strchr("._%+-@:", c) != NULL);
 }
 
-/* "HOST[ADDRESS]", as Postfix names a peer: the name tells as much. */
+/* "HOST[ADDRESS]", as Postfix names a peer, and as a Received: field does: the name
+ * tells as much. */
 static bool names_peer(const char *rest)
 {
     char address[INET6_ADDRSTRLEN];
+    if (strncmp(rest, " (", 2) == 0) { /* "HELO (HOST [ADDRESS])" */
+        rest += strcspn(rest, "[)");
+    }
+    rest += rest[0] == ' ';
     size_t n = rest[0] == '[' ? strcspn(rest + 1, "]") : 0;
 
     if (n == 0 || n >= sizeof(address)) {

@@ -141,7 +141,9 @@ static bool reached(struct op_online *o, const struct op_entrance *at)
 static void check_entrance(struct op_online *o, const struct op_entrance *at,
                            bool first)
 {
-    op_say(OP_PLAIN, "%s %s", at->gateway, at->address);
+    if (!op_answer_json()) {
+        op_say(OP_PLAIN, "%s %s", at->gateway, at->address);
+    }
     if (!reached(o, at)) {
         return;
     }

@@ -31,6 +31,7 @@ struct op_online {
     const char *second; /* domain of another relay, NULL: none */
     struct op_people people;
     struct op_person one, two, busy, far;
+    char silent_25[64];   /* address whose port 25 does not answer from here */
     int64_t next_send_ms; /* monotonic: when `one` may send again */
     size_t sent;
     size_t good, wrong, skipped;

@@ -10,6 +10,7 @@
 
 #define EHLO      "chatops-test.invalid"
 #define DAYS_LEFT 7
+#define SILENT_MS 5000 /* other ports have answered by then */
 
 /* ---- certificate ---- */
 
@@ -181,23 +182,53 @@ enum op_verdict_online op_online_new(struct op_online *o, const struct op_entran
 /* ---- port 25 ---- */
 
 /* Many lines let nothing out to port 25: that says nothing of the relay. */
-static enum op_verdict_online no_answer(const struct cm_err *err, char *said)
+static enum op_verdict_online no_answer(struct op_online *o,
+                                        const struct op_entrance *at,
+                                        const struct cm_err *err, char *said)
 {
     bool blocked = strstr(err->text, "timed out") != NULL;
 
+    if (blocked) {
+        snprintf(o->silent_25, sizeof(o->silent_25), "%.63s", at->address);
+    }
     snprintf(said, OP_ONLINE_SAID, "%.150s%s", err->text,
              blocked ? " (this line may block port 25)" : "");
     return blocked ? OP_ONLINE_SKIPPED : OP_ONLINE_WRONG;
 }
 
-static struct smtp *stranger(const struct op_online *o, const struct op_entrance *at,
-                             enum op_verdict_online *v, char *said)
+/* Once it was silent it is not asked again. */
+static bool was_silent(const struct op_online *o, const struct op_entrance *at,
+                       char *said)
+{
+    bool silent = strcmp(o->silent_25, at->address) == 0;
+
+    if (silent) {
+        snprintf(said, OP_ONLINE_SAID, "port 25 does not answer here, see above");
+    }
+    return silent;
+}
+
+static struct wire_to to_25(const struct op_online *o, const struct op_entrance *at)
 {
     struct wire_to to = op_online_to(o, at, 25);
+
+    to.timeout_ms = SILENT_MS;
+    return to;
+}
+
+static struct smtp *stranger(struct op_online *o, const struct op_entrance *at,
+                             enum op_verdict_online *v, char *said)
+{
+    struct wire_to to = to_25(o, at);
     struct cm_err err;
+
+    *v = OP_ONLINE_SKIPPED;
+    if (was_silent(o, at, said)) {
+        return NULL;
+    }
     struct smtp *smtp = smtp_open(&to, EHLO, &err);
 
-    *v = smtp == NULL ? no_answer(&err, said) : OP_ONLINE_WRONG;
+    *v = smtp == NULL ? no_answer(o, at, &err, said) : OP_ONLINE_WRONG;
     return smtp;
 }
 
@@ -217,13 +248,13 @@ static int read_reply(struct wire *wire, struct smtp_reply *reply, struct cm_err
 enum op_verdict_online op_online_starttls(struct op_online *o,
                                           const struct op_entrance *at, char *said)
 {
-    struct wire_to to = op_online_to(o, at, 25);
+    struct wire_to to = to_25(o, at);
     struct smtp_reply reply;
     struct cm_err err;
     struct wire *wire = wire_open(&to, &err);
 
     if (wire == NULL) {
-        return no_answer(&err, said);
+        return no_answer(o, at, &err, said);
     }
     int rc = read_reply(wire, &reply, &err);
     if (rc == 0 && (rc = wire_write(wire, "EHLO " EHLO "\r\n", &err)) == 0) {

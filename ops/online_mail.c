@@ -14,7 +14,7 @@
 
 #define EHLO       "chatops-test.invalid"
 #define LETTER_MAX (1 << 20)
-#define RATE_MAX   600 /* messages, whatever chatmail.ini says */
+#define RATE_MAX   600 /* messages that are sent for it */
 #define FAR_MS     60000
 
 enum op_verdict_online op_online_judge(const struct smtp_reply *reply, int code,
@@ -320,12 +320,17 @@ enum op_verdict_online op_online_rate(struct op_online *o, const struct op_entra
 {
     int64_t burst = o->conf->max_user_send_burst_size;
     int64_t most = 3 * o->conf->max_user_send_per_minute, sent = 0;
+
+    if (most > RATE_MAX || burst > RATE_MAX / 3) {
+        snprintf(said, OP_ONLINE_SAID, "%" PRId64 " a minute are too many to try",
+                 most / 3);
+        return OP_ONLINE_SKIPPED;
+    }
     struct smtp *smtp = op_online_smtp(o, at, 465, &o->busy, said);
     struct smtp_reply reply = {.code = 250};
     struct cm_err err;
     int rc = smtp != NULL ? 0 : -1;
 
-    most = most > RATE_MAX ? RATE_MAX : most;
     while (rc == 0 && reply.code == 250 && sent < most) {
         char id[64];
         new_id(id);

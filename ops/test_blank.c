@@ -35,6 +35,8 @@ static void test_lines(void **state)
          "rip=[ip #], lip=203.0.113.11, mpid=1234, TLS, session=<[token #]>"},
         {"connect from dyn-7.isp.example[2001:db8::7]",
          "connect from [host #][[ip #]]"},
+        {"header Received: from laptop (dyn-7.isp.example [198.51.100.7])??by x",
+         "header Received: from [host #] ([host #] [[ip #]])??by x"},
         {"disconnect from unknown[198.51.100.7]:4711 ehlo=1",
          "disconnect from unknown[[ip #]]:4711 ehlo=1"},
         {"3C1A2B4D5E: from=<x.y@elsewhere.example>, size=1234, nrcpt=1",
