@@ -303,6 +303,13 @@ static int check_gateway(const struct reader *r, const struct cm_conf_gateway *g
     if (gateway->addresses == NULL || gateway->addresses[0] == '\0') {
         return missing(r, gateway, "addresses", cm_type_addresses.allowed, err);
     }
+    if (gateway->proxy_protocol && gateway->agent &&
+        gateway->data_plane != CM_PLANE_PROXY) {
+        cm_err_set(err, CM_ERR_WORLD,
+                   "there is no proxy that would say it; allowed: no, or yes with "
+                   "data_plane = proxy or agent = no");
+        return blame(r, gateway_item(r, gateway, "proxy_protocol"), err);
+    }
     return 0;
 }
 
@@ -469,6 +476,10 @@ static void derive_tls(struct cm_conf *conf)
         conf->tls_cert = cm_asprintf("/var/lib/acme/live/%s/fullchain", conf->domain);
         conf->tls_key = cm_asprintf("/var/lib/acme/live/%s/privkey", conf->domain);
     }
+    bool copied = conf->tls_mode == CM_TLS_EXTERNAL;
+    conf->tls_use_cert =
+        cm_strdup(copied ? CM_TLS_DIR "/live/fullchain" : conf->tls_cert);
+    conf->tls_use_key = cm_strdup(copied ? CM_TLS_DIR "/live/privkey" : conf->tls_key);
 }
 
 static int64_t size_of(const char *text)
@@ -603,5 +614,7 @@ void cm_conf_clear(struct cm_conf *conf)
     free(conf->myhostname);
     free(conf->tls_cert);
     free(conf->tls_key);
+    free(conf->tls_use_cert);
+    free(conf->tls_use_key);
     *conf = (struct cm_conf){0};
 }

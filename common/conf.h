@@ -28,8 +28,14 @@ enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 
 #define CM_CONF_PATH "/etc/chatmail/chatmail.ini" /* on the store */
 
+#define CM_TLS_DIR "/var/lib/chatmail-tls" /* chatmail-tls(8) */
+
 #define CM_GATEWAYS_MAX  32 /* gateway numbers are 1..32 */
 #define CM_ADDRESSES_MAX 8  /* public addresses of one gateway */
+
+/* Added to a public port: where the store's listeners for PROXY v2 are, which are there
+ * for a gateway with proxy_protocol = yes, at its tunnel. */
+#define CM_HEADER_PORTS 12000
 
 #define CM_TURN_PORT   3478                             /* UDP, what clients are told */
 #define CM_TURN_SOCKET "/run/chatmail-turn/turn.socket" /* turn_socket_path unset */
@@ -47,6 +53,8 @@ struct cm_conf_gateway {
     int64_t egress_weight;    /* egress_weight = 100: its share of that mail; 0: only
                                * when no other is well */
     enum cm_plane data_plane; /* data_plane = auto | kernel | proxy */
+    bool proxy_protocol;      /* proxy_protocol = no: its proxy cannot keep the clients'
+                               * addresses, and names them by PROXY v2 */
     char *wg_public_key;      /* wg_public_key: where it cannot be read over ssh; "" */
     bool agent;             /* agent = yes: chatmail-gateway runs there, and reports */
     int64_t traffic_budget; /* bytes in a month; 0: none */
@@ -70,6 +78,7 @@ struct cm_conf_store {
                                         * once; rate 0: no limit */
     int64_t stranger_rate;             /* of all strangers together; 0: no limit */
     char *notification_url;            /* where chatmail-push posts device tokens */
+    char *acme_directory;              /* of the CA that certificates come from */
     bool turn;                         /* turn = yes: relay calls with coturn */
     int64_t turn_port_min, turn_port_max; /* relay range, UDP, max >= min */
     char *echo_core; /* deltachat-rpc-server on the operator's machine; "": no echo */
@@ -126,8 +135,10 @@ struct cm_conf {
     char *myhostname;
     bool is_ip; /* mail_domain is an IPv4 address */
     enum cm_tls_mode tls_mode;
-    char *tls_cert;
+    char *tls_cert; /* where it comes from, as upstream names it */
     char *tls_key;
+    char *tls_use_cert; /* what daemons read; another with tls_external_cert_and_key */
+    char *tls_use_key;
     int64_t max_mailbox_size_mib;
     int64_t min_available_memory_mib;
     int64_t min_free_disk_space_mib;

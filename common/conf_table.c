@@ -158,6 +158,10 @@ const struct cm_setting cm_settings[] = {
      "finished a handshake there; sixteen times as many at once; 0: no limit. It keeps a "
      "flood with invented sources from the store; who was there within twelve hours is "
      "not counted.", CM_INI_COMMENT},
+    {"store", "acme_directory", &cm_type_url, P(store.acme_directory),
+     "https://acme-v02.api.letsencrypt.org/directory", 0, 0,
+     "Directory of the certificate authority (RFC 8555) that gives the certificate.",
+     CM_INI_COMMENT},
     {"store", "notification_url", &cm_type_url, P(store.notification_url),
      "https://notifications.delta.chat/notify", 0, 0,
      "Where phones are woken up; gets a device token and nothing else.",
@@ -197,6 +201,12 @@ const struct cm_setting cm_settings[] = {
     {"gateway", "data_plane", &cm_type_plane, G(data_plane), "auto", 0, 0,
      "What moves the bytes: kernel, by address translation; proxy, which ends TCP on the "
      "gateway; auto, what docs/data-planes.md found better.",
+     CM_INI_COMMENT},
+
+    {"gateway", "proxy_protocol", &cm_type_yesno, G(proxy_protocol), "no", 0, 0,
+     "yes: the proxy there cannot connect from the clients' addresses and says them by "
+     "PROXY v2, to listeners of the store's for this tunnel alone. Only with data_plane = "
+     "proxy or agent = no.",
      CM_INI_COMMENT},
 
     {"gateway", "traffic_budget", &cm_type_bytes, G(traffic_budget), "0", 0, 0,

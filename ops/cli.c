@@ -26,6 +26,17 @@ const struct op_option op_options[] = {
      "show what would change, with diffs of all files; change nothing"},
     {"--yes", "-y", NULL, offsetof(struct op_cli, yes), false,
      "do not ask before the first change"},
+    {"--only", NULL, "NODE", offsetof(struct op_cli, only), false,
+     "\"store\" or the name of one gateway: leave the others, and the desired state, "
+     "as "
+     "they are"},
+    {"--disable-mail", NULL, NULL, offsetof(struct op_cli, disable_mail), false,
+     "switch Postfix and Dovecot off; all else runs, and run without this brings mail "
+     "back"},
+    {"--website-only", NULL, NULL, offsetof(struct op_cli, website_only), false,
+     "bring the web pages to the store, and nothing else"},
+    {"--skip-dns-check", NULL, NULL, offsetof(struct op_cli, skip_dns_check), false,
+     "do not look whether the mail domain leads here"},
     {"--packages", NULL, "DIR", offsetof(struct op_cli, packages), false,
      "take the nodes' packages from DIR"},
     {"--ssh", NULL, "TARGET", offsetof(struct op_cli, ssh), false,
@@ -50,7 +61,8 @@ const struct op_option op_options[] = {
     {"--cloud-init", NULL, NULL, offsetof(struct op_cli, cloud_init), false,
      "print user-data for cloud-init instead of a line"},
     {"--pf", NULL, NULL, offsetof(struct op_cli, pf), false,
-     "for an edge that runs FreeBSD: pf.conf and a WireGuard file"},
+     "for an edge that runs FreeBSD: pf.conf and a WireGuard file, or lines of a "
+     "table"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
      "write the zone to FILE (\"-\": standard output) and check nothing"},
     {"--gateway", NULL, "NAME", offsetof(struct op_cli, gateway), false,
@@ -85,7 +97,12 @@ const struct op_option op_options[] = {
 };
 
 const struct op_verb op_verbs[] = {
-    {"init", "DOMAIN", "--force", "Write a fresh chatmail.ini for DOMAIN.", op_init},
+    {"init", "DOMAIN", "--ssh --force --packages",
+     "Write a fresh chatmail.ini for DOMAIN. With --ssh, which is how the store is "
+     "reached: pin its host key, name everything that is in the way there, and make "
+     "the "
+     "cluster key on it. Without, the store is this machine.",
+     op_init},
     {"gateway add", "NAME",
      "--ssh --addresses --number --wg-key --no-run --yes --packages",
      "Make a machine gateway NAME, over SSH: look at it, append it to chatmail.ini, "
@@ -132,9 +149,13 @@ const struct op_verb op_verbs[] = {
      "Print what NAME's network should look like, as text for nft, wg and ip, or for "
      "FreeBSD. Changes nothing.",
      op_gateway_render},
-    {"run", "", "--dry-run --yes --packages",
-     "Bring store and gateways to what chatmail.ini says. May be repeated at any time: "
-     "what is right already is left alone, what was interrupted goes on.",
+    {"run", "",
+     "--dry-run --only --disable-mail --website-only --skip-dns-check --yes --packages",
+     "Look at all nodes and name everything that is in the way there, before anything "
+     "is changed; then bring store and gateways to what chatmail.ini says. May be "
+     "repeated at any time: what is right already is left alone, what was interrupted "
+     "goes on. A service that does not start with its new files gets its former ones "
+     "back.",
      op_run},
     {"status", "", "",
      "Ask the store about itself and every gateway. Exit 1 when something is wrong.",
@@ -190,10 +211,10 @@ const struct op_verb op_verbs[] = {
      "until the time is over.",
      op_ban},
     {"unban", "ADDRESS", "", "End a ban.", op_unban},
-    {"bans", "", "",
-     "Show who is banned, for how long, and why. The store bans by itself who only "
-     "ever "
-     "guesses passwords, or floods it with new accounts.",
+    {"bans", "", "--pf",
+     "Show who is banned, for how long, and why; or the sources alone, for a table of "
+     "pf. The store bans by itself who only ever guesses passwords, or floods it with "
+     "new accounts.",
      op_bans},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -288,7 +309,7 @@ static void put_overview(struct cm_buf *b)
     }
     cm_buf_str(b,
                "\nfirst steps:\n"
-               "  chatops init chat.example.org\n"
+               "  chatops init chat.example.org --ssh root@192.168.1.20\n"
                "  chatops gateway add edge1 --ssh root@198.51.100.11\n"
                "  chatops dns\n"
                "\n\"chatops VERB --help\" explains a verb; chatops(1) explains all.\n"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme.h"
 #include "answer.h"
 #include "cluster.h"
 #include "common/clock.h"
@@ -50,6 +51,7 @@ static void make_plan(struct enrolment *e)
     if (gw->agent) {
         op_add_reach(&e->plan, e->node);
     }
+    op_add_acme(&e->plan, &e->c.nodes[0]);
     op_plan_catch(&e->plan);
     op_run_confirm(&e->plan, &e->c);
 }

@@ -98,6 +98,15 @@ static struct op_cmd command(const struct wish *w, const char *lines)
                            .repeatable = true};
 }
 
+/* Did journalctl fail, and not only because there is nothing? With --grep it ends with
+ * 1 then and says nothing; of a unit that the node never had it has "No data
+ * available". */
+static bool went_wrong(const struct cm_run_result *res)
+{
+    return res->exit_code != 0 && res->err.len > 0 &&
+           strstr(res->err.data, "No data available") == NULL;
+}
+
 /* The text of one node. NULL when it did not answer, which is said. */
 static char *ask_node(struct wish *w, struct op_node *n)
 {
@@ -109,8 +118,7 @@ static char *ask_node(struct wish *w, struct op_node *n)
     snprintf(lines, sizeof(lines), "%d", OP_LOG_LINES);
     struct op_cmd cmd = command(w, lines);
     int rc = op_host_exec(&n->host, &cmd, &res, &err);
-    /* with --grep it ends with 1 when there is nothing, and says nothing */
-    if (rc == 0 && res.exit_code != 0 && res.err.len > 0) {
+    if (rc == 0 && went_wrong(&res)) {
         char last[300];
         op_last_line(res.err.data, last, sizeof(last));
         rc = cm_err_set(&err, CM_ERR_WORLD, "%s: journalctl: %s", n->host.name, last);
@@ -231,9 +239,9 @@ static void *follow(void *ctx)
     cmd.on_wait = goes_on;
     cmd.ctx = f;
     f->rc = op_host_exec(&f->node->host, &cmd, &res, &f->err);
-    if (f->rc == 0 && res.exit_code != 0) {
+    if (f->rc == 0 && went_wrong(&res)) {
         char last[300];
-        op_last_line(res.err.data != NULL ? res.err.data : "", last, sizeof(last));
+        op_last_line(res.err.data, last, sizeof(last));
         f->rc = cm_err_set(&f->err, CM_ERR_WORLD, "%s: journalctl: %s",
                            f->node->host.name, last);
     }

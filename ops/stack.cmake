@@ -2,7 +2,8 @@
 # units, users and directories that come with the packages.
 include(${CMAKE_SOURCE_DIR}/cmake/Embed.cmake)
 
-add_library(opstack STATIC stack.c turn.c)
+add_library(opstack STATIC stack.c turn.c
+  proxied.c)
 target_link_libraries(opstack PUBLIC common proxy)
 portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates op_embedded)
 
@@ -19,6 +20,8 @@ if(TARGET test_sandbox)
 endif()
 
 install(FILES
+  systemd/chatmail-acme.service
+  systemd/chatmail-acme.timer
   systemd/chatmail-auth.service
   systemd/chatmail-auth.socket
   systemd/chatmail-auth-sasl.socket
@@ -41,6 +44,9 @@ install(FILES
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
+  systemd/chatmail-tls.path
+  systemd/chatmail-tls.service
+  systemd/chatmail-tls.timer
   systemd/chatmail-transport.service
   systemd/chatmail-transport.socket
   systemd/chatmail-queue.socket

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "certs.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/buf.h"
@@ -32,6 +33,7 @@ struct report {
     char invite[600]; /* of the echo bot; "" when there is none, or none yet */
     json_t *plugins;  /* {name: what dovecot-plugin status said} */
     json_t *runs;     /* {unit: systemd's Result of what a timer last started} */
+    struct cm_buf certificate; /* as strangers see it; op_certs_line */
     char *wrong[WRONG_MAX];
     size_t wrong_count;
 };
@@ -338,6 +340,11 @@ static void judge(struct report *r)
     }
 }
 
+static void say_wrong(void *ctx, const char *text)
+{
+    wrong(ctx, "%s", text);
+}
+
 /* ---- saying ---- */
 
 static const char *or_dash(long long n, const char *unit, char *out, size_t size)
@@ -380,6 +387,7 @@ static void say_text(const struct report *r)
     op_say(OP_PLAIN, "epoch %lld, egress %s, %lld in the queue",
            number_of(r->cluster, "epoch"), cm_egress_name(conf->store.egress),
            r->queue);
+    op_say(OP_PLAIN, "certificate: %s", r->certificate.data);
     if (conf->gateway_count > 0) {
         op_say(OP_PLAIN, "\n  %-12s %-6s %7s %9s %7s  %-7s %s", "gateway", "mode",
                "epoch", "handshake", "flows", "egress", "addresses");
@@ -431,13 +439,14 @@ static void say_json(const struct report *r)
         json_array_append_new(list, json_string(r->wrong[i]));
     }
     o = json_pack(
-        "{s:s, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:{s:I, s:I}, s:s, s:o, s:o}",
+        "{s:s, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:{s:I, s:I}, s:s, s:o, s:o, s:s}",
         "domain", r->c->conf.mail_domain, "ok", r->wrong_count == 0, "cluster",
         r->cluster, "units", r->units, "packages", r->packages, "dovecot_plugins",
         r->plugins, "runs", r->runs, "queue", (json_int_t)r->queue, "push", "oldest_s",
         (json_int_t)r->push_oldest_s, "success_s", (json_int_t)r->push_success_s,
         "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
-        list, "idle_not_told", op_heal_untold_json(&r->c->conf));
+        list, "idle_not_told", op_heal_untold_json(&r->c->conf), "certificate",
+        r->certificate.data);
     op_answer(o);
 }
 
@@ -453,9 +462,11 @@ int op_status(const struct op_cli *cli, struct cm_err *err)
     r.packages = json_object();
     r.plugins = json_object();
     r.runs = json_object();
+    cm_buf_init(&r.certificate, 2048);
     int rc = ask_store(&r, &c.nodes[0], err);
     if (rc == 0) {
         judge(&r);
+        op_certs_status(&c, &r.certificate, say_wrong, &r);
         if (cli->json) {
             say_json(&r);
         } else {
@@ -471,6 +482,7 @@ int op_status(const struct op_cli *cli, struct cm_err *err)
     json_decref(r.packages);
     json_decref(r.plugins);
     json_decref(r.runs);
+    cm_buf_clear(&r.certificate);
     op_cluster_clear(&c);
     return rc;
 }
