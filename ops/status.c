@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "certs.h"
 #include "cli.h"
 #include "cluster.h"
@@ -446,9 +447,7 @@ static void say_json(const struct report *r)
         "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
         list, "idle_not_told", op_heal_untold_json(&r->c->conf), "certificate",
         r->certificate.data);
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
+    op_answer(o);
 }
 
 int op_status(const struct op_cli *cli, struct cm_err *err)
