@@ -55,6 +55,18 @@ const struct op_option op_options[] = {
      "write the zone to FILE (\"-\": standard output) and check nothing"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
      "where to put the pages (default: .chatops/www beside chatmail.ini)"},
+    {"--watch", NULL, NULL, offsetof(struct op_cli, watch), false,
+     "again and again until Ctrl-C: in place on a terminal, else one report after the "
+     "other"},
+    {"--every", NULL, "SECONDS", offsetof(struct op_cli, every), false,
+     "pause between two rounds of --watch (default: 10)"},
+    {"--all", NULL, NULL, offsetof(struct op_cli, all), false,
+     "list every service and address, well or not"},
+    {"--no-probe", NULL, NULL, offsetof(struct op_cli, no_probe), false,
+     "send no probe message"},
+    {"--page", NULL, NULL, offsetof(struct op_cli, page), false,
+     "instead: open the store's status page by SSH to http://localhost:7903/, until "
+     "Ctrl-C"},
     {"--once", NULL, NULL, offsetof(struct op_cli, once), false,
      "build, and do not watch for changes"},
     {NULL, NULL, NULL, 0, false, NULL},
@@ -112,8 +124,10 @@ const struct op_verb op_verbs[] = {
      "Bring store and gateways to what chatmail.ini says. May be repeated at any time: "
      "what is right already is left alone, what was interrupted goes on.",
      op_run},
-    {"status", "", "",
-     "Ask the store about itself and every gateway. Exit 1 when something is wrong.",
+    {"status", "", "--watch --every --all --no-probe --page",
+     "Ask the store about itself and every gateway, and send a probe message in "
+     "through each gateway and out through the next; what is broken is named by its "
+     "hop. Exit 1 when something is wrong.",
      op_status},
     {"dns", "", "--zonefile",
      "Compare the published DNS records with those the cluster needs. Exit 1 when a "

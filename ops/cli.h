@@ -26,6 +26,10 @@ struct op_cli {
     bool dry_run;
     bool yes;
     bool once;
+    bool watch;
+    bool no_probe;
+    bool all;
+    bool page;
     const char *out; /* NULL unless given; so below */
     const char *zonefile;
     const char *ssh;
@@ -36,6 +40,7 @@ struct op_cli {
     const char *days;
     const char *count;
     const char *for_s;
+    const char *every;
     bool pf;
     bool no_run;
     bool cloud_init;
