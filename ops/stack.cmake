@@ -41,6 +41,8 @@ install(FILES
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
+  systemd/chatmail-monitor.service
+  systemd/chatmail-monitor.socket
   systemd/chatmail-transport.service
   systemd/chatmail-transport.socket
   systemd/chatmail-queue.socket

@@ -25,9 +25,9 @@
 #define ECHO   "echo"        /* only where there is a bot */
 #define SIGNER "filter-sign" /* only where there is a name to sign for */
 
-const char *const page_programs[] = {
-    "auth",     "cluster", "filter-in", "filter-out", SIGNER, "lastlogin",
-    "metadata", "push",    "transport", ECHO,         NULL};
+const char *const page_programs[] = {"auth", "cluster",   "filter-in", "filter-out",
+                                     SIGNER, "lastlogin", "metadata",  "monitor",
+                                     "push", "transport", ECHO,        NULL};
 
 struct page;
 
