@@ -126,6 +126,8 @@ const struct scenario scenarios[] = {
      scenario_many_clients, NULL, 420},
     {"ban", "who only guesses is shut out everywhere, by itself and by hand; no others",
      scenario_ban, scenario_unban, 300},
+    {"status_hops", "tunnel, Postfix, Dovecot, filter broken: chatops status names it",
+     scenario_status_hops, scenario_status_hops_back, 120},
     {"reboot", "power cut of store and of a gateway: all serves again by itself",
      scenario_reboot, NULL, 300},
     {NULL, NULL, NULL, NULL, 0},

@@ -6,7 +6,7 @@
  * other user of this machine and nobody in a tunnel gets to it. GET /, /live,
  * /page.css, /page.js. metrics  its own figures: how full the disks are.
  *
- * It asks chatmail-web on loopback for /metrics, once a minute, and every --live
+ * It asks chatmail-web on loopback for /metrics, twice a minute, and every --live
  * seconds while somebody looks at the page; keeps some of the figures for a day and a
  * month in a ring file; draws them as SVG. A program of its own and not a part of
  * chatmail-web: that one reads strangers' bytes and hands out passwords, and shall own
@@ -40,7 +40,7 @@
 #define CONNECTIONS 32
 #define ARRIVE_MS   10000
 #define ANSWER_MS   10000
-#define MINUTE_MS   60000
+#define REST_MS     30000 /* twice a minute: none is missed */
 #define LOOKED_MS   30000 /* somebody looks as long after the last request */
 #define LIVE_MAX_S  60
 
@@ -94,7 +94,7 @@ static void on_timer(void *ctx)
     bool looked = m->looked_ms > 0 && cm_now_mono_ms() - m->looked_ms < LOOKED_MS;
 
     scrape_ask(m->scrape);
-    cm_timer_set(m->timer, looked ? m->live_ms : MINUTE_MS);
+    cm_timer_set(m->timer, looked ? m->live_ms : REST_MS);
 }
 
 /* The pause for when nobody looks is cut short by the first one who does. */
