@@ -24,11 +24,17 @@ struct cm_loop {
     struct event *once_limit;
     struct signal_watch signals[SIGNALS_MAX];
     size_t signal_count;
+    struct event *rest; /* NULL: nobody wants to know */
+    struct timeval rest_after;
+    bool rest_due; /* the event is pending */
+    bool busy;     /* a descriptor had something since it was set */
+    void (*rest_cb)(void *ctx);
+    void *rest_ctx;
 };
 
 struct cm_io {
     struct event *ev;
-    struct event_base *base;
+    struct cm_loop *loop;
     int fd;
     unsigned events;
     cm_io_cb cb;
@@ -79,6 +85,9 @@ void cm_loop_free(struct cm_loop **loop)
     for (size_t i = 0; i < (*loop)->signal_count; i++) {
         event_free((*loop)->signals[i].ev);
     }
+    if ((*loop)->rest != NULL) {
+        event_free((*loop)->rest);
+    }
     event_free((*loop)->once_limit);
     event_base_free((*loop)->base);
     free(*loop);
@@ -103,10 +112,48 @@ void cm_loop_once(struct cm_loop *loop, int64_t max_wait_ms)
     evtimer_del(loop->once_limit);
 }
 
+static void rest_event(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct cm_loop *loop = arg;
+    loop->rest_due = false;
+    if (loop->busy) {
+        loop->busy = false;
+        loop->rest_due = true;
+        evtimer_add(loop->rest, &loop->rest_after);
+    } else {
+        loop->rest_cb(loop->rest_ctx);
+    }
+}
+
+void cm_loop_on_rest(struct cm_loop *loop, int64_t after_ms, void (*cb)(void *ctx),
+                     void *ctx)
+{
+    cm_assert(loop->rest == NULL);
+    loop->rest_after = to_timeval(after_ms);
+    loop->rest_cb = cb;
+    loop->rest_ctx = ctx;
+    loop->rest = evtimer_new(loop->base, rest_event, loop);
+    cm_assert(loop->rest != NULL);
+}
+
+static void note_busy(struct cm_loop *loop)
+{
+    loop->busy = true;
+    if (!loop->rest_due) {
+        loop->rest_due = true;
+        evtimer_add(loop->rest, &loop->rest_after);
+    }
+}
+
 /* The object may be gone when cb returns, so nothing is read from it afterwards. */
 static void io_event(evutil_socket_t fd, short what, void *arg)
 {
     struct cm_io *io = arg;
+    if (io->loop->rest != NULL) {
+        note_busy(io->loop);
+    }
     unsigned events =
         ((what & EV_READ) ? CM_IO_READ : 0u) | ((what & EV_WRITE) ? CM_IO_WRITE : 0u);
     io->cb(fd, events, io->ctx);
@@ -116,11 +163,11 @@ struct cm_io *cm_io_new(struct cm_loop *loop, int fd, unsigned events, cm_io_cb 
                         void *ctx)
 {
     struct cm_io *io = cm_calloc(1, sizeof(*io));
-    io->base = loop->base;
+    io->loop = loop;
     io->fd = fd;
     io->cb = cb;
     io->ctx = ctx;
-    io->ev = event_new(io->base, fd, EV_PERSIST, io_event, io);
+    io->ev = event_new(loop->base, fd, EV_PERSIST, io_event, io);
     cm_assert(io->ev != NULL);
     cm_io_want(io, events);
     return io;
@@ -138,7 +185,7 @@ void cm_io_want(struct cm_io *io, unsigned events)
     }
     short what = (short)(EV_PERSIST | ((events & CM_IO_READ) ? EV_READ : 0) |
                          ((events & CM_IO_WRITE) ? EV_WRITE : 0));
-    cm_assert(event_assign(io->ev, io->base, io->fd, what, io_event, io) == 0);
+    cm_assert(event_assign(io->ev, io->loop->base, io->fd, what, io_event, io) == 0);
     cm_assert(event_add(io->ev, NULL) == 0);
 }
 

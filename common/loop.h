@@ -24,6 +24,12 @@ void cm_loop_run(struct cm_loop *loop);                       /* until cm_loop_s
 void cm_loop_stop(struct cm_loop *loop);                      /* from a callback */
 void cm_loop_once(struct cm_loop *loop, int64_t max_wait_ms); /* one turn; for tests */
 
+/* Calls cb once no descriptor has had anything for after_ms (up to twice that), again
+ * only after one has. One that has nothing to do stays asleep. At most once per loop.
+ */
+void cm_loop_on_rest(struct cm_loop *loop, int64_t after_ms, void (*cb)(void *ctx),
+                     void *ctx);
+
 /* Watches fd (borrowed; the caller closes it after cm_io_free). events may be 0. */
 typedef void (*cm_io_cb)(int fd, unsigned events, void *ctx);
 struct cm_io *cm_io_new(struct cm_loop *loop, int fd, unsigned events, cm_io_cb cb,

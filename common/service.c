@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@
 #define ACCEPT_PAUSE_MS 100
 #define DRAIN_TURN_MS   20
 #define START_GRACE_MS  1000
+#define REST_MS         500
+#define FREE_KEPT       (256u << 10) /* of the heap, for what comes next */
 
 struct door {
     const struct cm_listener *def;
@@ -382,6 +385,16 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* What a rush has used and freed goes back to the system, which malloc does only with
+ * the end of its heap. */
+static void on_rest(void *ctx)
+{
+    (void)ctx;
+    if (mallinfo2().fordblks > FREE_KEPT) {
+        malloc_trim(FREE_KEPT);
+    }
+}
+
 static int service_start(struct cm_service *svc, struct cm_err *err)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -396,6 +409,7 @@ static int service_start(struct cm_service *svc, struct cm_err *err)
         return -1;
     }
     doors_watch(svc);
+    cm_loop_on_rest(svc->loop, REST_MS, on_rest, NULL);
     watchdog_start(svc);
     cm_systemd_notify("READY=1");
     return 0;

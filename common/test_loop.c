@@ -234,6 +234,53 @@ static void test_work_queue_is_bounded(void **state)
     close(gate[1]);
 }
 
+static void count_rest(void *ctx)
+{
+    int *rests = ctx;
+    (*rests)++;
+}
+
+static void take_byte(int fd, unsigned events, void *ctx)
+{
+    char c;
+    (void)events;
+    (void)ctx;
+    assert_int_equal(read(fd, &c, 1), 1);
+}
+
+static void turn_for(struct cm_loop *loop, int64_t ms)
+{
+    for (int64_t end = cm_now_mono_ms() + ms; cm_now_mono_ms() < end;) {
+        cm_loop_once(loop, 5);
+    }
+}
+
+static void test_rest_comes_once_after_what_was_busy(void **state)
+{
+    (void)state;
+    int fds[2], rests = 0;
+    struct cm_loop *loop = cm_loop_new();
+    assert_int_equal(pipe(fds), 0);
+    struct cm_io *io = cm_io_new(loop, fds[0], CM_IO_READ, take_byte, NULL);
+    cm_loop_on_rest(loop, 300, count_rest, &rests);
+    turn_for(loop, 700);
+    assert_int_equal(rests, 0); /* nothing was done */
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(write(fds[1], "x", 1), 1);
+        turn_for(loop, 20);
+    }
+    assert_int_equal(rests, 0); /* never 300 ms without a byte */
+    turn_for(loop, 1200);
+    assert_int_equal(rests, 1);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    turn_for(loop, 1200);
+    assert_int_equal(rests, 2);
+    cm_io_free(&io);
+    close(fds[0]);
+    close(fds[1]);
+    cm_loop_free(&loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_timer_frees_itself),
         cmocka_unit_test(test_io_freed_in_the_turn_it_is_due),
         cmocka_unit_test(test_io_want),
+        cmocka_unit_test(test_rest_comes_once_after_what_was_busy),
         cmocka_unit_test(test_once_waits_its_time),
         cmocka_unit_test(test_signal),
         cmocka_unit_test(test_work_runs_off_the_loop),

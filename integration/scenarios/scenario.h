@@ -67,6 +67,7 @@ int scenario_clock_hour(struct stage *stage, struct cm_err *err);
 int scenario_clock_right(struct stage *stage, struct cm_err *err);
 int scenario_disk_full(struct stage *stage, struct cm_err *err);
 int scenario_large_disk(struct stage *stage, struct cm_err *err);
+int scenario_delivered_once(struct stage *stage, struct cm_err *err);
 int scenario_quota(struct stage *stage, struct cm_err *err);
 int scenario_sandbox(struct stage *stage, struct cm_err *err);
 int scenario_transport(struct stage *stage, struct cm_err *err);

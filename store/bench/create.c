@@ -15,7 +15,7 @@
 #include "server.h"
 
 #define CREATORS 32 /* creations asked for at a time */
-#define TURNS    3
+#define TURNS    5
 
 #define LOGINS_PER_SECOND 500 /* beside the flood */
 #define LOGIN_LANES       64

@@ -6,6 +6,11 @@
  * never comes by here. A copy the user sent to itself wakes nobody: its From is the
  * recipient's own address.
  *
+ * A second copy of a message that the mailbox was given lately is not saved again
+ * (recent.h): its Message-ID, From, Date and Content-Type are the same, and the latter
+ * has a random boundary in whatever is encrypted. Without a Message-ID there are no
+ * copies.
+ *
  * The delivery succeeds whatever the bell says, and waits for it for at most
  * CM_DOORBELL_LIMIT_MS. When push was silent once, this process leaves files for it
  * without asking for a while, so that many recipients are not many waits.
@@ -20,12 +25,15 @@
 #include "mail-user.h"
 #include "message-address.h"
 #include "module-dir.h"
+#include "sha2.h"
 
 #include <time.h>
 
 #include "common/doorbell.h"
+#include "recent.h"
 
-#define QUIET_MS 1000
+#define QUIET_MS    1000
+#define RECENT_NAME "chatmail-recent" /* in the user's home */
 
 void chatmail_push_plugin_init(struct module *module);
 void chatmail_push_plugin_deinit(void);
@@ -99,10 +107,29 @@ static void ring(struct mail_user *user)
         quiet_until_ms = now_ms() + QUIET_MS;
 }
 
-/* Returns 1 when it was delivered; -1 and the storage with the reason, as
- * mail_deliver() wants it. */
-static int push_deliver(struct mail_deliver_context *ctx,
-                        struct mail_storage **storage_r)
+/* What names the message wherever it came along; FALSE when nothing does. */
+static bool digest_of(struct mail *mail, unsigned char digest_r[RECENT_DIGEST])
+{
+    static const char *const names[] = {"Message-ID", "From", "Date", "Content-Type"};
+    unsigned char all[SHA256_RESULTLEN];
+    struct sha256_ctx sha;
+    const char *value;
+
+    sha256_init(&sha);
+    for (unsigned int i = 0; i < N_ELEMENTS(names); i++) {
+        if (mail_get_first_header(mail, names[i], &value) <= 0) {
+            if (i == 0)
+                return FALSE;
+            value = "";
+        }
+        sha256_loop(&sha, value, strlen(value) + 1);
+    }
+    sha256_result(&sha, all);
+    memcpy(digest_r, all, RECENT_DIGEST);
+    return TRUE;
+}
+
+static int save(struct mail_deliver_context *ctx, struct mail_storage **storage_r)
 {
     int ret = next_deliver != NULL ? next_deliver(ctx, storage_r) : -1;
 
@@ -112,14 +139,44 @@ static int push_deliver(struct mail_deliver_context *ctx,
         if (ret == 0)
             ret = 1;
     }
-    if (ctx->saved_mail) {
-        T_BEGIN
-        {
-            if (!is_self_sent(ctx))
-                ring(ctx->rcpt_user);
-        }
-        T_END;
+    return ret;
+}
+
+static int save_once(struct mail_deliver_context *ctx, struct mail_storage **storage_r)
+{
+    unsigned char digest[RECENT_DIGEST];
+    struct recent recent;
+    const char *home;
+    int ret;
+
+    if (mail_user_get_home(ctx->rcpt_user, &home) <= 0 ||
+        !digest_of(ctx->src_mail, digest))
+        return save(ctx, storage_r);
+    if (recent_begin(&recent, t_strconcat(home, "/" RECENT_NAME, NULL), digest,
+                     time(NULL))) {
+        e_info(ctx->rcpt_user->event, "chatmail_push: a second copy, not saved again");
+        ret = 1;
+    } else {
+        ret = save(ctx, storage_r);
     }
+    recent_end(&recent, ctx->saved_mail);
+    return ret;
+}
+
+/* Returns 1 when it was delivered; -1 and the storage with the reason, as
+ * mail_deliver() wants it. */
+static int push_deliver(struct mail_deliver_context *ctx,
+                        struct mail_storage **storage_r)
+{
+    int ret;
+
+    T_BEGIN
+    {
+        ret = save_once(ctx, storage_r);
+        if (ctx->saved_mail && !is_self_sent(ctx))
+            ring(ctx->rcpt_user);
+    }
+    T_END;
     return ret;
 }
 
