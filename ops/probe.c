@@ -11,8 +11,9 @@
 #include "common/mem.h"
 #include "talk.h"
 
-#define SMTPS 465
-#define IMAPS 993
+uint16_t op_probe_smtp_port = 465, op_probe_imap_port = 993;
+int64_t op_probe_step_ms = 5000;
+int64_t op_probe_wait_ms = 15000;
 
 /* One PKESK (version 3, key id 0) and one SEIPD (version 1) of nonsense. */
 static const char armour[] =
@@ -72,7 +73,7 @@ static int imap_until(struct ends *e, const char *tag, const char *untagged,
     size_t n = strlen(tag);
     int rc;
 
-    while ((rc = op_talk_hear(e->read, OP_PROBE_STEP_MS, line, &e->err)) == 1) {
+    while ((rc = op_talk_hear(e->read, op_probe_step_ms, line, &e->err)) == 1) {
         if (untagged != NULL && strstr(line, untagged) != NULL) {
             return 1;
         }
@@ -102,8 +103,8 @@ static int open_reader(struct ends *e)
     char line[OP_TALK_LINE], login[400];
     const struct op_probe_account *a = e->account;
 
-    e->read = op_talk_open(e->pair->out_address, IMAPS, e->domain, OP_PROBE_STEP_MS,
-                           &e->pair->reach, &e->err);
+    e->read = op_talk_open(e->pair->out_address, op_probe_imap_port, e->domain,
+                           op_probe_step_ms, &e->pair->reach, &e->err);
     if (e->read == NULL) {
         return stop_err(e, OP_STAGE_READ_OPEN, -1);
     }
@@ -139,7 +140,7 @@ static int smtp_do(struct ends *e, enum op_stage stage, char want, const char *c
     if (op_talk_say(e->send, command, &e->err) != 0) {
         return stop_err(e, stage, -1);
     }
-    return smtp_hear(e, stage, OP_PROBE_WAIT_MS, want);
+    return smtp_hear(e, stage, op_probe_wait_ms, want);
 }
 
 /* Base64 of NUL addr NUL password. */
@@ -168,13 +169,13 @@ static int open_sender(struct ends *e)
 {
     enum op_stage open = OP_STAGE_SEND_OPEN;
 
-    e->send = op_talk_open(e->pair->in_address, SMTPS, e->domain, OP_PROBE_STEP_MS,
-                           &e->pair->reach, &e->err);
+    e->send = op_talk_open(e->pair->in_address, op_probe_smtp_port, e->domain,
+                           op_probe_step_ms, &e->pair->reach, &e->err);
     if (e->send == NULL) {
         return stop_err(e, open, -1);
     }
     e->pair->cert_end_s[0] = op_talk_cert_end_s(e->send);
-    if (smtp_hear(e, open, OP_PROBE_STEP_MS, '2') != 0 ||
+    if (smtp_hear(e, open, op_probe_step_ms, '2') != 0 ||
         smtp_do(e, open, '2', "EHLO probe.invalid\r\n") != 0) {
         return -1;
     }
@@ -219,7 +220,7 @@ static int is_ours(struct ends *e)
         return -1;
     }
     for (;;) {
-        if (op_talk_hear(e->read, OP_PROBE_STEP_MS, line, &e->err) != 1) {
+        if (op_talk_hear(e->read, op_probe_step_ms, line, &e->err) != 1) {
             return -1;
         }
         found = found || strstr(line, e->id) != NULL;
@@ -233,7 +234,7 @@ static int is_ours(struct ends *e)
 /* It may be announced before it is answered. */
 static int await(struct ends *e, int64_t began)
 {
-    int64_t until = began + OP_PROBE_WAIT_MS, left, at;
+    int64_t until = began + op_probe_wait_ms, left, at;
     char line[OP_TALK_LINE];
 
     while ((left = until - cm_now_mono_ms()) > 0) {
@@ -254,7 +255,10 @@ static int await(struct ends *e, int64_t began)
             return 0;
         }
     }
-    return stop(e, OP_STAGE_ARRIVE, "accepted, but not announced in 15 s");
+    char said[80];
+    snprintf(said, sizeof(said), "accepted, but not announced in %.0f s",
+             (double)op_probe_wait_ms / 1000);
+    return stop(e, OP_STAGE_ARRIVE, said);
 }
 
 /* Nothing is kept: a mailbox that grows would slow the next round. */
@@ -269,7 +273,7 @@ static void tidy(struct ends *e)
         (void)imap_until(e, "h", NULL, line);
     }
     if (op_talk_say(e->send, "QUIT\r\n", &e->err) == 0) {
-        (void)!op_talk_hear(e->send, OP_PROBE_STEP_MS, line, &e->err);
+        (void)!op_talk_hear(e->send, op_probe_step_ms, line, &e->err);
     }
 }
 

@@ -12,8 +12,11 @@
 
 #define OP_PROBE_GREEN_MS 1000
 #define OP_PROBE_RED_MS   10000
-#define OP_PROBE_STEP_MS  5000  /* a connect, and each answer but the next */
-#define OP_PROBE_WAIT_MS  15000 /* for the message; for the answer to it */
+
+/* Tests turn these. */
+extern uint16_t op_probe_smtp_port, op_probe_imap_port;
+extern int64_t op_probe_step_ms; /* 5 s: a connect, and each answer but the next */
+extern int64_t op_probe_wait_ms; /* 15 s: for the message; for the answer to it */
 
 /* How far it got. */
 enum op_stage {

@@ -57,6 +57,17 @@ static enum op_hop blame_door(const struct op_pair *pair,
     return sends ? OP_HOP_POSTFIX : OP_HOP_IMAP;
 }
 
+/* Postfix puts off every command behind the greeting when it cannot ask its milter. */
+static enum op_hop blame_login(const struct op_pair *pair,
+                               const struct op_probe_facts *facts)
+{
+    if (pair->stage == OP_STAGE_SEND_LOGIN &&
+        ((facts->known && !facts->filter) || strstr(pair->said, "4.3.0 Try") != NULL)) {
+        return OP_HOP_FILTER;
+    }
+    return facts->known && !facts->dovecot ? OP_HOP_IMAP : OP_HOP_LOGIN;
+}
+
 static enum op_hop blame_send(const struct op_pair *pair,
                               const struct op_probe_facts *facts)
 {
@@ -89,7 +100,7 @@ enum op_hop op_probe_blame(const struct op_pair *pair,
         return blame_door(pair, facts);
     case OP_STAGE_READ_LOGIN:
     case OP_STAGE_SEND_LOGIN:
-        return facts->known && !facts->dovecot ? OP_HOP_IMAP : OP_HOP_LOGIN;
+        return blame_login(pair, facts);
     case OP_STAGE_SEND:
         return blame_send(pair, facts);
     case OP_STAGE_ARRIVE:

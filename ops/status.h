@@ -46,6 +46,7 @@ struct op_report {
     struct op_disk disks[OP_DISKS_MAX];
     size_t disk_count;
     long long backup_age_s; /* of OP_BACKUP_STAMP */
+    char certificates[300]; /* all of them, in a line; "": not asked */
     char invite[600];       /* of the echo bot; "" when there is none, or none yet */
     bool probed;
     struct op_ring ring; /* kept from round to round */
@@ -65,6 +66,8 @@ void op_report_take(struct op_report *r, char *text);
 
 /* Adds a line of what is wrong; the same line once. */
 void op_report_wrong(struct op_report *r, const char *fmt, ...) CM_PRINTF(2, 3);
+/* The same as a callback: report is a struct op_report. */
+void op_report_say_wrong(void *report, const char *text);
 /* Judges all of it; asks gateways that do not report. */
 void op_report_judge(struct op_report *r);
 

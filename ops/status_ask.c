@@ -49,7 +49,7 @@ void op_report_init(struct op_report *r, struct op_cluster *c)
     r->runs = json_object();
     r->queue = r->push_oldest_s = r->push_success_s = r->backup_age_s = -1;
     r->waiting_count = r->disk_count = r->wrong_count = 0;
-    r->invite[0] = '\0';
+    r->invite[0] = r->certificates[0] = '\0';
 }
 
 void op_report_clear(struct op_report *r)
@@ -90,6 +90,11 @@ void op_report_wrong(struct op_report *r, const char *fmt, ...)
         return;
     }
     r->wrong[r->wrong_count++] = cm_buf_steal(&b);
+}
+
+void op_report_say_wrong(void *report, const char *text)
+{
+    op_report_wrong(report, "%s", text);
 }
 
 /* ---- the lines of the answer: KIND NAME VALUE ---- */

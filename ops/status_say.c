@@ -230,7 +230,7 @@ static void add_push_disk_backup(const struct op_report *r, struct op_screen *ou
     }
 }
 
-/* "name value, name value", over several lines of at most 79 columns. */
+/* "name value, name value", over several lines of at most 80 columns. */
 static void add_list(const char *label, json_t *object, struct op_screen *out)
 {
     struct cm_buf b;
@@ -242,13 +242,13 @@ static void add_list(const char *label, json_t *object, struct op_screen *out)
     {
         const char *v = json_string_value(value);
         if (b.len > 0 && b.len + strlen(name) + strlen(v) > 65) {
-            op_screen_add(out, OP_PLAIN, LABEL "%s,", label, b.data);
+            op_screen_add(out, OP_PLAIN, LABEL "%.69s,", label, b.data);
             cm_buf_reset(&b);
             label = "";
         }
         cm_buf_fmt(&b, "%s%s %s", b.len > 0 ? ", " : "", name, v);
     }
-    op_screen_add(out, OP_PLAIN, LABEL "%s", label, b.len > 0 ? b.data : "-");
+    op_screen_add(out, OP_PLAIN, LABEL "%.70s", label, b.len > 0 ? b.data : "-");
     cm_buf_clear(&b);
 }
 
@@ -302,6 +302,9 @@ void op_report_screen(const struct op_report *r, bool all, struct op_screen *out
                   cm_egress_name(conf->store.egress));
     add_gateways(r, all, out);
     add_probe(r, out);
+    if (r->certificates[0] != '\0') {
+        op_screen_add(out, OP_PLAIN, LABEL "%s", "certs", r->certificates);
+    }
     if (r->answered) {
         add_store(r, all, out);
     }
@@ -377,7 +380,7 @@ json_t *op_report_json(const struct op_report *r)
     }
     json_t *o = json_pack(
         "{s:s, s:b, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:o, s:{s:I, s:I}, s:s, s:o, "
-        "s:o, s:o, s:o, s:I, s:o}",
+        "s:o, s:o, s:o, s:I, s:o, s:s}",
         "domain", r->c->conf.mail_domain, "ok", r->wrong_count == 0, "store_answers",
         r->answered, "cluster", r->cluster, "units", r->units, "packages", r->packages,
         "dovecot_plugins", r->plugins, "runs", r->runs, "queue", (json_int_t)r->queue,
@@ -386,7 +389,7 @@ json_t *op_report_json(const struct op_report *r)
         "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
         list, "idle_not_told", op_heal_untold_json(&r->c->conf), "probe", probe_json(r),
         "disks", disks_json(r), "backup_age_s", (json_int_t)r->backup_age_s,
-        "certificate_days", certs_json(r));
+        "certificate_days", certs_json(r), "certificates", r->certificates);
     cm_assert(o != NULL);
     return o;
 }

@@ -130,7 +130,7 @@ static void fill_ring(const char *path)
                                         {"traffic:edge1", 9e5 + 8e5 * sin(x)},
                                         {"latency:edge1", .03 + .01 * cos(x)},
                                         {"queue", t % 7200 < 300 ? 12 : 3},
-                                        {"accounts", 1200 + (double)(t % 997)},
+                                        {"accounts:all", 1200 + (double)(t % 997)},
                                         {"disk:/", .41},
                                         {"mail", .5 + .4 * sin(x)}};
         if (t > now - 30000 && t < now - 20000)

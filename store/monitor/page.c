@@ -22,8 +22,9 @@ static const struct {
     {"Queue", "queue", PLOT_COUNT, "messages in Postfix's queue"},
     {"Oldest in the queue", "queue-age", PLOT_SECONDS, NULL},
     {"Push", "push", PLOT_COUNT, "notifications that wait"},
+    {"Oldest notification", "push-age", PLOT_SECONDS, NULL},
     {"Push sent", "push-sent", PLOT_PER_MINUTE, "requests per minute"},
-    {"Accounts", "accounts", PLOT_COUNT, "counted once a day"},
+    {"Accounts", "accounts:", PLOT_COUNT, "counted once a day"},
     {"Disk", "disk:", PLOT_RATIO, "in use"},
 };
 

@@ -16,7 +16,6 @@ static const struct {
     enum how how;      /* of samples that fall to the same series */
 } table[] = {
     {"flows", "chatmail_gateway_flows", "gateway", VALUE},
-    {"up", "chatmail_gateway_up", "gateway", VALUE},
     {"traffic", "chatmail_gateway_received_bytes_total", "gateway", RATE},
     {"traffic", "chatmail_gateway_sent_bytes_total", "gateway", RATE},
     {"latency", "chatmail_gateway_check_seconds", "gateway", MOST},
@@ -26,8 +25,7 @@ static const struct {
     {"push", "chatmail_push_queue_length", NULL, SUM},
     {"push-age", "chatmail_push_oldest_age_seconds", NULL, MOST},
     {"push-sent", "chatmail_push_requests_total", NULL, RATE},
-    {"accounts", "chatmail_accounts", NULL, VALUE},
-    {"accounts-active", "chatmail_accounts_active", NULL, MOST},
+    {"accounts", "chatmail_accounts", "kind", VALUE},
     {"disk", "chatmail_monitor_disk_used_ratio", "path", VALUE},
 };
 
