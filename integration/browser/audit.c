@@ -34,7 +34,7 @@ static const char complaints[] =
     " if (r < (large ? 3 : 4.5)) out.push('contrast ' + r.toFixed(2) + ': '"
     " + n.data.trim().slice(0, 40)); }"
     "const d = document.documentElement;"
-    "if (d.scrollWidth > innerWidth) out.push('scrolls sideways: ' + d.scrollWidth);"
+    "if (d.scrollWidth > d.clientWidth) out.push('scrolls sideways: ' + d.scrollWidth);"
     "if (!d.lang) out.push('no language');"
     "if (!document.title) out.push('no title');"
     "if (document.querySelectorAll('h1').length !== 1) out.push('not one h1');"
@@ -55,11 +55,18 @@ static const char focus[] =
     " return (seen && r.width > 0 ? 'seen ' : 'unseen ')"
     " + [...document.querySelectorAll('a[href], button, summary')].indexOf(e); })()";
 
-void audit_page(struct cdp *c, const char *where)
+json_t *audit_list(struct cdp *c)
 {
     json_t *list = cdp_eval(c, complaints);
 
     assert_true(json_is_array(list));
+    return list;
+}
+
+void audit_page(struct cdp *c, const char *where)
+{
+    json_t *list = audit_list(c);
+
     if (json_array_size(list) > 0) {
         char *text = json_dumps(list, JSON_INDENT(1));
         fail_msg("%s: %.2000s", where, text);

@@ -4,6 +4,8 @@
 
 #include "cdp.h"
 
+/* The complaints, an array of texts; the caller owns it. */
+json_t *audit_list(struct cdp *cdp);
 /* Fails the test, naming `where` and each complaint: scrolls sideways; text below a
  * contrast of 4.5 (3 when large); no language, title, or not one h1; a picture without
  * text; a thing to tap lower than 24 pixels. */

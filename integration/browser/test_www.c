@@ -135,10 +135,37 @@ static void test_start(void **state)
                                   "Math.abs(r.width - r.height) < 2; })()"));
 }
 
+/* The audit itself: a page with every fault is complained of, each once. */
+static void test_audit(void **state)
+{
+    (void)state;
+    static const char bad[] =
+        "<!DOCTYPE html><body style='background:white'><p style='color:%23888'>pale</p>"
+        "<p style='color:%23888;font-size:30px'>large</p><img src='data:,'><svg></svg>"
+        "<nav><a href='x' style='display:block;height:9px;overflow:hidden'>x</a></nav>"
+        "<div style='width:2000px'>wide</div>";
+    char *url = cm_asprintf("data:text/html,%s", bad);
+    cdp_view(browser, &(struct cdp_view){.width = 360, .height = 740});
+    cdp_open(browser, url);
+    free(url);
+    json_t *list = audit_list(browser);
+    char *said = json_dumps(list, JSON_COMPACT);
+    static const char *const want[] = {
+        "contrast 3.54: pale", "scrolls sideways", "no language",         "no title",
+        "not one h1",           "no text for",      "an SVG without text", "low: x"};
+    for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+        if (strstr(said, want[i]) == NULL)
+            fail_msg("no \"%s\" in %s", want[i], said);
+    }
+    assert_int_equal(json_array_size(list), sizeof(want) / sizeof(want[0]));
+    free(said);
+    json_decref(list);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_looks),
-                                       cmocka_unit_test(test_without_script),
-                                       cmocka_unit_test(test_start)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_looks), cmocka_unit_test(test_without_script),
+        cmocka_unit_test(test_start), cmocka_unit_test(test_audit)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
