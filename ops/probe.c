@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "say.h"
 #include "talk.h"
 
 uint16_t op_probe_smtp_port = 465, op_probe_imap_port = 993;
@@ -57,6 +58,7 @@ static int stop(struct ends *e, enum op_stage stage, const char *said)
 {
     e->pair->stage = stage;
     snprintf(e->pair->said, sizeof(e->pair->said), "%.299s", said);
+    op_plain_text(e->pair->said);
     return -1;
 }
 

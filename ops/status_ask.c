@@ -79,6 +79,7 @@ void op_report_wrong(struct op_report *r, const char *fmt, ...)
     va_start(ap, fmt);
     cm_buf_vfmt(&b, fmt, ap);
     va_end(ap);
+    op_plain_text(b.data);
     for (size_t i = 0; i < r->wrong_count; i++) {
         if (strcmp(r->wrong[i], b.data) == 0) {
             cm_buf_clear(&b);
@@ -195,6 +196,7 @@ void op_report_take(struct op_report *r, char *text)
     char *save = NULL;
 
     r->answered = true;
+    op_plain_text(text);
     for (char *l = strtok_r(text, "\n", &save); l != NULL;
          l = strtok_r(NULL, "\n", &save)) {
         if (strncmp(l, "cluster ", 8) == 0) {

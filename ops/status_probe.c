@@ -13,6 +13,7 @@
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/mem.h"
+#include "say.h"
 #include "store_sql.h"
 
 #define REPORT_MS 6000 /* a gateway reports every other second */
@@ -330,6 +331,7 @@ static void blame(struct op_ring *ring, struct op_cluster *c, struct op_pair *pa
         json_t *status = cluster_in(said);
         facts.tunnel = door == NULL || op_ring_tunnel(status, door);
         json_decref(status);
+        op_plain_text(said);
         op_ring_take_facts(said, &facts);
         free(said);
     }
@@ -359,6 +361,7 @@ void op_ring_run(struct op_ring *ring, struct op_cluster *c, const json_t *statu
     if (ring->account.addr[0] == '\0' && make_account(ring, c, &err) != 0) {
         snprintf(ring->trouble, sizeof(ring->trouble), "%s: no probe account: %.300s",
                  op_hop_name(OP_HOP_DATABASE), err.text);
+        op_plain_text(ring->trouble);
         ring->count = 0;
         return;
     }

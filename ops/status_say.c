@@ -338,11 +338,9 @@ static json_t *waiting_json(const struct op_report *r)
 
     for (size_t i = 0; i < r->waiting_count; i++) {
         const struct op_waiting *w = &r->waiting[i];
-        json_t *o = json_pack("{s:I, s:s, s:s}", "count", (json_int_t)w->count,
-                              "destination", w->destination, "reason", w->reason);
-        if (o != NULL) { /* not UTF-8: left out */
-            json_array_append_new(list, o);
-        }
+        json_array_append_new(list, json_pack("{s:I, s:s, s:s}", "count",
+                                              (json_int_t)w->count, "destination",
+                                              w->destination, "reason", w->reason));
     }
     return list;
 }

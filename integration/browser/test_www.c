@@ -152,7 +152,7 @@ static void test_audit(void **state)
     char *said = json_dumps(list, JSON_COMPACT);
     static const char *const want[] = {
         "contrast 3.54: pale", "scrolls sideways", "no language",         "no title",
-        "not one h1",           "no text for",      "an SVG without text", "low: x"};
+        "not one h1",          "no text for",      "an SVG without text", "low: x"};
     for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
         if (strstr(said, want[i]) == NULL)
             fail_msg("no \"%s\" in %s", want[i], said);
