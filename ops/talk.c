@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -45,12 +46,14 @@ static int wait_turn(struct op_talk *t, int rc, int64_t until_ms, struct cm_err 
 static int shake_hands(struct op_talk *t, const char *name, struct cm_err *err)
 {
     int64_t until = cm_now_mono_ms() + t->limit_ms;
+    char asked[256]; /* the macro casts const away */
     int rc;
 
+    snprintf(asked, sizeof(asked), "%s", name);
     t->ctx = SSL_CTX_new(TLS_client_method());
     t->ssl = t->ctx != NULL ? SSL_new(t->ctx) : NULL;
     if (t->ssl == NULL || SSL_set_fd(t->ssl, t->fd) != 1 ||
-        SSL_set_tlsext_host_name(t->ssl, name) != 1) {
+        SSL_set_tlsext_host_name(t->ssl, asked) != 1) {
         return cm_err_set(err, CM_ERR_WORLD, "OpenSSL cannot be used");
     }
     ERR_clear_error();
