@@ -370,6 +370,64 @@ static void test_imap_is_silent(void **state)
     assert_left("");
 }
 
+#define COPY                                                                           \
+    OTHER "Message-ID: <1@example.org>\r\nDate: Fri, 27 Nov 2026 10:00:00 +0000\r\n"   \
+          "Content-Type: multipart/encrypted; boundary=b1\r\n"
+
+static void has(const char *user, const char *exists)
+{
+    struct wire_to to = {.host = "127.0.0.1", .port = dovecot.imap_port};
+    struct cm_err err;
+    struct wire *wire = wire_open(&to, &err);
+    char line[200];
+    assert_non_null(wire);
+    snprintf(line, sizeof(line), "1 LOGIN %s " DOVECOT_PASSWORD "\r\n", user);
+    imap(wire, "", "* OK");
+    imap(wire, line, "1 OK");
+    snprintf(line, sizeof(line), "* %s EXISTS", exists);
+    imap(wire, "2 SELECT INBOX\r\n", line);
+    wire_close(&wire);
+}
+
+/* The same message again, whoever brings it, is taken and not saved; nobody rings. */
+static void test_second_copy(void **state)
+{
+    (void)state;
+    static const char *const both[] = {"c1@x.org", "c2@x.org", NULL};
+    bell_start(bell_path);
+    deliver(COPY, "c1@x.org");
+    assert_heard("c1@x.org\n");
+    deliver("Received: from elsewhere\r\n" COPY, "c1@x.org");
+    deliver(COPY, "C1+detail@x.org");
+    assert_heard("");
+    struct wire *wire = lmtp();
+    send_mail(wire, COPY, both, 0, "250"); /* the other one has not got it yet */
+    wire_close(&wire);
+    assert_heard("c2@x.org\n");
+    has("c1@x.org", "1");
+    has("c2@x.org", "1");
+    deliver("Message-ID: <2@example.org>\r\n" OTHER, "c1@x.org");
+    deliver("Message-ID: <2@example.org>\r\nFrom: third@example.org\r\n", "c1@x.org");
+    deliver(OTHER, "c1@x.org"); /* no Message-ID: nothing says that it is the same */
+    deliver(OTHER, "c1@x.org");
+    has("c1@x.org", "5");
+    assert_int_equal(dovecot_log_count(&dovecot, "a second copy, not saved again"), 3);
+}
+
+/* What did not fit the first time is no second copy when there is room. */
+static void test_refused_comes_again(void **state)
+{
+    (void)state;
+    bell_start(bell_path);
+    struct wire *wire = lmtp();
+    const char *const to[] = {"full2@chat.example", NULL};
+    send_mail(wire, COPY, to, (size_t)QUOTA_KB * 2048, "552");
+    send_mail(wire, COPY, to, 0, "250");
+    wire_close(&wire);
+    assert_heard("full2@chat.example\n");
+    has("full2@chat.example", "1");
+}
+
 /* ---- Lua in place of the plugin ---- */
 
 static void test_lua_sets_messagenew(void **state)
@@ -494,6 +552,7 @@ int main(int argc, char **argv)
         EACH(test_rings_once),        EACH(test_self_sent_is_silent),
         EACH(test_each_recipient),    EACH(test_nobody_listens),
         EACH(test_refused_is_silent), EACH(test_imap_is_silent),
+        EACH(test_second_copy),       EACH(test_refused_comes_again),
         EACH(test_silent_push), /* its process then leaves files for a second */
     };
     const struct CMUnitTest lua[] = {EACH(test_lua_sets_messagenew)};

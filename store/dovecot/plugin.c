@@ -13,8 +13,8 @@
  * too. The watch ends only after the hibernation process has its own; when an event is
  * still unread then, the directory is poked, and that process wakes the client up.
  * A mailbox without a watch of ours may not hibernate. Trusts: Dovecot; the mailbox
- * directory, which is the user's own. Known limit: NOTIFY on mailboxes that are not
- * selected keeps Dovecot's 500 ms, and never hibernates. */
+ * directory, which is the user's own. Clients with NOTIFY never
+ * hibernate; mailboxes that are not selected are watched by notify.h. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +30,7 @@
 #include "module-context.h"
 #include "time-util.h"
 
+#include "notify.h"
 #include "watch.h"
 
 #define GAP_MS 20
@@ -198,7 +199,9 @@ static void client_created(struct client **clientp)
         next_hook(clientp);
 }
 
-static struct mail_storage_hooks hooks = {.mailbox_allocated = mailbox_allocated};
+static struct mail_storage_hooks hooks = {.mailbox_allocated = mailbox_allocated,
+                                          .mail_namespaces_created =
+                                              notify_namespaces_created};
 
 void chatmail_idle_plugin_init(struct module *module)
 {

@@ -4,19 +4,21 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #define EVENTS   (IN_CREATE | IN_DELETE | IN_MOVE)
+#define WRITTEN  (IN_MODIFY | IN_MOVED_TO)
 #define READ_MAX (16 * 1024)
 
-int watch_open(const char *const *dirs, size_t count)
+static int open_for(const char *const *dirs, size_t count, uint32_t events)
 {
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
     for (size_t i = 0; fd >= 0 && i < count; i++) {
-        if (inotify_add_watch(fd, dirs[i], EVENTS | IN_ONLYDIR) < 0) {
+        if (inotify_add_watch(fd, dirs[i], events | IN_ONLYDIR) < 0) {
             int saved = errno;
             close(fd);
             errno = saved;
@@ -24,6 +26,16 @@ int watch_open(const char *const *dirs, size_t count)
         }
     }
     return fd;
+}
+
+int watch_open(const char *const *dirs, size_t count)
+{
+    return open_for(dirs, count, EVENTS);
+}
+
+int watch_open_written(const char *dir)
+{
+    return open_for(&dir, 1, WRITTEN);
 }
 
 bool watch_pending(int fd)

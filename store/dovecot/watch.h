@@ -11,6 +11,8 @@
 /* Returns a descriptor (non-blocking, close-on-exec) that becomes readable when a file
  * comes, goes or is renamed in one of the directories; -1 and errno. */
 int watch_open(const char *const *dirs, size_t count);
+/* The same for a file in the directory that is written to, or renamed into it. */
+int watch_open_written(const char *dir);
 /* Is there an event that watch_drain has not taken? */
 bool watch_pending(int fd);
 /* Takes all events there are. Returns how many, -1 and errno when the descriptor is of

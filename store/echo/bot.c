@@ -13,13 +13,15 @@
 
 #define DEATHS_MAX 2
 #define LINK_MAX   4096
+#define CONNECTED  3000 /* get_connectivity: at work or connected, from here on */
 
 struct bot {
     struct bot_options options;
     char *password;
     char *accounts_dir;
     struct core *core;
-    struct cm_timer *look_timer, *io_timer;
+    struct cm_timer *look_timer, *io_timer, *net_timer;
+    int64_t net_ms; /* until the next look at the connection; 0: none is due */
     size_t step;    /* of setup */
     bool configure; /* the account has to be given its login */
     bool ready;
@@ -323,6 +325,40 @@ static void on_io_timer(void *ctx)
     }
 }
 
+/* ---- lost connections ---- */
+
+static void net_look(struct bot *bot, int64_t after_ms)
+{
+    bot->net_ms = after_ms < BOT_NET_MAX_MS ? after_ms : BOT_NET_MAX_MS;
+    cm_timer_set(bot->net_timer, bot->net_ms);
+}
+
+static void on_nudged(json_t *result, const struct cm_err *err, void *ctx)
+{
+    (void)result;
+    (void)err;
+    struct bot *bot = ctx;
+    net_look(bot, bot->net_ms * 2);
+}
+
+static void on_connectivity(json_t *result, const struct cm_err *err, void *ctx)
+{
+    (void)err;
+    struct bot *bot = ctx;
+    if (!json_is_integer(result) || json_integer_value(result) >= CONNECTED) {
+        bot->net_ms = 0;
+        return;
+    }
+    call(bot, "maybe_network", json_array(), BOT_CALL_MS, on_nudged);
+}
+
+static void on_net_timer(void *ctx)
+{
+    struct bot *bot = ctx;
+    call(bot, "get_connectivity", with_account(bot, NULL), BOT_CALL_MS,
+         on_connectivity);
+}
+
 /* ---- the core's life ---- */
 
 static void on_up(void *ctx)
@@ -347,12 +383,18 @@ static void on_down(const struct cm_err *why, void *ctx)
     bot->unread = NULL;
     cm_timer_stop(bot->look_timer);
     cm_timer_stop(bot->io_timer);
+    cm_timer_stop(bot->net_timer);
+    bot->net_ms = 0;
 }
 
 static void on_event(const char *kind, void *ctx)
 {
+    struct bot *bot = ctx;
     if (strcmp(kind, "IncomingMsg") == 0 || strcmp(kind, "IncomingMsgBunch") == 0) {
-        look(ctx);
+        look(bot);
+    } else if (strcmp(kind, "ConnectivityChanged") == 0 && bot->ready &&
+               bot->net_ms == 0) {
+        net_look(bot, BOT_NET_MS);
     }
 }
 
@@ -366,6 +408,7 @@ struct bot *bot_new(struct cm_loop *loop, const struct bot_options *options)
     bot->accounts_dir = cm_asprintf("%s/accounts", options->dir);
     bot->look_timer = cm_timer_new(loop, on_look_timer, bot);
     bot->io_timer = cm_timer_new(loop, on_io_timer, bot);
+    bot->net_timer = cm_timer_new(loop, on_net_timer, bot);
     bot->core = core_new(loop, options->core, bot->accounts_dir, &hooks);
     return bot;
 }
@@ -379,6 +422,7 @@ void bot_free(struct bot **bot)
     core_free(&b->core);
     cm_timer_free(&b->look_timer);
     cm_timer_free(&b->io_timer);
+    cm_timer_free(&b->net_timer);
     json_decref(b->unread);
     cm_wipe_str(&b->password);
     free(b->accounts_dir);

@@ -3,7 +3,10 @@
  *
  * A message counts as answered when the core has it marked as seen, which is after the
  * answer is in the core's queue. So a kill in between answers twice, and never not at
- * all. A message during which the core went down twice is passed over. */
+ * all. A message during which the core went down twice is passed over.
+ *
+ * The mail service is on the same machine and back within seconds when it is restarted;
+ * the core by itself waits up to a minute. So it is told to look at the network. */
 #ifndef ECHO_BOT_H
 #define ECHO_BOT_H
 
@@ -16,6 +19,8 @@
 #define BOT_IO_AGAIN_S (INT64_C(86400)) /* logs in anew: the account is in use */
 #define BOT_CALL_MS    60000
 #define BOT_LOGIN_MS   INT64_C(180000)
+#define BOT_NET_MS     2000 /* a lost connection is tried anew, doubling up to */
+#define BOT_NET_MAX_MS 60000
 
 struct bot;
 

@@ -7,12 +7,14 @@
  *   sent      a line of JSON for each send_msg
  *   calls     a line for each call: its method
  *   config    what add_transport_from_qr was given
+ *   offline   there is no connection, until maybe_network
  *
  * Texts: "crash" ends it, "garbage" and "long" say something else first, "silence"
  * leaves the call without an answer, "refuse" is not sent. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@
 
 static json_int_t events_id;
 static int known; /* messages that were announced */
+static bool offline;
 
 static void say(json_t *answer)
 {
@@ -142,6 +145,12 @@ static void send_msg(json_int_t id, const json_t *params)
 static void hand_out_events(void)
 {
     int n = arrived();
+    if (events_id != 0 && !offline && access("offline", F_OK) == 0) {
+        offline = true;
+        answer(events_id, json_pack("[{s:i, s:{s:s}}]", "contextId", 1, "event", "kind",
+                                    "ConnectivityChanged"));
+        events_id = 0;
+    }
     if (events_id != 0 && n > known) {
         known = n;
         answer(events_id, json_pack("[{s:i, s:{s:s}}]", "contextId", 1, "event", "kind",
@@ -182,6 +191,12 @@ static void serve(const char *method, json_int_t id, const json_t *params)
         get_message(id, json_integer_value(json_array_get(params, 1)));
     } else if (strcmp(method, "markseen_msgs") == 0) {
         mark_seen(json_array_get(params, 1));
+        answer(id, json_null());
+    } else if (strcmp(method, "get_connectivity") == 0) {
+        answer(id, json_integer(access("offline", F_OK) == 0 ? 1000 : 4000));
+    } else if (strcmp(method, "maybe_network") == 0) {
+        unlink("offline");
+        offline = false;
         answer(id, json_null());
     } else if (strcmp(method, "send_msg") == 0) {
         send_msg(id, params);

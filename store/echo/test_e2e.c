@@ -268,6 +268,24 @@ static void test_killed(void **state)
 }
 
 /* Mail is away: it tries until it can log in. */
+/* The mail service was restarted: the core is told to look, not left to its patience.
+ */
+static void test_offline(void **state)
+{
+    (void)state;
+    char path[160];
+    struct cm_err err;
+    unsigned before = count("accounts/calls", "maybe_network");
+    snprintf(path, sizeof(path), "%s/accounts/offline", dir);
+    assert_int_equal(cm_file_replace(path, "", 0, 0600, &err), 0);
+    int64_t end = cm_now_mono_ms() + 20000;
+    while (access(path, F_OK) == 0 && cm_now_mono_ms() < end) {
+        usleep(20000);
+    }
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(count("accounts/calls", "maybe_network"), before + 1);
+}
+
 static void test_login_later(void **state)
 {
     (void)state;
@@ -391,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup(test_poison, need),
         cmocka_unit_test_setup(test_core_killed, need),
         cmocka_unit_test_setup(test_killed, need),
+        cmocka_unit_test(test_offline),
         cmocka_unit_test_setup(test_login_later, need),
         cmocka_unit_test_setup(test_name_taken, need),
     };
