@@ -84,6 +84,8 @@ enum op_hop op_probe_blame(const struct op_pair *pair,
                            const struct op_probe_facts *facts);
 /* The gateway whose door the pair did not get through; NULL behind the doors. */
 const char *op_probe_door(const struct op_pair *pair);
+/* The hop by name: "edge1 -> store tunnel" for "gateway -> store tunnel". Pure. */
+void op_probe_hop(const struct op_pair *pair, char *out, size_t size);
 /* "edge1 -> store tunnel: edge1 port 465: Connection refused"; for a pair that is done,
  * when it was slow. "" when all is well. Pure. */
 void op_probe_wrong(const struct op_pair *pair, char *out, size_t size);

@@ -54,6 +54,10 @@ static enum op_hop blame_door(const struct op_pair *pair,
     if (pair->reach == OP_REACH_TIMEOUT && (!facts->known || serves)) {
         return OP_HOP_LINE;
     }
+    /* Postfix asks its milter before it greets. */
+    if (sends && pair->reach == OP_REACH_OK && facts->known && !facts->filter) {
+        return OP_HOP_FILTER;
+    }
     return sends ? OP_HOP_POSTFIX : OP_HOP_IMAP;
 }
 
@@ -110,8 +114,7 @@ enum op_hop op_probe_blame(const struct op_pair *pair,
     }
 }
 
-/* "edge1 -> store tunnel" for "gateway -> store tunnel". */
-static void say_hop(const struct op_pair *pair, char *out, size_t size)
+void op_probe_hop(const struct op_pair *pair, char *out, size_t size)
 {
     const char *door = op_probe_door(pair);
 
@@ -130,7 +133,7 @@ void op_probe_wrong(const struct op_pair *pair, char *out, size_t size)
 
     out[0] = '\0';
     if (pair->stage != OP_STAGE_DONE) {
-        say_hop(pair, hop, sizeof(hop));
+        op_probe_hop(pair, hop, sizeof(hop));
         snprintf(out, size, "%s: %s", hop, pair->said);
     } else if (pair->ms >= OP_PROBE_RED_MS) {
         snprintf(out, size, "a message from %s to %s took %.1f s", pair->in, pair->out,

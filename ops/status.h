@@ -11,9 +11,14 @@
 #include "screen.h"
 #include "status_probe.h"
 
-#define OP_WRONG_MAX     48
-#define OP_DISKS_MAX     8
-#define OP_WAITING_MAX   10
+#define OP_WRONG_MAX   48
+#define OP_DISKS_MAX   8
+#define OP_WAITING_MAX 10
+/* Shell: a line "silent PROGRAM -" for each that /metrics at port $2 says is silent. */
+#define OP_SILENT_SCRIPT                                                               \
+    "timeout 6 bash -c 'exec 3<>/dev/tcp/127.0.0.1/'\"$2\"' && printf \"GET /metrics " \
+    "HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n\" >&3 && cat <&3' 2>/dev/null |"        \
+    " sed -n 's/^chatmail_up{program=\"\\([a-z0-9@-]*\\)\"} 0$/silent \\1 -/p'\n"
 #define OP_BACKUP_STAMP  "/var/lib/portico/last-backup"
 #define OP_BACKUP_LATE_S (48 * 3600)
 
@@ -37,6 +42,7 @@ struct op_report {
     json_t *units;    /* {name: state} */
     json_t *packages; /* {name: version} */
     json_t *plugins;  /* {name: what dovecot-plugin status said} */
+    json_t *silent;   /* names of programs that run and do not answer */
     json_t *runs;     /* {unit: systemd's Result of what a timer last started} */
     long long queue;  /* messages; -1: not known, so below */
     struct op_waiting waiting[OP_WAITING_MAX]; /* the largest first */

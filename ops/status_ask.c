@@ -12,7 +12,7 @@ static const char store_script[] =
     "for u in $1; do echo unit $u $(systemctl is-active $u); done\n"
     "for u in chatmail-expire.service chatmail-fsreport.service"
     " chatmail-clock.service; do"
-    " echo run $u $(systemctl show -P Result $u); done\n"
+    " echo run $u $(systemctl show -P Result $u); done\n" OP_SILENT_SCRIPT
     "echo signer $(systemctl show -P StatusText chatmail-filter-out.service)\n"
     "q=$(mktemp) && postqueue -j >$q 2>/dev/null && echo queue $(wc -l <$q) &&"
     " awk '{ s = $0; while (match(s, /\"address\": \"[^\"]*\"/)) {"
@@ -29,7 +29,7 @@ static const char store_script[] =
     "echo push $(ago \"$(r zrange push:age 0 0 withscores | tail -n1)\" 1000000)"
     " $(ago \"$(r get push:last)\" 1000)\n"
     "df -B1 --output=target,avail,pcent / /var/spool/postfix /var/lib/postgresql"
-    " \"$2\" 2>/dev/null | sort -u | sed -n 's/^\\(\\/.*\\)%$/disk \\1/p'\n"
+    " \"$3\" 2>/dev/null | sort -u | sed -n 's/^\\(\\/.*\\)%$/disk \\1/p'\n"
     "echo backup $(ago \"$(stat -c %Y " OP_BACKUP_STAMP " 2>/dev/null)\" 1) s\n"
     "for p in idle push; do echo plugin chatmail_$p"
     " $(/usr/lib/portico/dovecot-plugin status $p 2>&1 | tail -n1); done\n"
@@ -47,6 +47,7 @@ void op_report_init(struct op_report *r, struct op_cluster *c)
     r->packages = json_object();
     r->plugins = json_object();
     r->runs = json_object();
+    r->silent = json_array();
     r->queue = r->push_oldest_s = r->push_success_s = r->backup_age_s = -1;
     r->waiting_count = r->disk_count = r->wrong_count = 0;
     r->invite[0] = r->certificates[0] = '\0';
@@ -62,6 +63,7 @@ void op_report_clear(struct op_report *r)
     json_decref(r->packages);
     json_decref(r->plugins);
     json_decref(r->runs);
+    json_decref(r->silent);
 }
 
 void op_report_reset(struct op_report *r)
@@ -163,6 +165,8 @@ static void take_valued(struct op_report *r, const char *kind, const char *name,
     } else if (strcmp(kind, "push") == 0) {
         r->push_oldest_s = strtoll(name, NULL, 10);
         r->push_success_s = strtoll(value, NULL, 10);
+    } else if (strcmp(kind, "silent") == 0) {
+        json_array_append_new(r->silent, json_string(name));
     } else if (strcmp(kind, "backup") == 0) {
         r->backup_age_s = strtoll(name, NULL, 10);
     } else if (strcmp(kind, "waiting") == 0) {
@@ -212,14 +216,15 @@ int op_report_ask(struct op_report *r, struct cm_err *err)
 {
     struct op_node *store = &r->c->nodes[0];
     struct cm_buf units;
-    char *said;
+    char *said, port[24];
 
+    snprintf(port, sizeof(port), "%lld", (long long)r->c->conf.store.metrics_port);
     cm_buf_init(&units, 4096);
     for (const struct op_unit *u = store->units; u->name != NULL; u++) {
         cm_buf_fmt(&units, "%s ", u->name);
     }
     struct op_cmd cmd = {.script = store_script,
-                         .args = {units.data, r->c->conf.mailboxes_dir},
+                         .args = {units.data, port, r->c->conf.mailboxes_dir},
                          .repeatable = true};
     int rc = op_host_run(&store->host, &cmd, &said, err);
     cm_buf_clear(&units);

@@ -1,4 +1,5 @@
 /* What is wrong, of all that was found out in a round. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,6 +220,20 @@ static void judge_probe(struct op_report *r)
     }
 }
 
+/* Frozen, say: systemd sees it running. */
+static void judge_silent_programs(struct op_report *r)
+{
+    for (size_t i = 0; i < json_array_size(r->silent); i++) {
+        const char *name = json_string_value(json_array_get(r->silent, i));
+        char unit[80];
+        snprintf(unit, sizeof(unit), "%.60s.service", name);
+        if (strcmp(op_report_text(r->units, unit), "active") == 0) {
+            op_report_wrong(r, "%s runs and does not answer; see: journalctl -u %s",
+                            name, name);
+        }
+    }
+}
+
 void op_report_judge(struct op_report *r)
 {
     const char *name;
@@ -235,6 +250,7 @@ void op_report_judge(struct op_report *r)
     if (json_object_get(r->packages, "portico-store") == NULL) {
         op_report_wrong(r, "the store has no portico-store; run: chatops run");
     }
+    judge_silent_programs(r);
     judge_plugins(r);
     judge_runs(r);
     judge_mail(r);

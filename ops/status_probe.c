@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/mem.h"
 #include "say.h"
+#include "status.h"
 #include "store_sql.h"
 
 #define REPORT_MS 6000 /* a gateway reports every other second */
@@ -257,7 +258,7 @@ void op_ring_plan(struct op_ring *ring, const struct op_cluster *c,
 static const char facts_script[] =
     "for u in postfix@-.service chatmail-filter-out.service"
     " chatmail-filter-out.socket dovecot.service chatmail-auth.service; do"
-    " echo unit $u $(systemctl is-active $u); done\n"
+    " echo unit $u $(systemctl is-active $u); done\n" OP_SILENT_SCRIPT
     "postqueue -j 2>/dev/null | grep -F \"\\\"address\\\": \\\"$1\\\"\" | tail -n1 |"
     " sed 's/.*\"delay_reason\": \"\\([^\"]*\\)\".*/\\1/; s/^{.*/active/;"
     " s/^/wait /'\n"
@@ -284,13 +285,16 @@ static void take_unit(struct op_probe_facts *f, const char *name, bool active)
 
 void op_ring_take_facts(char *text, struct op_probe_facts *f)
 {
-    char *save = NULL, unit[80], state[40];
+    char *save = NULL, unit[80], state[40], name[96];
 
     f->known = f->postfix = f->filter = f->dovecot = f->auth = true;
     for (char *l = strtok_r(text, "\n", &save); l != NULL;
          l = strtok_r(NULL, "\n", &save)) {
         if (sscanf(l, "unit %79s %39s", unit, state) == 2) {
             take_unit(f, unit, strcmp(state, "active") == 0);
+        } else if (sscanf(l, "silent %70s", unit) == 1) {
+            snprintf(name, sizeof(name), "%s.service", unit);
+            take_unit(f, name, false);
         } else if (strncmp(l, "wait ", 5) == 0) {
             f->queued = true;
             snprintf(f->reason, sizeof(f->reason), "%.199s", l + 5);
@@ -321,12 +325,14 @@ static bool box_answers(struct op_cluster *c, const char *gateway)
 static void blame(struct op_ring *ring, struct op_cluster *c, struct op_pair *pair)
 {
     struct op_probe_facts facts = {.known = false};
+    char port[24];
     struct op_cmd cmd = {
-        .script = facts_script, .args = {ring->account.addr}, .repeatable = true};
+        .script = facts_script, .args = {ring->account.addr, port}, .repeatable = true};
     const char *door = op_probe_door(pair);
     struct cm_err err;
     char *said = NULL;
 
+    snprintf(port, sizeof(port), "%lld", (long long)c->conf.store.metrics_port);
     if (op_host_run(&c->nodes[0].host, &cmd, &said, &err) == 0) {
         json_t *status = cluster_in(said);
         facts.tunnel = door == NULL || op_ring_tunnel(status, door);

@@ -73,15 +73,15 @@ static void add_probe(const struct op_report *r, struct op_screen *out)
     }
     for (size_t i = 0; i < r->ring.count; i++) {
         const struct op_pair *p = &r->ring.pairs[i];
-        op_probe_wrong(p, why, sizeof(why));
         if (p->stage == OP_STAGE_DONE) {
             op_screen_add(out, pair_colour(p),
                           LABEL "%.20s -> %.20s  %.2f s, accepted after %.2f s",
                           i == 0 ? "probe" : "", p->in, p->out, (double)p->ms / 1000,
                           (double)p->accepted_ms / 1000);
         } else {
+            op_probe_hop(p, why, sizeof(why));
             op_screen_add(out, OP_RED, LABEL "%.20s -> %.20s  stuck at %s",
-                          i == 0 ? "probe" : "", p->in, p->out, op_hop_name(p->hop));
+                          i == 0 ? "probe" : "", p->in, p->out, why);
         }
     }
     if (r->ring.count == 0) {
@@ -242,7 +242,7 @@ static void add_list(const char *label, json_t *object, struct op_screen *out)
     {
         const char *v = json_string_value(value);
         if (b.len > 0 && b.len + strlen(name) + strlen(v) > 65) {
-            op_screen_add(out, OP_PLAIN, LABEL "%.69s,", label, b.data);
+            op_screen_add(out, OP_PLAIN, LABEL "%.70s", label, b.data);
             cm_buf_reset(&b);
             label = "";
         }
@@ -378,7 +378,7 @@ json_t *op_report_json(const struct op_report *r)
     }
     json_t *o = json_pack(
         "{s:s, s:b, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:o, s:{s:I, s:I}, s:s, s:o, "
-        "s:o, s:o, s:o, s:I, s:o, s:s}",
+        "s:o, s:o, s:o, s:I, s:o, s:s, s:O}",
         "domain", r->c->conf.mail_domain, "ok", r->wrong_count == 0, "store_answers",
         r->answered, "cluster", r->cluster, "units", r->units, "packages", r->packages,
         "dovecot_plugins", r->plugins, "runs", r->runs, "queue", (json_int_t)r->queue,
@@ -387,7 +387,8 @@ json_t *op_report_json(const struct op_report *r)
         "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
         list, "idle_not_told", op_heal_untold_json(&r->c->conf), "probe", probe_json(r),
         "disks", disks_json(r), "backup_age_s", (json_int_t)r->backup_age_s,
-        "certificate_days", certs_json(r), "certificates", r->certificates);
+        "certificate_days", certs_json(r), "certificates", r->certificates, "silent",
+        r->silent);
     cm_assert(o != NULL);
     return o;
 }

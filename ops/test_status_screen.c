@@ -172,6 +172,8 @@ static void trouble(void **state)
     (void)state;
     struct stand s;
     stand_up(&s, "unit postfix@-.service inactive\nunit dovecot.service active\n"
+                 "unit chatmail-push.service active\nunit chatmail-web.service failed\n"
+                 "silent chatmail-push -\nsilent chatmail-web -\n"
                  "queue 3\npush -1 -1\ndisk / 1000 97\nbackup 200000 s\n"
                  "plugin chatmail_idle loaded: x\nplugin chatmail_push lua: x\n"
                  "package portico-store 0.1.0\n" CLUSTER(
@@ -192,6 +194,8 @@ static void trouble(void **state)
     op_report_judge(&s.r);
     assert_true(is_wrong(&s.r, "Postfix: 198.51.100.11 port 465: Connection refused"));
     assert_true(is_wrong(&s.r, "postfix@-.service is inactive"));
+    assert_true(is_wrong(&s.r, "chatmail-push runs and does not answer"));
+    assert_false(is_wrong(&s.r, "chatmail-web runs"));
     assert_true(is_wrong(&s.r, "disk / of the store is 97 % full"));
     assert_true(is_wrong(&s.r, "the last backup is 55 h old"));
     assert_golden(&s.r, false, "trouble.txt");
@@ -251,6 +255,12 @@ static void hops(void **state)
          OP_HOP_TUNNEL},
         {OP_STAGE_READ_OPEN, OP_REACH_TIMEOUT, "", {.known = true}, OP_HOP_LINE},
         {OP_STAGE_SEND_LOGIN, OP_REACH_OK, "454 4.7.0 no", {UP}, OP_HOP_LOGIN},
+        {OP_STAGE_SEND_OPEN,
+         OP_REACH_OK,
+         "no answer",
+         {.known = true, .tunnel = true, .postfix = true},
+         OP_HOP_FILTER},
+        {OP_STAGE_SEND_OPEN, OP_REACH_OK, "no answer", {UP}, OP_HOP_POSTFIX},
         {OP_STAGE_SEND_LOGIN,
          OP_REACH_OK,
          "454 4.3.0 Try again later",
@@ -324,10 +334,11 @@ static void facts(void **state)
     char text[] =
         "unit postfix@-.service active\nunit chatmail-filter-out.service "
         "active\nunit chatmail-filter-out.socket failed\nunit dovecot.service "
-        "inactive\nunit chatmail-auth.service active\nwait connect to lmtp\n";
+        "inactive\nunit chatmail-auth.service active\nsilent chatmail-auth -\nwait "
+        "connect to lmtp\n";
     op_ring_take_facts(text, &f);
-    assert_true(f.known && f.postfix && f.auth && f.queued);
-    assert_false(f.filter || f.dovecot);
+    assert_true(f.known && f.postfix && f.queued);
+    assert_false(f.filter || f.dovecot || f.auth);
     assert_string_equal(f.reason, "connect to lmtp");
 }
 
