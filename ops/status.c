@@ -131,6 +131,9 @@ static void watch(struct op_report *r, const struct op_cli *cli, int64_t every_s
     for (;;) {
         ask_round(r, cli);
         say_round(r, cli, in_place);
+        if (ferror(stdout)) {
+            break; /* nobody reads any more */
+        }
         rest(every_s);
         if (stopped) {
             break;

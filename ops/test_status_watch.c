@@ -181,6 +181,27 @@ static void test_in_place(void **state)
     cm_buf_clear(&b);
 }
 
+/* "| head": it ends by itself when nobody reads. */
+static void test_reader_gone(void **state)
+{
+    (void)state;
+    struct cm_buf b;
+    int fd, status;
+    cm_buf_init(&b, 1u << 20);
+    pid_t pid = start_pipe(&fd, NULL);
+    hear(fd, &b, "chatmail domain", 1);
+    close(fd);
+    int64_t until = cm_now_mono_ms() + LIMIT_MS;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (cm_now_mono_ms() > until) {
+            kill(pid, SIGKILL);
+            fail_msg("it goes on");
+        }
+        usleep(50000);
+    }
+    cm_buf_clear(&b);
+}
+
 static void test_wrong_use(void **state)
 {
     (void)state;
@@ -198,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_appended), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_in_place), cmocka_unit_test(test_wrong_use)};
+        cmocka_unit_test(test_in_place), cmocka_unit_test(test_reader_gone),
+        cmocka_unit_test(test_wrong_use)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
