@@ -303,6 +303,13 @@ static int check_gateway(const struct reader *r, const struct cm_conf_gateway *g
     if (gateway->addresses == NULL || gateway->addresses[0] == '\0') {
         return missing(r, gateway, "addresses", cm_type_addresses.allowed, err);
     }
+    if (gateway->proxy_protocol && gateway->agent &&
+        gateway->data_plane != CM_PLANE_PROXY) {
+        cm_err_set(err, CM_ERR_WORLD,
+                   "there is no proxy that would say it; allowed: no, or yes with "
+                   "data_plane = proxy or agent = no");
+        return blame(r, gateway_item(r, gateway, "proxy_protocol"), err);
+    }
     return 0;
 }
 

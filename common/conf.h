@@ -31,6 +31,10 @@ enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 #define CM_GATEWAYS_MAX  32 /* gateway numbers are 1..32 */
 #define CM_ADDRESSES_MAX 8  /* public addresses of one gateway */
 
+/* Added to a public port: where the store's listeners for PROXY v2 are, which are there
+ * for a gateway with proxy_protocol = yes, at its tunnel. */
+#define CM_HEADER_PORTS 12000
+
 #define CM_TURN_PORT   3478                             /* UDP, what clients are told */
 #define CM_TURN_SOCKET "/run/chatmail-turn/turn.socket" /* turn_socket_path unset */
 
@@ -47,6 +51,8 @@ struct cm_conf_gateway {
     int64_t egress_weight;    /* egress_weight = 100: its share of that mail; 0: only
                                * when no other is well */
     enum cm_plane data_plane; /* data_plane = auto | kernel | proxy */
+    bool proxy_protocol;      /* proxy_protocol = no: its proxy cannot keep the clients'
+                               * addresses, and names them by PROXY v2 */
     char *wg_public_key;      /* wg_public_key: where it cannot be read over ssh; "" */
     bool agent;             /* agent = yes: chatmail-gateway runs there, and reports */
     int64_t traffic_budget; /* bytes in a month; 0: none */

@@ -199,6 +199,12 @@ const struct cm_setting cm_settings[] = {
      "gateway; auto, what docs/data-planes.md found better.",
      CM_INI_COMMENT},
 
+    {"gateway", "proxy_protocol", &cm_type_yesno, G(proxy_protocol), "no", 0, 0,
+     "yes: the proxy there cannot connect from the clients' addresses and says them by "
+     "PROXY v2, to listeners of the store's for this tunnel alone. Only with data_plane = "
+     "proxy or agent = no.",
+     CM_INI_COMMENT},
+
     {"gateway", "traffic_budget", &cm_type_bytes, G(traffic_budget), "0", 0, 0,
      "Bytes in a month (UTC), in and out together, as the provider counts them; 0: no "
      "budget. chatops status warns from 80 % on; beyond it mail leaves by the other "

@@ -26,7 +26,7 @@ static void test_gateways(void **state)
         "[store]\nssh = root@10.9.0.2\nbus_port = 5000\n"
         "[gateway edge2]\nnumber = 2\naddresses =\n  203.0.113.7\n  2001:db8:2::7\n"
         "endpoint = edge2.example.net\nwg_port = 443\nmode = drain\negress = "
-        "no\nagent = no\nwg_public_key = " KEY "\n" EDGE1);
+        "no\nagent = no\nproxy_protocol = yes\nwg_public_key = " KEY "\n" EDGE1);
     assert_string_equal(conf.store.ssh, "root@10.9.0.2");
     assert_int_equal(conf.store.bus_port, 5000);
     assert_int_equal(conf.store.egress, CM_EGRESS_GATEWAYS);
@@ -42,9 +42,10 @@ static void test_gateways(void **state)
     assert_int_equal(one->mode, CM_MODE_ACTIVE);
     assert_true(one->egress);
     assert_int_equal(one->egress_weight, 100);
-    assert_int_equal(one->line, 17);
+    assert_int_equal(one->line, 18);
     assert_string_equal(one->wg_public_key, "");
     assert_true(one->agent);
+    assert_false(one->proxy_protocol);
 
     const struct cm_conf_gateway *two = &conf.gateways[1];
     assert_string_equal(two->name, "edge2");
@@ -55,6 +56,7 @@ static void test_gateways(void **state)
     assert_int_equal(two->mode, CM_MODE_DRAIN);
     assert_false(two->egress);
     assert_false(two->agent);
+    assert_true(two->proxy_protocol);
     assert_string_equal(two->wg_public_key, KEY);
     cm_conf_clear(&conf);
 }
@@ -68,6 +70,10 @@ static const struct wrong wrong_gateways[] = {
     {"[gateway edge1]\nnumber = 1",
      "3: [gateway edge1] addresses: missing; allowed: up to 8 public IPv4 and IPv6 "
      "addresses, separated by blanks"},
+    {EDGE2 "proxy_protocol = yes",
+     "6: [gateway edge2] proxy_protocol = \"yes\": there is no proxy that would say "
+     "it; "
+     "allowed: no, or yes with data_plane = proxy or agent = no"},
     {"[gateway edge1]\nnumber = 33",
      "4: [gateway edge1] number = \"33\": too large; allowed: 1 to 32"},
     {EDGE1 EDGE1, "7: section [gateway edge1] is there twice, first on line 3; "

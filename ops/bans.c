@@ -83,6 +83,22 @@ char *op_bans_text(const json_t *answer, int64_t now_s)
     return cm_buf_steal(&b);
 }
 
+char *op_bans_pf(const json_t *answer, int64_t now_s)
+{
+    const json_t *list = json_object_get(answer, "bans"), *ban;
+    struct cm_buf b;
+    size_t i;
+
+    cm_buf_init(&b, TEXT_MAX);
+    json_array_foreach(list, i, ban)
+    {
+        if (json_integer_value(json_object_get(ban, "until")) > now_s) {
+            cm_buf_fmt(&b, "%s\n", text_of(ban, "source"));
+        }
+    }
+    return cm_buf_steal(&b);
+}
+
 /* The last line of what ctl said is its reason. */
 static int ask(struct op_cluster *c, const char *script, const char *source,
                const char *seconds, json_t **answer_r, struct cm_err *err)
@@ -192,7 +208,8 @@ int op_bans(const struct op_cli *cli, struct cm_err *err)
         json_dumpf(answer, stdout, JSON_COMPACT);
         putchar('\n');
     } else if (rc == 0) {
-        char *text = op_bans_text(answer, cm_now_wall_ms() / 1000);
+        char *text =
+            (cli->pf ? op_bans_pf : op_bans_text)(answer, cm_now_wall_ms() / 1000);
         fputs(text, stdout);
         free(text);
     }

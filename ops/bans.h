@@ -19,5 +19,7 @@ CM_MUSTUSE int op_ban_wish(const char *address, const char *duration, char *sour
 void op_ban_left(int64_t seconds, char out[32]);
 /* What "ctl bans" said, line by line, at that second. Caller frees. */
 char *op_bans_text(const json_t *answer, int64_t now_s);
+/* The sources alone, one on a line, as pfctl -T replace takes them. */
+char *op_bans_pf(const json_t *answer, int64_t now_s);
 
 #endif

@@ -50,7 +50,8 @@ const struct op_option op_options[] = {
     {"--cloud-init", NULL, NULL, offsetof(struct op_cli, cloud_init), false,
      "print user-data for cloud-init instead of a line"},
     {"--pf", NULL, NULL, offsetof(struct op_cli, pf), false,
-     "for an edge that runs FreeBSD: pf.conf and a WireGuard file"},
+     "for an edge that runs FreeBSD: pf.conf and a WireGuard file, or lines of a "
+     "table"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
      "write the zone to FILE (\"-\": standard output) and check nothing"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
@@ -156,10 +157,10 @@ const struct op_verb op_verbs[] = {
      "until the time is over.",
      op_ban},
     {"unban", "ADDRESS", "", "End a ban.", op_unban},
-    {"bans", "", "",
-     "Show who is banned, for how long, and why. The store bans by itself who only "
-     "ever "
-     "guesses passwords, or floods it with new accounts.",
+    {"bans", "", "--pf",
+     "Show who is banned, for how long, and why; or the sources alone, for a table of "
+     "pf. The store bans by itself who only ever guesses passwords, or floods it with "
+     "new accounts.",
      op_bans},
     {NULL, NULL, NULL, NULL, NULL},
 };

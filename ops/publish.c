@@ -29,6 +29,7 @@ static void fill_gateway(const struct cm_conf_gateway *from, const char *wg_key,
     to->egress_weight = (int)from->egress_weight;
     to->agentless = !from->agent;
     to->by_proxy = from->data_plane == CM_PLANE_PROXY;
+    to->by_header = from->proxy_protocol;
     to->budget = from->traffic_budget;
     char words[CM_ADDRESSES_MAX][64];
     to->address_count = cm_conf_words(from->addresses, words, CM_ADDRESSES_MAX);

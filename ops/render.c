@@ -56,6 +56,8 @@ static void render(const struct px_state *state, const struct px_gateway *gw, bo
         texts[0] = (struct text){"/etc/pf.conf", px_gateway_pf(state, gw)};
         texts[1] = (struct text){"/usr/local/etc/wireguard/wg0.conf",
                                  px_gateway_pf_wg(state, gw)};
+        texts[2] =
+            (struct text){"/usr/local/etc/haproxy.conf", px_gateway_haproxy(state, gw)};
         return;
     }
     texts[0] = (struct text){"nft -f -", px_gateway_nft(state, gw)};

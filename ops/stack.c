@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "common/template.h"
 #include "embed.h"
+#include "proxied.h"
 #include "turn.h"
 
 #define JOURNALD   "systemd-journald.service"
@@ -190,7 +191,7 @@ static const struct source gateway_sources[] = {
     {NULL, NULL, NULL, 0, NULL, NULL},
 };
 
-#define VARS_MAX 32
+#define VARS_MAX 48
 
 struct vars {
     struct cm_template_var items[VARS_MAX];
@@ -399,12 +400,30 @@ static int render_all(const struct source *sources, const struct cm_conf *conf,
     return 0;
 }
 
+static int proxied_vars(struct vars *vars, const struct cm_conf *conf,
+                        const struct op_facts *facts, struct cm_err *err)
+{
+    struct op_proxied p;
+
+    if (op_proxied_make(conf, embedded("postfix/proxied.cf"), use_ipv6(conf, facts), &p,
+                        err) < 0)
+        return -1;
+    vars_text(vars, "proxied_smtp", p.smtp);
+    vars_text(vars, "proxied_near", p.near);
+    vars_text(vars, "proxied_far", p.far);
+    vars_text(vars, "proxied_443", p.https);
+    vars_text(vars, "proxied_80", p.http);
+    vars_text(vars, "proxied_from", p.from);
+    op_proxied_clear(&p);
+    return 0;
+}
+
 int op_stack_store(const struct cm_conf *conf, const struct op_facts *facts,
                    struct op_files *files_r, struct cm_err *err)
 {
     struct vars vars = {0};
 
-    if (check_words(conf, err) < 0)
+    if (check_words(conf, err) < 0 || proxied_vars(&vars, conf, facts, err) < 0)
         return -1;
     store_vars(&vars, conf, facts);
     int ret = render_all(store_sources, conf, &vars, files_r, err);

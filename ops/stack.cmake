@@ -2,7 +2,8 @@
 # units, users and directories that come with the packages.
 include(${CMAKE_SOURCE_DIR}/cmake/Embed.cmake)
 
-add_library(opstack STATIC stack.c turn.c)
+add_library(opstack STATIC stack.c turn.c
+  proxied.c)
 target_link_libraries(opstack PUBLIC common proxy)
 portico_embed(opstack ${CMAKE_CURRENT_SOURCE_DIR}/templates op_embedded)
 

@@ -64,6 +64,26 @@ static void for_people(void **state)
     json_decref(o);
 }
 
+static void for_pf(void **state)
+{
+    (void)state;
+    json_t *o = json_loads(
+        "{\"epoch\":5,\"settled\":true,\"bans\":["
+        "{\"source\":\"203.0.113.7\",\"reason\":\"operator\",\"until\":4600},"
+        "{\"source\":\"203.0.113.8\",\"reason\":\"operator\",\"until\":1000},"
+        "{\"source\":\"2001:db8:1:2::/64\",\"reason\":\"x\",\"until\":4600}]}",
+        0, NULL);
+    char *text = op_bans_pf(o, 1000);
+    assert_string_equal(text, "203.0.113.7\n2001:db8:1:2::/64\n");
+    free(text);
+    json_decref(o);
+    o = json_loads("{\"bans\":[]}", 0, NULL);
+    text = op_bans_pf(o, 1000);
+    assert_string_equal(text, "");
+    free(text);
+    json_decref(o);
+}
+
 static void budget_is(long long bytes, long long budget, const char *want)
 {
     char out[OP_BUDGET_TEXT] = "?";
@@ -99,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wishes),
         cmocka_unit_test(for_people),
+        cmocka_unit_test(for_pf),
         cmocka_unit_test(budgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,7 @@ static void test_foreign_answers(void **state)
 
 static const char document[] =
     "{\"bus_port\":4710,\"domain\":\"_chat.example\",\"egress\":\"gateways\","
-    "\"epoch\":7,\"format\":\"1.2\",\"gateways\":[{\"addresses\":[\"198.51.100.11\"],"
+    "\"epoch\":7,\"format\":\"1.3\",\"gateways\":[{\"addresses\":[\"198.51.100.11\"],"
     "\"egress\":true,\"endpoint\":\"198.51.100.11\",\"mode\":\"active\",\"name\":\"a\","
     "\"number\":1,\"wg_port\":51820,\"wg_public_key\":\"" KEY_B "\"},"
     "{\"addresses\":[\"203.0.113.12\"],\"egress\":true,\"endpoint\":\"203.0.113.12\","

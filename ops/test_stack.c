@@ -113,6 +113,28 @@ static void golden_store(const char *name, const char *ini)
     op_files_clear(&files);
 }
 
+/* edge1 is a proxy that keeps addresses, edge2 one that cannot. */
+static void test_golden_proxied(void **state)
+{
+    (void)state;
+    golden_store("store-proxied",
+                 TWO_GATEWAYS "data_plane = proxy\nproxy_protocol = yes\n");
+}
+
+static void test_proxied_without_ipv6(void **state)
+{
+    (void)state;
+    struct op_facts facts = ordinary;
+    facts.ipv6 = false;
+    struct op_files files =
+        store_files(TWO_GATEWAYS "agent = no\nproxy_protocol = yes\n", &facts);
+    const char *text = content(&files, "/etc/nginx/nginx.conf");
+    assert_non_null(strstr(text, "listen 10.77.2.2:12443 proxy_protocol"));
+    assert_null(strstr(text, "fd77"));
+    assert_null(strstr(text, "10.77.1."));
+    op_files_clear(&files);
+}
+
 static void test_golden_two_gateways(void **state)
 {
     (void)state;
@@ -499,8 +521,9 @@ static size_t gateway_file_count(void)
 }
 
 /* A template that no node gets would be carried along for nothing. journald.conf goes
- * to both kinds of node, that of turn is rendered for each gateway, and
- * enrol.sh (enrol_text.c) makes the files of one that comes by invite. */
+ * to both kinds of node, that of turn is rendered for each gateway, proxied.cf goes
+ * into master.cf, and enrol.sh (enrol_text.c) makes the files of one that comes by
+ * invite. */
 static void test_embedded_table(void **state)
 {
     struct op_files store = store_files(TWO_GATEWAYS, &ordinary);
@@ -512,7 +535,7 @@ static void test_embedded_table(void **state)
         if (n > 0)
             assert_true(strcmp(op_embedded[n - 1].name, e->name) < 0);
     }
-    assert_int_equal(n, store.count - 1 + gateway_file_count() - 1 + 1);
+    assert_int_equal(n, store.count - 1 + gateway_file_count() - 1 + 2);
     op_files_clear(&store);
 }
 
@@ -520,6 +543,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_two_gateways),
+        cmocka_unit_test(test_golden_proxied),
+        cmocka_unit_test(test_proxied_without_ipv6),
         cmocka_unit_test(test_golden_no_gateway),
         cmocka_unit_test(test_golden_external),
         cmocka_unit_test(test_golden_ip),

@@ -514,8 +514,20 @@ static void keep_router_advertisements(struct px_outcome *out)
     }
 }
 
+/* What userspace WireGuard hands over has no checksum that the kernel has seen, and
+ * connection tracking would compute it anew for every packet of every flow. Both ends
+ * of a flow check it anyway. Not there before connection tracking is. */
+static void trust_checksums(struct px_outcome *out)
+{
+    static const char name[] = "net/netfilter/nf_conntrack_checksum";
+    if (access("/proc/sys/net/netfilter/nf_conntrack_checksum", F_OK) == 0) {
+        sysctl_set(name, "0", out);
+    }
+}
+
 static void gateway_sysctls(struct px_outcome *out)
 {
+    trust_checksums(out);
     keep_router_advertisements(out);
     sysctl_set("net/ipv4/ip_forward", "1", out);
     if (access("/proc/net/if_inet6", F_OK) == 0) {

@@ -15,9 +15,6 @@
 #define FRESH_TIMEOUT "1m"
 #define KNOWN_TIMEOUT "12h"
 
-/* Strangers may come in one wave, as when another gateway has died. */
-#define STRANGER_WAVE_S 16
-
 /* A document lasts longer than this only by mistake, or this machine's clock is wrong.
  */
 #define BAN_S_MAX (30 * 24 * 3600)
@@ -76,7 +73,7 @@ static void newcomer_chain(struct cm_buf *out, const struct px_limits *limits, b
     }
     if (limits->stranger_rate > 0) {
         cm_buf_fmt(out, "        %s != @known%d ", source(v6), v6 ? 6 : 4);
-        limit(out, limits->stranger_rate, limits->stranger_rate * STRANGER_WAVE_S);
+        limit(out, limits->stranger_rate, limits->stranger_rate * PX_STRANGER_WAVE_S);
         cm_buf_str(out, " counter name \"strangers\" drop\n");
     }
     cm_buf_str(out, "    }\n");
@@ -101,7 +98,8 @@ static void guard_chain(struct cm_buf *out, const struct px_state *state,
 {
     cm_buf_str(out,
                "\n    chain guard {\n"
-               "        type filter hook prerouting priority raw; policy accept;\n");
+               "        type filter hook prerouting priority raw; policy accept;\n"
+               "        iifname \"wg0\" accept\n");
     for (int v6 = 0; v6 <= 1; v6++) {
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;
@@ -119,8 +117,8 @@ static void guard_chain(struct cm_buf *out, const struct px_state *state,
 
 /* The third packet of a handshake proves that the source is true: connection tracking
  * calls no flow assured before. ("established" is too little: a SYN that is sent again
- * passes as that, and so does half of all guessed acknowledgements.) Marked, a flow is
- * looked at once. */
+ * passes as that, and so does half of all guessed acknowledgements.) A flow that is
+ * marked leaves at the first rule: nearly every packet there is. */
 static void acquaint_chain(struct cm_buf *out, const struct px_state *state,
                            const struct px_gateway *gw)
 {
@@ -129,7 +127,8 @@ static void acquaint_chain(struct cm_buf *out, const struct px_state *state,
     }
     cm_buf_str(out,
                "\n    chain acquaint {\n"
-               "        type filter hook prerouting priority mangle; policy accept;\n");
+               "        type filter hook prerouting priority mangle; policy accept;\n"
+               "        ct mark " KNOWN_MARK " accept\n");
     for (int v6 = 0; v6 <= 1; v6++) {
         if (px_family_count(gw, v6, NULL) > 0) {
             px_text_match_tcp(out, state, gw, v6);

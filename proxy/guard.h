@@ -1,5 +1,5 @@
 /* guard: what a gateway keeps out before anything else looks at it. Private to proxy/:
- * plane_gateway.c.
+ * plane_gateway.c, plane_pf.c.
  *
  * In prerouting, ahead of connection tracking, and so the same for both planes: a
  * packet of a banned source, and a SYN beyond the limits, cost one lookup and nothing
@@ -18,6 +18,10 @@
 
 #include "common/buf.h"
 #include "state.h"
+
+/* Strangers may come in one wave, as when another gateway has died: stranger_rate times
+ * this. */
+#define PX_STRANGER_WAVE_S 16
 
 void px_guard_counters(struct cm_buf *out);
 void px_guard_sets(struct cm_buf *out, const struct px_state *state);

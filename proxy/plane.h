@@ -44,12 +44,16 @@ char *px_gateway_ip(const struct px_state *state, const struct px_gateway *gw);
 
 /* The same for an edge that runs FreeBSD and no agent: a whole pf.conf, and a file for
  * wg-quick with PX_PRIVATE_KEY_HERE in the place of the private key. Both say in
- * comments where they go and what else the machine needs. By the kernel only: by_proxy
- * is not looked at. Egress `gateways` lets tcp 25 and 443 of the store out, `all`
- * everything. A reload keeps present flows in every mode; for `off` the head says how
- * to end them. */
+ * comments where they go and what else the machine needs. By the kernel: by_proxy is
+ * not looked at; with by_header TCP is for a proxy on that machine. Limits and bans as
+ * in guard.h, with what pf has for them: a source is one address, in IPv6 too;
+ * strangers meet SYN cookies; bans are a table that is filled from outside. Egress
+ * `gateways` lets tcp 25 and 443 of the store out, `all` everything. A reload keeps
+ * present flows in every mode; for `off` the head says how to end them. */
 #define PX_PRIVATE_KEY_HERE "PRIVATE-KEY"
 char *px_gateway_pf(const struct px_state *state, const struct px_gateway *gw);
+/* What that proxy may be: a file for haproxy; NULL without by_header. */
+char *px_gateway_haproxy(const struct px_state *state, const struct px_gateway *gw);
 char *px_gateway_pf_wg(const struct px_state *state, const struct px_gateway *gw);
 
 /* Store side: tunnels "wgN", inner addresses, one routing table 100+N and one source

@@ -97,7 +97,7 @@ static void input_proxy(struct cm_buf *out, const struct px_state *state,
  */
 static void returning_chain(struct cm_buf *out, const struct px_gateway *gw)
 {
-    if (gw->by_proxy) {
+    if (gw->by_proxy && !gw->by_header) {
         cm_buf_str(out, "\n    chain returning {\n"
                         "        type filter hook prerouting priority mangle; policy "
                         "accept;\n"
@@ -307,8 +307,9 @@ char *px_gateway_proxy(const struct px_state *state, const struct px_gateway *gw
     for (size_t i = 0; i < state->port_count; i++) {
         cm_buf_fmt(&out, " %u", state->ports[i]);
     }
-    cm_buf_fmt(&out, "\nstore4 = %s\nstore6 = %s\nsource = transparent\nmode = %s\n",
-               inner4, inner6, cm_mode_name(gw->mode));
+    cm_buf_fmt(&out, "\nstore4 = %s\nstore6 = %s\nsource = %s\nmode = %s\n", inner4,
+               inner6, gw->by_header ? "header" : "transparent",
+               cm_mode_name(gw->mode));
     return px_text_done(&out);
 }
 

@@ -6,9 +6,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "guard.h"
 #include "text.h"
 
 #define OUTSIDE "on ! wg0"
+#define STATES  200000
+#define SOURCES 65536
 #define MTU     1280
 
 /* A packet that came to a public port and was redirected carries DOOR through the
@@ -39,7 +42,7 @@ static void head(struct cm_buf *out, const struct px_state *state,
                "#\n"
                "# To /etc/pf.conf; then: pfctl -nf /etc/pf.conf && pfctl -f "
                "/etc/pf.conf\n"
-               "# Flows that pf knows outlive a reload.\n",
+               "# Flows that pf knows outlive a reload. FreeBSD 14 or later.\n",
                gw->name, state->domain, cm_mode_name(gw->mode), state->epoch);
     for (int v6 = 0; v6 <= 1 && gw->mode == CM_MODE_OFF; v6++) {
         char store[46];
@@ -57,6 +60,12 @@ static void head(struct cm_buf *out, const struct px_state *state,
                     "#   wireguard_interfaces=\"wg0\"\n"
                     "# The same without a reboot:\n"
                     "#   sysctl net.inet.ip.forwarding=1 net.inet6.ip6.forwarding=1\n");
+    cm_buf_fmt(
+        out,
+        "# Who is banned, told from the operator's machine, from cron for example:\n"
+        "#   chatops bans --pf | ssh root@%s pfctl -q -t chatmail_banned -T "
+        "replace -f -\n",
+        gw->addresses[0]);
 }
 
 static void ports(struct cm_buf *out, const char *name, const struct px_state *state)
@@ -98,14 +107,31 @@ static void macros(struct cm_buf *out, const struct px_state *state,
     }
 }
 
+/* From so many half-open connections on, as many as may be strangers at once (guard.c),
+ * pf answers SYNs without keeping anything, until there are half as many. */
+static void syncookies(struct cm_buf *out, const struct px_limits *limits)
+{
+    int start = limits->stranger_rate * PX_STRANGER_WAVE_S / (STATES / 100);
+    if (limits->stranger_rate > 0) {
+        start = start < 2 ? 2 : start > 50 ? 50 : start;
+        cm_buf_fmt(out, "set syncookies adaptive (start %d%%, end %d%%)\n", start,
+                   start / 2);
+    }
+}
+
 /* Both directions of a connection pass wg0, so its SYN and its SYN-ACK do. */
-static void options(struct cm_buf *out)
+static void options(struct cm_buf *out, const struct px_state *state)
 {
     cm_buf_fmt(out,
+               "table <chatmail_banned> persist\n"
                "\n"
                "set skip on lo0\n"
                "set block-policy drop\n"
-               "set limit states 200000\n"
+               "set limit { states %d, src-nodes %d }\n"
+               "set timeout src.track 60\n",
+               STATES, SOURCES);
+    syncookies(out, &state->limits);
+    cm_buf_fmt(out,
                "\n"
                "# The tunnel carries %d bytes.\n"
                "scrub on wg0 inet proto tcp all max-mss %d\n"
@@ -138,10 +164,12 @@ static void translation(struct cm_buf *out, const struct px_state *state,
         if (gw->mode != CM_MODE_ACTIVE) {
             continue;
         }
-        cm_buf_fmt(out,
-                   "rdr " OUTSIDE " %s proto tcp from any to $public%d port $doors "
-                   "tag DOOR -> $store%d\n",
-                   family(v6), n, n);
+        if (!gw->by_header) {
+            cm_buf_fmt(out,
+                       "rdr " OUTSIDE " %s proto tcp from any to $public%d port $doors "
+                       "tag DOOR -> $store%d\n",
+                       family(v6), n, n);
+        }
         if (state->turn.port != 0) {
             cm_buf_fmt(out,
                        "rdr " OUTSIDE " %s proto udp from any to $public%d port $calls "
@@ -151,14 +179,55 @@ static void translation(struct cm_buf *out, const struct px_state *state,
     }
 }
 
+/* " keep state", within the limit of one source. pf counts what finished a handshake,
+ * so nobody can use up another's. As many at once as the burst, over the time in which
+ * the rate would fill it again. */
+static void keep_limited(struct cm_buf *out, const struct px_limits *limits)
+{
+    cm_buf_str(out, " flags S/SA keep state");
+    if (limits->source_rate > 0) {
+        int seconds = limits->source_burst / limits->source_rate;
+        seconds = seconds < 1 ? 1 : seconds;
+        cm_buf_fmt(out, " (source-track rule, max-src-conn-rate %d/%d)",
+                   seconds == 1 ? limits->source_rate : limits->source_burst, seconds);
+    }
+    cm_buf_str(out, "\n");
+}
+
+/* To the proxy on this machine. */
+static void inward_proxy(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1; v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            cm_buf_fmt(out,
+                       "pass in quick " OUTSIDE " %s proto tcp from any to $public%d "
+                       "port $doors",
+                       family(v6), v6 ? 6 : 4);
+            keep_limited(out, &state->limits);
+        }
+    }
+}
+
 /* A packet in the middle of a flow that we have lost is answered, so that the client
  * connects anew at once. */
-static void inward_active(struct cm_buf *out, const struct px_state *state)
+static void inward_kernel(struct cm_buf *out, const struct px_state *state)
 {
-    cm_buf_str(
-        out, "pass in quick " OUTSIDE " proto tcp all " DOOR " flags S/SA keep state\n"
-             "block return-rst in quick " OUTSIDE " proto tcp all " DOOR "\n"
-             "pass out quick on wg0 proto tcp all " DOOR " flags S/SA keep state\n");
+    cm_buf_str(out, "pass in quick " OUTSIDE " proto tcp all " DOOR);
+    keep_limited(out, &state->limits);
+    cm_buf_str(out,
+               "block return-rst in quick " OUTSIDE " proto tcp all " DOOR "\n"
+               "pass out quick on wg0 proto tcp all " DOOR " flags S/SA keep state\n");
+}
+
+static void inward_active(struct cm_buf *out, const struct px_state *state,
+                          const struct px_gateway *gw)
+{
+    if (gw->by_header) {
+        inward_proxy(out, state, gw);
+    } else {
+        inward_kernel(out, state);
+    }
     if (state->turn.port != 0) {
         cm_buf_str(out, "pass in quick " OUTSIDE " proto udp all " DOOR " keep state\n"
                         "pass out quick on wg0 proto udp all " DOOR " keep state\n");
@@ -190,6 +259,26 @@ static void inward_shut(struct cm_buf *out, const struct px_state *state,
     }
 }
 
+/* Before everything, in every mode. What was redirected has the tag in place of the
+ * address. */
+static void banned(struct cm_buf *out, const struct px_state *state,
+                   const struct px_gateway *gw)
+{
+    static const char from[] =
+        "block drop in quick " OUTSIDE " from <chatmail_banned> to any " DOOR "\n";
+    bool tagged =
+        gw->mode == CM_MODE_ACTIVE && (!gw->by_header || state->turn.port != 0);
+    cm_buf_str(out, tagged ? from : "");
+    for (int v6 = 0; v6 <= 1 && (gw->by_header || gw->mode != CM_MODE_ACTIVE); v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            cm_buf_fmt(out,
+                       "block drop in quick " OUTSIDE " %s proto tcp from "
+                       "<chatmail_banned> to $public%d port $doors\n",
+                       family(v6), v6 ? 6 : 4);
+        }
+    }
+}
+
 static void inward(struct cm_buf *out, const struct px_state *state,
                    const struct px_gateway *gw)
 {
@@ -197,8 +286,9 @@ static void inward(struct cm_buf *out, const struct px_state *state,
                gw->mode == CM_MODE_ACTIVE ? "new connections go to the store"
                : gw->mode == CM_MODE_HOLD ? "new connections are left without an answer"
                                           : "new connections are refused");
+    banned(out, state, gw);
     if (gw->mode == CM_MODE_ACTIVE) {
-        inward_active(out, state);
+        inward_active(out, state, gw);
     } else {
         inward_shut(out, state, gw);
     }
@@ -264,7 +354,7 @@ char *px_gateway_pf(const struct px_state *state, const struct px_gateway *gw)
     cm_buf_init(&out, PX_TEXT_MAX);
     head(&out, state, gw);
     macros(&out, state, gw);
-    options(&out);
+    options(&out, state);
     translation(&out, state, gw);
     inward(&out, state, gw);
     own(&out);

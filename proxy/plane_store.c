@@ -94,11 +94,28 @@ static void relay_drop(struct cm_buf *out, const struct px_state *state)
     }
 }
 
-/* The gateway itself, from its own inner address: the bus, /metrics and pings, nothing
- * else. A client has a public address. */
-static void gateway_rules(struct cm_buf *out, const struct px_state *state, int n,
-                          bool v6)
+/* Whoever is heard there is believed, so no program of the store's is either. */
+static void header_drop(struct cm_buf *out, const struct px_state *state)
 {
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        for (int v6 = 0; v6 <= 1 && state->gateways[i].by_header; v6++) {
+            char near[46];
+            (v6 ? px_inner6 : px_inner4)(state->gateways[i].number, 2, near);
+            cm_buf_fmt(out, "        iifname \"lo\" %s daddr %s tcp dport ",
+                       v6 ? "ip6" : "ip", near);
+            px_text_header_ports(out, state);
+            cm_buf_str(out, " counter drop\n");
+        }
+    }
+}
+
+/* The gateway itself, from its own inner address: the bus, /metrics and pings, and what
+ * it says by PROXY v2; nothing else. A client has a public address. */
+static void gateway_rules(struct cm_buf *out, const struct px_state *state,
+                          const struct px_gateway *gw, bool v6)
+{
+    int n = gw->number;
+    bool header = gw->by_header;
     const char *ip = v6 ? "ip6" : "ip";
     char far[46], near[46];
     (v6 ? px_inner6 : px_inner4)(n, 1, far);
@@ -109,6 +126,12 @@ static void gateway_rules(struct cm_buf *out, const struct px_state *state, int 
             "        ip saddr %s ip daddr %s tcp dport %d-%d limit rate 20/second "
             "burst 60 packets accept\n",
             far, near, state->bus_port, state->bus_port + 2);
+    }
+    if (header) {
+        cm_buf_fmt(out, "        %s saddr %s %s daddr %s tcp dport ", ip, far, ip,
+                   near);
+        px_text_header_ports(out, state);
+        cm_buf_str(out, " accept\n");
     }
     if (state->metrics_port > 0) {
         cm_buf_fmt(out,
@@ -126,8 +149,8 @@ static void tunnel_chain(struct cm_buf *out, const struct px_state *state,
                          const struct px_gateway *gw)
 {
     cm_buf_fmt(out, "\n    chain tunnel_%d {\n", gw->number);
-    gateway_rules(out, state, gw->number, false);
-    gateway_rules(out, state, gw->number, true);
+    gateway_rules(out, state, gw, false);
+    gateway_rules(out, state, gw, true);
     cm_buf_str(out,
                "        ip saddr @not_public counter drop\n"
                "        ip6 saddr != 2000::/3 counter drop\n"
@@ -161,6 +184,7 @@ char *px_store_nft(const struct px_state *state)
                      "        iifname @tunnels jump tunnel\n");
     inner_drop(&out, state, false);
     inner_drop(&out, state, true);
+    header_drop(&out, state);
     relay_drop(&out, state);
     /* Established and related first: an ICMP error may come from a router with a
      * private address, and nothing is established that was not let in below. */

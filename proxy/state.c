@@ -38,6 +38,9 @@ static json_t *dump_gateway(const struct px_gateway *gw)
     if (gw->by_proxy) {
         json_object_set_new(json, "plane", json_string(PLANE_PROXY));
     }
+    if (gw->by_header) {
+        json_object_set_new(json, "header", json_true());
+    }
     if (gw->agentless) {
         json_object_set_new(json, "agent", json_false());
     }
@@ -283,6 +286,19 @@ static int read_agent(const struct px_object *o, bool *agentless, struct cm_err 
     return 0;
 }
 
+/* Absent before 1.3, and where the store sees the clients themselves. */
+static int read_header(const struct px_object *o, struct px_gateway *gw,
+                       struct cm_err *err)
+{
+    if (json_object_get(o->json, "header") != NULL &&
+        px_field_bool(o, "header", &gw->by_header, err) != 0) {
+        return -1;
+    }
+    return !gw->by_header || gw->by_proxy || gw->agentless
+               ? 0
+               : cm_err_set(err, CM_ERR_REFUSE, "%sheader: without a proxy", o->where);
+}
+
 static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
                         struct cm_err *err)
 {
@@ -300,7 +316,8 @@ static int read_gateway(json_t *json, size_t index, struct px_gateway *gw,
         px_field_bool(&o, "egress", &gw->egress, err) ||
         read_weight(&o, &gw->egress_weight, err) ||
         read_plane(&o, &gw->by_proxy, err) || read_agent(&o, &gw->agentless, err) ||
-        read_budget(&o, &gw->budget, err) || read_addresses(&o, gw, err) ||
+        read_header(&o, gw, err) || read_budget(&o, &gw->budget, err) ||
+        read_addresses(&o, gw, err) ||
         px_field_text(&o, "endpoint", PX_HOST_LETTERS, 1, gw->endpoint,
                       sizeof(gw->endpoint), err) ||
         px_field_int(&o, "wg_port", 1, 65535, &wg_port, err) ||
@@ -363,6 +380,19 @@ static int check_unique(const struct px_state *state, size_t index, struct cm_er
     return 0;
 }
 
+/* Above, the store has its listeners. */
+static int check_header(const struct px_state *state, struct cm_err *err)
+{
+    uint16_t last = state->ports[state->port_count - 1];
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        if (state->gateways[i].by_header && last > 65535 - CM_HEADER_PORTS) {
+            return cm_err_set(err, CM_ERR_REFUSE, "gateways[%zu].header: port %u", i,
+                              last);
+        }
+    }
+    return 0;
+}
+
 static int read_gateways(const struct px_object *o, struct px_state *state,
                          struct cm_err *err)
 {
@@ -407,7 +437,7 @@ static int read_state(const struct px_object *o, struct px_state *state,
         read_metrics_port(o, state, err) || read_ports(o, state, err) ||
         px_guard_read(o, state, err) || read_turn(o, &state->turn, err) ||
         read_egress(o, &state->egress, err) || read_gateways(o, state, err) ||
-        check_turn(state, err)) {
+        check_turn(state, err) || check_header(state, err)) {
         return -1;
     }
     state->bus_port = (int)bus_port;

@@ -19,7 +19,8 @@
 
 #define PX_STATE_MAJOR 1
 #define PX_STATE_MINOR                                                                 \
-    2 /* 1: turn, gateways[].plane, .egress_weight; 2: limits, bans, budget, agent */
+    3 /* 1: turn, gateways[].plane, .egress_weight; 2: limits, bans, budget, agent;    \
+         3: header */
 #define PX_PORTS_MAX 16
 #define PX_BANS_MAX  4096
 
@@ -34,6 +35,7 @@ struct px_gateway {
     bool egress;
     int egress_weight; /* 0..1000: share of outgoing mail; 0: the last resort */
     bool by_proxy;     /* chatmail-proxy carries TCP; else the kernel does */
+    bool by_header;    /* the proxy says who the client is (PROXY v2); not by kernel */
     bool agentless;    /* nobody reports: it is set up by hand */
     char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
     size_t address_count;

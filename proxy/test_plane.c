@@ -139,6 +139,49 @@ static void freebsd(void **unused)
     golden("freebsd_v4_two_all.pf", px_gateway_pf(&state, &state.gateways[1]));
 }
 
+/* A proxy on the edge that cannot keep the clients' addresses. */
+static void by_header(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    struct px_gateway *gw = &state.gateways[0];
+    assert_null(px_gateway_haproxy(&state, gw));
+    gw->by_proxy = true;
+    gw->by_header = true;
+    golden("header.conf", px_gateway_proxy(&state, gw));
+    golden("header_store.nft", px_store_nft(&state));
+    char *text = px_gateway_nft(&state, gw);
+    assert_null(strstr(text, "transparent"));
+    free(text);
+    gw->by_proxy = false;
+    gw->agentless = true;
+    golden("header_freebsd.pf", px_gateway_pf(&state, gw));
+    golden("header_haproxy.cfg", px_gateway_haproxy(&state, gw));
+    gw->mode = CM_MODE_HOLD;
+    text = px_gateway_pf(&state, gw);
+    assert_null(strstr(text, "\npass in quick on ! wg0 inet proto tcp from any"));
+    assert_non_null(
+        strstr(text, "block drop in quick on ! wg0 inet proto tcp from any"));
+    free(text);
+}
+
+static void freebsd_unlimited(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    state.limits = (struct px_limits){0};
+    char *text = px_gateway_pf(&state, &state.gateways[0]);
+    assert_null(strstr(text, "max-src-conn-rate"));
+    assert_null(strstr(text, "syncookies"));
+    assert_non_null(strstr(text, "from <chatmail_banned>"));
+    free(text);
+    state.limits = (struct px_limits){1000, 500, 100000};
+    text = px_gateway_pf(&state, &state.gateways[0]);
+    assert_non_null(strstr(text, "max-src-conn-rate 1000/1)"));
+    assert_non_null(strstr(text, "(start 50%, end 25%)"));
+    free(text);
+}
+
 /* Neither calls nor mail outward: nothing is translated but the doors. */
 static void freebsd_least(void **unused)
 {
@@ -236,6 +279,8 @@ int main(void)
         cmocka_unit_test(gateway_tools),
         cmocka_unit_test(freebsd),
         cmocka_unit_test(freebsd_least),
+        cmocka_unit_test(freebsd_unlimited),
+        cmocka_unit_test(by_header),
         cmocka_unit_test(store_tools),
         cmocka_unit_test(no_turn),
         cmocka_unit_test(egress_table),

@@ -71,15 +71,19 @@ static void agent_is_there_unless_said(void **unused)
     struct cm_err err;
     char *text = px_state_dump(&state);
     assert_null(strstr(text, "\"agent\""));
+    assert_null(strstr(text, "\"header\""));
     assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
     assert_false(back.gateways[1].agentless);
     free(text);
     state.gateways[1].agentless = true;
+    state.gateways[1].by_header = true;
     text = px_state_dump(&state);
     assert_non_null(strstr(text, "{\"addresses\":[\"203.0.113.12\"],\"agent\":false,"));
     assert_int_equal(px_state_parse(text, strlen(text), &back, &err), 0);
     assert_false(back.gateways[0].agentless);
     assert_true(back.gateways[1].agentless);
+    assert_false(back.gateways[0].by_header);
+    assert_true(back.gateways[1].by_header);
     free(text);
 }
 
@@ -89,9 +93,9 @@ static void refused_fields(void **unused)
     refuse("\"epoch\":17", "\"epoch\":17.0", "epoch: not an integer");
     refuse("\"epoch\":17", "\"epoch\":-1", "epoch: -1 is outside");
     refuse("\"epoch\":17", "\"epoch\":1,\"epoch\":17", "duplicate");
-    refuse("\"format\":\"1.2\"", "\"format\":\"2.0\"", "format: 2.0 is not understood");
-    refuse("\"format\":\"1.2\"", "\"format\":\"1\"", "format");
-    refuse("\"format\":\"1.2\"", "\"format\":\"1.0.3\"", "not MAJOR.MINOR");
+    refuse("\"format\":\"1.3\"", "\"format\":\"2.0\"", "format: 2.0 is not understood");
+    refuse("\"format\":\"1.3\"", "\"format\":\"1\"", "format");
+    refuse("\"format\":\"1.3\"", "\"format\":\"1.0.3\"", "not MAJOR.MINOR");
     refuse("\"bus_port\":4710,", "", "bus_port: missing");
     refuse("\"bus_port\":4710", "\"bus_port\":65534", "bus_port: 65534");
     refuse("\"metrics_port\":3903", "\"metrics_port\":65536", "metrics_port: 65536");
@@ -109,6 +113,9 @@ static void refused_fields(void **unused)
     refuse("\"egress\":true", "\"egress\":true,\"plane\":\"carrier\"",
            "gateways[0].plane: \"carrier\"");
     refuse("\"egress\":true", "\"egress\":true,\"agent\":\"no\"", "gateways[0].agent");
+    refuse("\"egress\":true", "\"egress\":true,\"header\":1", "gateways[0].header");
+    refuse("\"egress\":true", "\"egress\":true,\"header\":true",
+           "gateways[0].header: without a proxy");
     refuse("\"budget\":1000000000000", "\"budget\":0", "gateways[0].budget: 0");
     refuse("\"source_rate\":100", "\"source_rate\":-1", "limits.source_rate: -1");
     refuse("\"source_burst\":4000", "\"source_burst\":0", "limits.source_burst: 0");

@@ -30,6 +30,15 @@ void px_text_ports(struct cm_buf *out, const struct px_state *state)
     cm_buf_str(out, " }");
 }
 
+void px_text_header_ports(struct cm_buf *out, const struct px_state *state)
+{
+    for (size_t i = 0; i < state->port_count; i++) {
+        cm_buf_fmt(out, "%s%u", i == 0 ? "{ " : ", ",
+                   state->ports[i] + CM_HEADER_PORTS);
+    }
+    cm_buf_str(out, " }");
+}
+
 void px_text_turn(struct cm_buf *out, const struct px_state *state)
 {
     const struct px_turn *t = &state->turn;

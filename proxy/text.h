@@ -16,6 +16,8 @@ bool px_is_v6(const char *address);
 size_t px_family_count(const struct px_gateway *gw, bool v6, const char **first_r);
 /* "{ 25, 80 }" */
 void px_text_ports(struct cm_buf *out, const struct px_state *state);
+/* "{ 12025, 12080 }": the same, of the store's listeners for PROXY v2. */
+void px_text_header_ports(struct cm_buf *out, const struct px_state *state);
 /* "{ 3478, 49160-49359 }" */
 void px_text_turn(struct cm_buf *out, const struct px_state *state);
 /* "{ 198.51.100.11 }", of that family. */

@@ -75,6 +75,8 @@ int scenario_transport_open(struct stage *stage, struct cm_err *err);
 int scenario_bad_epoch(struct stage *stage, struct cm_err *err);
 int scenario_bad_epoch_back(struct stage *stage, struct cm_err *err);
 int scenario_gateway_silent(struct stage *stage, struct cm_err *err);
+int scenario_proxy_header(struct stage *stage, struct cm_err *err);
+int scenario_header_back(struct stage *stage, struct cm_err *err);
 int scenario_proxy_plane(struct stage *stage, struct cm_err *err);
 int scenario_proxy_back(struct stage *stage, struct cm_err *err);
 int scenario_registrations(struct stage *stage, struct cm_err *err);

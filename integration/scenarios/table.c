@@ -107,6 +107,10 @@ const struct scenario scenarios[] = {
     {"proxy_plane",
      "chatmail-proxy on both gateways: true addresses, IDLE told, and back",
      scenario_proxy_plane, scenario_proxy_back, 420},
+    {"proxy_header",
+     "a proxy that names its clients by PROXY v2: true addresses, and nobody else "
+     "heard",
+     scenario_proxy_header, scenario_header_back, 300},
     {"enrol", "a bare machine becomes a gateway by a pasted line, and another by SSH",
      scenario_enrol, scenario_enrol_back, 600},
     {"drain",

@@ -36,7 +36,8 @@ static bool is_listed(void)
         fail_msg("%s", err.text);
     }
     size_t n = waker_peers(sockets, peers, 1);
-    size_t m = waker_accounts(text, (const unsigned char(*)[16])peers, n, accounts, 4);
+    size_t m =
+        waker_accounts(text, (const unsigned char(*)[16])peers, n, true, accounts, 4);
     bool is = m == 1 && strcmp(accounts[0], USER) == 0;
     for (size_t i = 0; i < m; i++) {
         free(accounts[i]);

@@ -349,15 +349,13 @@ void relays_free(struct relays **relays)
     *relays = NULL;
 }
 
-/* The destination of the header is the address that the client called. */
+/* What the store would see if the client came by itself: its own address of this
+ * tunnel, by which it tells the gateways apart. */
 static void make_header(struct relay *r, const struct relay_target *target)
 {
-    struct sockaddr_storage called;
-    socklen_t len = sizeof(called);
-
-    if (!target->transparent &&
-        getsockname(r->fd[CLIENT], (struct sockaddr *)&called, &len) == 0) {
-        r->header_len = (unsigned char)header_v2(&r->client, &called, r->header);
+    if (!target->transparent) {
+        r->header_len =
+            (unsigned char)header_v2(&r->client, &target->address, r->header);
     }
 }
 

@@ -25,7 +25,7 @@
 #include "common/err.h"
 
 #define SETTINGS_PORTS_MAX       16
-#define SETTINGS_HEADER_PORTS    12000 /* added to the port with source = header */
+#define SETTINGS_HEADER_PORTS    CM_HEADER_PORTS /* added with source = header */
 #define SETTINGS_CONNECTIONS_MAX 200000
 
 struct settings {

@@ -10,12 +10,14 @@
  * Only sources (common/source.h) that a client on the Internet can have.
  *
  * A ban goes into table ban, by ban_add(); chatmail-cluster takes it from there. Kept
- * here, in memory only: BANS_SOURCES sources, those heard of last; of each pair 32 bits
- * of a keyed hash. When PostgreSQL is away the source begins anew. */
+ * in memory: BANS_SOURCES sources, those heard of last; of each pair 32 bits of a keyed
+ * hash. A restart of chatmail-auth does not forget them (bans_keep.h); a reboot does,
+ * and one of Redis. When PostgreSQL is away the source begins anew. */
 #ifndef AUTH_BANS_H
 #define AUTH_BANS_H
 
 #include "common/pg.h"
+#include "common/redis.h"
 
 #include "counts.h"
 
@@ -28,8 +30,9 @@
 
 struct bans;
 
-/* pg and counts outlive it; what it has asked pg may be answered after bans_free(). */
-struct bans *bans_new(struct cm_pg *pg, struct counts *counts);
+/* All three outlive it, but pg may be freed before. What it has asked of them may be
+ * answered after bans_free(). */
+struct bans *bans_new(struct cm_pg *pg, struct cm_redis *redis, struct counts *counts);
 void bans_free(struct bans **bans);
 
 /* client: numeric; what is "" or no public address is passed over. */

@@ -11,7 +11,8 @@
  *   metrics  what was done since the start.
  *
  * Wrong passwords and floods of new addresses are counted by source; who does nothing
- * else is banned at the gateways for an hour (bans.h).
+ * else is banned at the gateways for an hour (bans.h). Redis keeps these counts for the
+ * next process.
  *
  * It trusts whoever may open the sockets (their modes are set by systemd), also with
  * the client's address, the content of tables account and invite, and chatmail.ini. It
@@ -19,7 +20,8 @@
  *
  * PostgreSQL away: every question is answered at once as a temporary failure (lookup.h
  * says in which form). Redis away: creations per network and gateway are counted in
- * this process. Dovecot away: sasl connections wait two seconds, then close.
+ * this process, and a restart forgets whom it counted for a ban. Dovecot away: sasl
+ * connections wait two seconds, then close.
  *
  * A broken chatmail.ini at start: every login is put off until SIGHUP finds it mended.
  * SIGHUP reads chatmail.ini again; a broken one leaves the old settings. SIGTERM: no
@@ -129,7 +131,7 @@ static int on_start(struct cm_service *svc, void *ctx, struct cm_err *err)
     auth->loop = cm_service_loop(svc);
     auth->hasher = hasher_new(auth->loop); /* before there is anything to inherit */
     open_stores(auth);
-    auth->env.bans = bans_new(auth->slow_pg, &auth->env.counts);
+    auth->env.bans = bans_new(auth->slow_pg, auth->redis, &auth->env.counts);
     struct create_env create = {.pg = auth->slow_pg,
                                 .hasher = auth->hasher,
                                 .netlimit = auth->netlimit,
@@ -155,7 +157,7 @@ static bool drained(void *ctx, int64_t waited_ms)
 
 /* The dict first, so that what still runs finds its peer gone; then, in the order of a
  * creation's steps, those who call back into the next; the pools last, which answer all
- * that is left. */
+ * that is left; Redis after the bans, which are counted until then. */
 static void on_stop(void *ctx)
 {
     struct auth *auth = ctx;
@@ -166,13 +168,13 @@ static void on_stop(void *ctx)
     cm_dict_free(&auth->dict);
     sasl_free(&auth->sasl);
     cm_netlimit_free(&auth->netlimit);
-    cm_redis_free(&auth->redis);
     hasher_free(&auth->hasher);
     cm_pg_free(&auth->slow_pg);
     cm_pg_free(&auth->pg);
     creator_free(&auth->env.creator);
     accounts_free(&auth->env.accounts);
     bans_free(&auth->env.bans);
+    cm_redis_free(&auth->redis);
     lookup_env_clear(&auth->env);
     cm_conf_clear(&auth->conf);
 }

@@ -19,6 +19,7 @@
 #include "redisfixture/redisfixture.h"
 
 #include "bans.h"
+#include "bans_keep.h"
 
 #define DOMAIN  "@chat.example.org"
 #define HELLO   "H3\t2\t0\t\tauth\n"
@@ -32,6 +33,8 @@ static char dir[64], dict_path[96], ini_path[96], log_path[96];
 static int listener;
 static pid_t daemon_pid;
 static char reply[4096];
+static const char *argv[] = {AUTH_PROGRAM, "--config", ini_path, "--db",
+                             NULL,         "--redis",  NULL,     NULL};
 
 /* What Dovecot asks, over one connection that stays. */
 static int dovecot = -1;
@@ -175,6 +178,131 @@ static void flood_of_accounts(void **state)
     assert_string_equal(ban_of("203.0.113.70"), "too many new accounts");
 }
 
+/* Killed, or stopped as for an upgrade; a turn or two of its loop later everything is
+ * in Redis. */
+static void restart(int signo)
+{
+    for (int i = 0; i < 3; i++) {
+        fails("127.0.0.1", "someone01", SECRET, i);
+    }
+    close(dovecot);
+    dovecot = -1;
+    daemonkit_stop(daemon_pid, signo);
+    daemon_pid = daemonkit_start(argv, listener, "dict", log_path);
+}
+
+static bool is_banned(const char *source)
+{
+    char text[100];
+    usleep(200000);
+    snprintf(text, sizeof(text), "select count(*) from ban where source = '%s'::inet",
+             source);
+    return strcmp(sql(text), "1") == 0;
+}
+
+static void guesses_outlive_a_restart(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGKILL, SIGTERM};
+    for (int i = 1; i < BANS_GUESSES; i++) {
+        if (i % 40 == 0) {
+            restart(signals[i / 40 - 1]);
+        }
+        fails("203.0.113.71", "someone01", SECRET, i);
+    }
+    for (int i = 1; i < BANS_GUESSES; i++) { /* what it has said already */
+        fails("203.0.113.71", "someone01", SECRET, i);
+    }
+    assert_false(is_banned("203.0.113.71"));
+    fails("203.0.113.71", "someone01", SECRET, BANS_GUESSES);
+    assert_string_equal(ban_of("203.0.113.71"), "wrong passwords");
+}
+
+static void welcome_outlives_a_restart(void **state)
+{
+    (void)state;
+    const char *user = "insider02" DOMAIN;
+    assert_int_equal(
+        strncmp(ask("passdb-from/198.51.100.7/" EDGE1 "/password9\"%s", user), "O{", 2),
+        0);
+    assert_int_equal(strncmp(ask("userdb-from/198.51.100.7/%s", user), "O{", 2), 0);
+    restart(SIGKILL);
+    for (int i = 0; i < 2 * BANS_GUESSES; i++) {
+        fails("198.51.100.7", "insider02", SECRET, i);
+    }
+    assert_false(is_banned("198.51.100.7"));
+}
+
+static void flood_outlives_a_restart(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BANS_REFUSED + PER_NET - 1; i++) {
+        assert_int_equal(creates("192.0.2.70", 200000 + i), i < PER_NET);
+        if (i == BANS_REFUSED / 2) {
+            restart(SIGKILL);
+        }
+    }
+    assert_false(is_banned("192.0.2.70"));
+    assert_false(creates("192.0.2.70", 299999));
+    assert_string_equal(ban_of("192.0.2.70"), "too many new accounts");
+}
+
+/* Redis away: counted all the same, from nothing. */
+static void redis_away(void **state)
+{
+    (void)state;
+    redisfixture_stop(redis);
+    restart(SIGTERM);
+    for (int i = 1; i < BANS_GUESSES; i++) {
+        fails("203.0.113.72", "someone01", SECRET, i);
+    }
+    assert_false(is_banned("203.0.113.72"));
+    fails("203.0.113.72", "someone01", SECRET, BANS_GUESSES);
+    assert_string_equal(ban_of("203.0.113.72"), "wrong passwords");
+    redisfixture_start(redis);
+}
+
+/* No address and no name in Redis, nor anything without an end. */
+static void nothing_to_read_in_redis(void **state)
+{
+    (void)state;
+    const char *found = "";
+    for (int i = 1; i < BANS_GUESSES && *found == '\0'; i++) {
+        fails("203.0.113.73", "someone01", SECRET, i);
+        usleep(50000); /* until it has found Redis again */
+        found = redisfixture_ask(redis, "KEYS", "bans:*", NULL);
+    }
+    assert_int_equal(strlen(found), strlen("bans:") + 32);
+    char *key = cm_strdup(found);
+    long life = strtol(redisfixture_ask(redis, "PTTL", key, NULL), NULL, 10);
+    assert_in_range(life, 1, BANS_WINDOW_MS);
+    free(key);
+}
+
+static void records(void **state)
+{
+    (void)state;
+    struct bans_record r = {.window_ms = 1000, .welcome_ms = BANS_NEVER, .refused = 7};
+    struct bans_record back = {0}, none = {.refused = 1};
+    unsigned char data[sizeof(r) + 1];
+    r.guess_count = 2;
+    r.guesses[1] = 0xdeadbeef;
+    size_t len = bans_record_dump(&r, data);
+    assert_true(bans_record_parse(data, len, 1000, &back));
+    assert_memory_equal(&r, &back, sizeof(r));
+    assert_false(bans_record_parse(data, len, 999, &none)); /* of the future */
+    for (size_t cut = 0; cut < len; cut++) {
+        assert_false(bans_record_parse(data, cut, 1000, &none));
+    }
+    data[0]++;
+    assert_false(bans_record_parse(data, len, 1000, &none));
+    r.guess_count = BANS_GUESSES;
+    r.refused = BANS_REFUSED;
+    len = bans_record_dump(&r, data);
+    assert_false(bans_record_parse(data, len, 1000, &none));
+    assert_int_equal(none.refused, 1);
+}
+
 static void log_says_no_address(void **state)
 {
     (void)state;
@@ -217,7 +345,8 @@ static void bounded_table(void **state)
 static int group_setup(void **state)
 {
     struct cm_err err;
-    char text[512], db[256];
+    static char db[256];
+    char text[512];
     pg = pgfixture_chatmail(SCHEMA_DIR, "001-account", "007-invite", "030-bans", NULL);
     redis = redisfixture_new();
     *state = redis != NULL ? pg : NULL;
@@ -236,14 +365,8 @@ static int group_setup(void **state)
     assert_int_equal(cm_file_replace(ini_path, text, strlen(text), 0644, &err), 0);
     listener = daemonkit_listen(dict_path);
     snprintf(db, sizeof(db), "%s", pgfixture_conninfo(pg, "chatmail", "chatmail_auth"));
-    const char *const argv[] = {AUTH_PROGRAM,
-                                "--config",
-                                ini_path,
-                                "--db",
-                                db,
-                                "--redis",
-                                redisfixture_path(redis),
-                                NULL};
+    argv[4] = db;
+    argv[6] = redisfixture_path(redis);
     daemon_pid = daemonkit_start(argv, listener, "dict", log_path);
     return 0;
 }
@@ -270,6 +393,12 @@ int main(void)
         cmocka_unit_test_setup(who_has_logged_in, need),
         cmocka_unit_test_setup(nobody_of_the_internet, need),
         cmocka_unit_test_setup(flood_of_accounts, need),
+        cmocka_unit_test_setup(guesses_outlive_a_restart, need),
+        cmocka_unit_test_setup(welcome_outlives_a_restart, need),
+        cmocka_unit_test_setup(flood_outlives_a_restart, need),
+        cmocka_unit_test_setup(redis_away, need),
+        cmocka_unit_test_setup(nothing_to_read_in_redis, need),
+        cmocka_unit_test(records),
         cmocka_unit_test_setup(log_says_no_address, need),
         cmocka_unit_test_setup(bounded_table, need),
     };

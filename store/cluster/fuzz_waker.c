@@ -18,8 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = cm_calloc(1, size + 2);
     memcpy(text, data, size);
     size_t n = waker_peers(text, peers, MAX);
-    size_t m = waker_accounts(text + strlen(text) + 1,
-                              (const unsigned char(*)[16])peers, n, accounts, MAX);
+    size_t m =
+        waker_accounts(text + strlen(text) + 1, (const unsigned char(*)[16])peers, n,
+                       size % 2 == 0, accounts, MAX);
     cm_assert(n <= MAX && m <= MAX);
     for (size_t i = 0; i < m; i++) {
         free(accounts[i]);

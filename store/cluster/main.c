@@ -174,11 +174,21 @@ static void on_woken(const struct waker_result *result, void *ctx)
                  result->why[0] != '\0' ? result->why : "their gateway is silent");
 }
 
+static bool by_header(const struct cluster *c, int number)
+{
+    for (size_t i = 0; i < c->state.gateway_count; i++) {
+        if (c->state.gateways[i].number == number) {
+            return c->state.gateways[i].by_header;
+        }
+    }
+    return false;
+}
+
 static void on_vanished(int number, enum vanish_deed deed, void *ctx)
 {
     struct cluster *c = ctx;
     if (deed == VANISH_WAKE) {
-        (void)waker_go(c->waker, number);
+        (void)waker_go(c->waker, number, by_header(c, number));
         return;
     }
     tunnels_forget(c->tunnels, number);

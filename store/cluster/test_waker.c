@@ -39,7 +39,8 @@ static void joins_who_and_where(void **state)
     char *accounts[8];
     size_t n = waker_peers(sockets, peers, 8);
     assert_int_equal(n, 3);
-    size_t m = waker_accounts(who, (const unsigned char(*)[16])peers, n, accounts, 8);
+    size_t m =
+        waker_accounts(who, (const unsigned char(*)[16])peers, n, true, accounts, 8);
     assert_int_equal(m, 3);
     assert_string_equal(accounts[0], "anna@a.example");
     assert_string_equal(accounts[1], "bert@a.example");
@@ -48,7 +49,22 @@ static void joins_who_and_where(void **state)
         free(accounts[i]);
     }
     assert_int_equal(
-        waker_accounts(who, (const unsigned char(*)[16])peers, 0, accounts, 8), 0);
+        waker_accounts(who, (const unsigned char(*)[16])peers, 0, true, accounts, 8),
+        0);
+}
+
+/* Elsewhere: those that the others are connected from. */
+static void joins_who_and_where_not(void **state)
+{
+    (void)state;
+    unsigned char peers[8][16];
+    char *accounts[8];
+    size_t n = waker_peers(sockets, peers, 8);
+    size_t m =
+        waker_accounts(who, (const unsigned char(*)[16])peers, n, false, accounts, 8);
+    assert_int_equal(m, 1);
+    assert_string_equal(accounts[0], "carl@a.example");
+    free(accounts[0]);
 }
 
 static void no_more_than_may_be(void **state)
@@ -59,7 +75,8 @@ static void no_more_than_may_be(void **state)
     size_t n = waker_peers(sockets, peers, 2);
     assert_int_equal(n, 1);
     assert_int_equal(
-        waker_accounts(who, (const unsigned char(*)[16])peers, n, accounts, 1), 1);
+        waker_accounts(who, (const unsigned char(*)[16])peers, n, true, accounts, 1),
+        1);
     free(accounts[0]);
 }
 
@@ -150,8 +167,8 @@ static void rings_for_each_once(void **state)
     struct waker_options o = {
         .doveadm = doveadm, .ss = ss, .bell = path, .spool = spool, .done = on_done};
     struct waker *w = waker_new(loop, &o);
-    assert_true(waker_go(w, 1));
-    assert_false(waker_go(w, 1));
+    assert_true(waker_go(w, 1, false));
+    assert_false(waker_go(w, 1, false));
     until_done(loop);
     assert_int_equal(last.number, 1);
     assert_int_equal(last.accounts, 3);
@@ -162,7 +179,7 @@ static void rings_for_each_once(void **state)
                 heard(&bell, "emil@a.example"));
     /* Dovecot that cannot say is told. */
     free(script("doveadm", "", "echo no anvil >&2; exit 75"));
-    assert_true(waker_go(w, 1));
+    assert_true(waker_go(w, 1, false));
     until_done(loop);
     assert_int_equal(last.rung, 0);
     assert_non_null(strstr(last.why, "no anvil"));
@@ -186,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joins_who_and_where),
+        cmocka_unit_test(joins_who_and_where_not),
         cmocka_unit_test(no_more_than_may_be),
         cmocka_unit_test(rings_for_each_once),
     };

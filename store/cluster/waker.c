@@ -80,7 +80,7 @@ size_t waker_peers(const char *text, unsigned char (*peers)[16], size_t max)
 
 /* USER TAB SERVICE TAB PID TAB ADDRESS */
 static char *account_of(const char *line, size_t len, const unsigned char (*peers)[16],
-                        size_t peer_count)
+                        size_t peer_count, bool among)
 {
     const char *field[4];
     size_t size[4];
@@ -97,19 +97,19 @@ static char *account_of(const char *line, size_t len, const unsigned char (*peer
     }
     if (size[0] == 0 || size[0] > CM_DOORBELL_ADDR_MAX || size[1] != 4 ||
         memcmp(field[1], "imap", 4) != 0 || !read_address(field[3], size[3], address) ||
-        bsearch(address, peers, peer_count, 16, by_address) == NULL) {
+        (bsearch(address, peers, peer_count, 16, by_address) != NULL) != among) {
         return NULL;
     }
     return cm_strndup(field[0], size[0]);
 }
 
 size_t waker_accounts(const char *text, const unsigned char (*peers)[16],
-                      size_t peer_count, char **accounts, size_t max)
+                      size_t peer_count, bool among, char **accounts, size_t max)
 {
     size_t n = 0, kept = 0;
     for (const char *l = text; *l != '\0' && n < max;) {
         size_t len = strcspn(l, "\n");
-        char *account = account_of(l, len, peers, peer_count);
+        char *account = account_of(l, len, peers, peer_count, among);
         if (account != NULL) {
             accounts[n++] = account;
         }
@@ -140,6 +140,7 @@ struct slice {
 struct round {
     struct waker *waker;
     int number;
+    bool by_header;
     char **accounts;
     size_t count;
     struct cm_err err; /* kind NONE: the list is whole */
@@ -154,16 +155,19 @@ struct waker {
     bool freeing; /* nobody is to be told */
 };
 
-static int sockets_of(const struct waker *w, int number, char **text_r,
+/* On the inner address of that tunnel; by_header: on all others. */
+static int sockets_of(const struct waker *w, int number, bool by_header, char **text_r,
                       struct cm_err *err)
 {
     char inner4[46], inner6[46], bracketed[50];
     px_inner4(number, 2, inner4);
     px_inner6(number, 2, inner6);
     snprintf(bracketed, sizeof(bracketed), "[%s]", inner6);
-    const char *argv[] = {w->o.ss, "-H", "-t",  "-n",      "src",
+    const char *here[] = {w->o.ss, "-H", "-t",  "-n",      "src",
                           inner4,  "or", "src", bracketed, NULL};
-    struct cm_run run = {.argv = argv, .timeout_ms = TOOL_MS};
+    const char *elsewhere[] = {w->o.ss, "-H",  "-t",  "-n",  "not",     "src",
+                               inner4,  "and", "not", "src", bracketed, NULL};
+    struct cm_run run = {.argv = by_header ? elsewhere : here, .timeout_ms = TOOL_MS};
     return cm_run_ok(&run, text_r, err);
 }
 
@@ -178,13 +182,13 @@ static void collect(void *arg)
 {
     struct round *r = arg;
     char *sockets = NULL, *users = NULL;
-    if (sockets_of(r->waker, r->number, &sockets, &r->err) == 0 &&
+    if (sockets_of(r->waker, r->number, r->by_header, &sockets, &r->err) == 0 &&
         who(r->waker, &users, &r->err) == 0) {
         unsigned char(*peers)[16] = cm_calloc(WAKER_PEERS_MAX, 16);
         size_t n = waker_peers(sockets, peers, WAKER_PEERS_MAX);
         r->accounts = cm_calloc(WAKER_ACCOUNTS_MAX, sizeof(char *));
         r->count = waker_accounts(users, (const unsigned char(*)[16])peers, n,
-                                  r->accounts, WAKER_ACCOUNTS_MAX);
+                                  !r->by_header, r->accounts, WAKER_ACCOUNTS_MAX);
         free(peers);
     }
     free(sockets);
@@ -285,7 +289,7 @@ void waker_free(struct waker **waker)
     *waker = NULL;
 }
 
-bool waker_go(struct waker *w, int number)
+bool waker_go(struct waker *w, int number, bool by_header)
 {
     struct cm_err err;
     if (w->busy[number]) {
@@ -294,6 +298,7 @@ bool waker_go(struct waker *w, int number)
     struct round *r = cm_calloc(1, sizeof(*r));
     r->waker = w;
     r->number = number;
+    r->by_header = by_header;
     if (cm_work_submit(w->work, collect, collected, r, &err) != 0) {
         free(r);
         return false;

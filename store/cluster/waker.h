@@ -4,8 +4,10 @@
  * inner address of that tunnel (ss), and Dovecot's list of who is connected from where
  * (doveadm who). An account is woken when it is connected from an address that a socket
  * there comes from; behind one address there may be others, who are woken for nothing.
- * Then chatmail-push is rung for each (common/doorbell.h), which wakes all devices of
- * the account.
+ * Of a gateway whose proxy names its clients (PROXY v2) the sockets say nothing: woken
+ * is then who is connected from an address that no socket elsewhere comes from. Then
+ * chatmail-push is rung for each (common/doorbell.h), which wakes all devices of the
+ * account.
  *
  * On worker threads. At most WAKER_ACCOUNTS_MAX accounts for one gateway. */
 #ifndef WAKER_H
@@ -41,14 +43,15 @@ struct waker *waker_new(struct cm_loop *loop, const struct waker_options *option
 void waker_free(struct waker **waker); /* waits for what runs */
 /* One at a time for each gateway; done is called later, exactly once. False: it is
  * under way already. */
-bool waker_go(struct waker *waker, int number);
+bool waker_go(struct waker *waker, int number, bool by_header);
 
 /* Pure. Addresses of the other ends in what "ss -Htn" printed, as 16 bytes (IPv4
  * mapped), sorted, each once. Returns how many. */
 size_t waker_peers(const char *ss_text, unsigned char (*peers)[16], size_t max);
 /* Pure. Accounts in what "doveadm -f tab who -1" printed that are connected by IMAP
- * from one of those, sorted, each once. Each is the caller's to free. */
+ * from one of those, or (among = false) from none of them; sorted, each once. Each is
+ * the caller's to free. */
 size_t waker_accounts(const char *who_text, const unsigned char (*peers)[16],
-                      size_t peer_count, char **accounts, size_t max);
+                      size_t peer_count, bool among, char **accounts, size_t max);
 
 #endif
