@@ -476,6 +476,10 @@ static void derive_tls(struct cm_conf *conf)
         conf->tls_cert = cm_asprintf("/var/lib/acme/live/%s/fullchain", conf->domain);
         conf->tls_key = cm_asprintf("/var/lib/acme/live/%s/privkey", conf->domain);
     }
+    bool copied = conf->tls_mode == CM_TLS_EXTERNAL;
+    conf->tls_use_cert =
+        cm_strdup(copied ? CM_TLS_DIR "/live/fullchain" : conf->tls_cert);
+    conf->tls_use_key = cm_strdup(copied ? CM_TLS_DIR "/live/privkey" : conf->tls_key);
 }
 
 static int64_t size_of(const char *text)
@@ -610,5 +614,7 @@ void cm_conf_clear(struct cm_conf *conf)
     free(conf->myhostname);
     free(conf->tls_cert);
     free(conf->tls_key);
+    free(conf->tls_use_cert);
+    free(conf->tls_use_key);
     *conf = (struct cm_conf){0};
 }

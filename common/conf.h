@@ -28,6 +28,8 @@ enum cm_mode { CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD, CM_MODE_OFF };
 
 #define CM_CONF_PATH "/etc/chatmail/chatmail.ini" /* on the store */
 
+#define CM_TLS_DIR "/var/lib/chatmail-tls" /* chatmail-tls(8) */
+
 #define CM_GATEWAYS_MAX  32 /* gateway numbers are 1..32 */
 #define CM_ADDRESSES_MAX 8  /* public addresses of one gateway */
 
@@ -76,6 +78,7 @@ struct cm_conf_store {
                                         * once; rate 0: no limit */
     int64_t stranger_rate;             /* of all strangers together; 0: no limit */
     char *notification_url;            /* where chatmail-push posts device tokens */
+    char *acme_directory;              /* of the CA that certificates come from */
     bool turn;                         /* turn = yes: relay calls with coturn */
     int64_t turn_port_min, turn_port_max; /* relay range, UDP, max >= min */
     char *echo_core; /* deltachat-rpc-server on the operator's machine; "": no echo */
@@ -132,8 +135,10 @@ struct cm_conf {
     char *myhostname;
     bool is_ip; /* mail_domain is an IPv4 address */
     enum cm_tls_mode tls_mode;
-    char *tls_cert;
+    char *tls_cert; /* where it comes from, as upstream names it */
     char *tls_key;
+    char *tls_use_cert; /* what daemons read; another with tls_external_cert_and_key */
+    char *tls_use_key;
     int64_t max_mailbox_size_mib;
     int64_t min_available_memory_mib;
     int64_t min_free_disk_space_mib;

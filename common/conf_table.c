@@ -158,6 +158,10 @@ const struct cm_setting cm_settings[] = {
      "finished a handshake there; sixteen times as many at once; 0: no limit. It keeps a "
      "flood with invented sources from the store; who was there within twelve hours is "
      "not counted.", CM_INI_COMMENT},
+    {"store", "acme_directory", &cm_type_url, P(store.acme_directory),
+     "https://acme-v02.api.letsencrypt.org/directory", 0, 0,
+     "Directory of the certificate authority (RFC 8555) that gives the certificate.",
+     CM_INI_COMMENT},
     {"store", "notification_url", &cm_type_url, P(store.notification_url),
      "https://notifications.delta.chat/notify", 0, 0,
      "Where phones are woken up; gets a device token and nothing else.",

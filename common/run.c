@@ -351,6 +351,7 @@ int cm_run(const struct cm_run *run, struct cm_run_result *res, struct cm_err *e
 {
     size_t max = run->max_output > 0 ? run->max_output : DEFAULT_MAX_OUTPUT;
     res->exit_code = 0;
+    res->by_signal = false;
     cm_buf_init(&res->out, max);
     cm_buf_init(&res->err, max);
 
@@ -376,7 +377,8 @@ int cm_run(const struct cm_run *run, struct cm_run_result *res, struct cm_err *e
         return cm_err_set(err, CM_ERR_WORLD, "cannot wait for %s: %s", run->argv[0],
                           strerror(errno));
     }
-    res->exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    res->by_signal = WIFSIGNALED(status);
+    res->exit_code = res->by_signal ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #ifndef CM_RUN_H
 #define CM_RUN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +28,8 @@ struct cm_run {
 };
 
 struct cm_run_result {
-    int exit_code; /* 0..255; 128+N when killed by signal N */
+    int exit_code;  /* 0..255; 128+N when killed by signal N */
+    bool by_signal; /* so it was, and did not say 128+N itself */
     struct cm_buf out;
     struct cm_buf err;
 };

@@ -41,6 +41,7 @@ static void test_collects_both_streams_and_the_status(void **state)
     struct cm_run_result res =
         must_run((struct cm_run){.argv = sh("echo out; echo err >&2; exit 7")});
     assert_int_equal(res.exit_code, 7);
+    assert_false(res.by_signal);
     assert_string_equal(res.out.data, "out\n");
     assert_string_equal(res.err.data, "err\n");
     cm_run_result_clear(&res);
@@ -51,6 +52,7 @@ static void test_signal_is_128_plus(void **state)
     (void)state;
     struct cm_run_result res = must_run((struct cm_run){.argv = sh("kill -TERM $$")});
     assert_int_equal(res.exit_code, 128 + SIGTERM);
+    assert_true(res.by_signal);
     cm_run_result_clear(&res);
 }
 

@@ -26,6 +26,17 @@ const struct op_option op_options[] = {
      "show what would change, with diffs of all files; change nothing"},
     {"--yes", "-y", NULL, offsetof(struct op_cli, yes), false,
      "do not ask before the first change"},
+    {"--only", NULL, "NODE", offsetof(struct op_cli, only), false,
+     "\"store\" or the name of one gateway: leave the others, and the desired state, "
+     "as "
+     "they are"},
+    {"--disable-mail", NULL, NULL, offsetof(struct op_cli, disable_mail), false,
+     "switch Postfix and Dovecot off; all else runs, and run without this brings mail "
+     "back"},
+    {"--website-only", NULL, NULL, offsetof(struct op_cli, website_only), false,
+     "bring the web pages to the store, and nothing else"},
+    {"--skip-dns-check", NULL, NULL, offsetof(struct op_cli, skip_dns_check), false,
+     "do not look whether the mail domain leads here"},
     {"--packages", NULL, "DIR", offsetof(struct op_cli, packages), false,
      "take the nodes' packages from DIR"},
     {"--ssh", NULL, "TARGET", offsetof(struct op_cli, ssh), false,
@@ -74,7 +85,12 @@ const struct op_option op_options[] = {
 };
 
 const struct op_verb op_verbs[] = {
-    {"init", "DOMAIN", "--force", "Write a fresh chatmail.ini for DOMAIN.", op_init},
+    {"init", "DOMAIN", "--ssh --force --packages",
+     "Write a fresh chatmail.ini for DOMAIN. With --ssh, which is how the store is "
+     "reached: pin its host key, name everything that is in the way there, and make "
+     "the "
+     "cluster key on it. Without, the store is this machine.",
+     op_init},
     {"gateway add", "NAME",
      "--ssh --addresses --number --wg-key --no-run --yes --packages",
      "Make a machine gateway NAME, over SSH: look at it, append it to chatmail.ini, "
@@ -121,9 +137,13 @@ const struct op_verb op_verbs[] = {
      "Print what NAME's network should look like, as text for nft, wg and ip, or for "
      "FreeBSD. Changes nothing.",
      op_gateway_render},
-    {"run", "", "--dry-run --yes --packages",
-     "Bring store and gateways to what chatmail.ini says. May be repeated at any time: "
-     "what is right already is left alone, what was interrupted goes on.",
+    {"run", "",
+     "--dry-run --only --disable-mail --website-only --skip-dns-check --yes --packages",
+     "Look at all nodes and name everything that is in the way there, before anything "
+     "is changed; then bring store and gateways to what chatmail.ini says. May be "
+     "repeated at any time: what is right already is left alone, what was interrupted "
+     "goes on. A service that does not start with its new files gets its former ones "
+     "back.",
      op_run},
     {"status", "", "--watch --every --all --no-probe --page",
      "Ask the store about itself and every gateway, and send a probe message in "
@@ -255,7 +275,7 @@ static void put_overview(struct cm_buf *b)
     }
     cm_buf_str(b,
                "\nfirst steps:\n"
-               "  chatops init chat.example.org\n"
+               "  chatops init chat.example.org --ssh root@192.168.1.20\n"
                "  chatops gateway add edge1 --ssh root@198.51.100.11\n"
                "  chatops dns\n"
                "\n\"chatops VERB --help\" explains a verb; chatops(1) explains all.\n"

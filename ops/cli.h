@@ -43,6 +43,10 @@ struct op_cli {
     const char *every;
     bool pf;
     bool no_run;
+    bool disable_mail;
+    bool website_only;
+    bool skip_dns_check;
+    const char *only;
     bool cloud_init;
     const char *wg_key;
     const char *args[2]; /* what the verb takes beside options */

@@ -72,8 +72,10 @@ void op_cluster_clear(struct op_cluster *c)
     for (size_t i = 0; i < c->node_count; i++) {
         op_host_close(&c->nodes[i].host);
         op_files_clear(&c->nodes[i].files);
+        op_defects_clear(&c->nodes[i].defects);
         free(c->nodes[i].package.data);
     }
+    op_defects_clear(&c->dns_defects);
     free(c->nodes);
     free(c->store_units);
     free(c->ini);

@@ -12,10 +12,11 @@
 #include "plan.h"
 #include "stack.h"
 
-#define OP_APPLIED_DIR "/var/lib/portico/applied"
-#define OP_INI_PATH    "/etc/chatmail/chatmail.ini" /* on the store */
-#define OP_INI_OWNER   "root:root"
-#define OP_INI_MODE    0644
+#define OP_APPLIED_DIR  "/var/lib/portico/applied"
+#define OP_VERSION_PATH "/etc/chatmail-version"
+#define OP_INI_PATH     "/etc/chatmail/chatmail.ini" /* on the store */
+#define OP_INI_OWNER    "root:root"
+#define OP_INI_MODE     0644
 
 struct op_package {
     char path[512]; /* of the .deb, on this machine */
@@ -37,7 +38,8 @@ struct op_node {
     const struct op_unit *units;
     struct op_facts facts; /* as far as read */
     bool ipv6_off_warned;
-    char arch[32]; /* "amd64"; set by preflight */
+    char arch[32];             /* "amd64"; set by preflight */
+    struct op_defects defects; /* what preflight found */
     struct op_package package;
     char wg_key[64];       /* public; set by the key step */
     struct op_files files; /* rendered last */
@@ -55,6 +57,7 @@ struct op_cluster {
     size_t node_count;
     struct op_unit *store_units;
     char *packages; /* directory of the .debs */
+    struct op_defects dns_defects;
 };
 
 /* Reads chatmail.ini and names the nodes; connects to nothing. */
@@ -71,11 +74,20 @@ char *op_state_dir(const char *config);
 void op_add_preflight(struct op_plan *plan, struct op_node *node);
 void op_add_package(struct op_plan *plan, struct op_node *node);
 void op_add_keys(struct op_plan *plan, struct op_node *node);
+/* The store's, before there is a package; op_add_keys makes the others. */
+void op_add_cluster_key(struct op_plan *plan, struct op_node *store);
+/* Of a store that is not to be touched: reads its keys, and fails when it has none. */
+void op_add_store_keys(struct op_plan *plan, struct op_node *store);
+/* Does the mail domain lead here? A survey; holds a run up in acme mode only. */
+void op_add_dns(struct op_plan *plan, struct op_cluster *c);
 void op_add_tls(struct op_plan *plan, struct op_node *node);
 void op_add_dkim(struct op_plan *plan, struct op_node *node);
 void op_add_turn_secret(struct op_plan *plan, struct op_node *node);
 void op_add_files(struct op_plan *plan, struct op_node *node);
+/* The web pages alone. */
+void op_add_pages(struct op_plan *plan, struct op_node *node);
 void op_add_units(struct op_plan *plan, struct op_node *node);
+void op_add_version(struct op_plan *plan, struct op_node *node);
 void op_add_idle(struct op_plan *plan, struct op_node *node);
 void op_add_retired(struct op_plan *plan, struct op_node *node);
 void op_add_echo(struct op_plan *plan, struct op_node *node);
@@ -104,6 +116,8 @@ void op_files_add_ini(struct op_files *files, const char *text);
 
 /* What the stamp of a unit says of the files that it reads. */
 void op_unit_files_hash(const struct op_files *files, const char *unit, char out[65]);
+/* Is it a daemon of ours, which chatmail.ini is part of the stamp of? */
+bool op_unit_reads_ini(const char *unit);
 /* Does it read [store] registrations, by SIGHUP too? */
 bool op_unit_takes_registrations(const char *unit);
 

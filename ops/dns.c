@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "acme.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/buf.h"
@@ -78,23 +79,22 @@ static int wanted_zone(struct op_cluster *c, struct op_zone *zone_r, char **key_
                        struct cm_err *err)
 {
     struct op_zone_input in = {.conf = &c->conf, .acme_account = "", .mta_sts_id = ""};
-    char id[40] = "", *account = NULL;
+    struct op_acme_account account;
+    char id[40] = "";
 
     if (read_dkim(c, key_r, err) != 0) {
         return -1;
     }
     if (c->conf.tls_mode == CM_TLS_ACME) {
         mta_sts_id(c->conf.mail_domain, id, sizeof(id));
-        if (op_host_ask(&c->nodes[0].host, "acmetool account-url 2>/dev/null; true",
-                        &account, err) != 0) {
+        if (op_acme_account(&c->nodes[0].host, &account, err) != 0) {
             return -1;
         }
-        in.acme_account = account;
+        in.acme_account = account.url;
         in.mta_sts_id = id;
     }
     in.dkim_key = *key_r;
     op_zone_build(&in, zone_r);
-    free(account);
     return 0;
 }
 

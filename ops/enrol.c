@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme.h"
 #include "cluster.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -49,6 +50,7 @@ static void make_plan(struct enrolment *e)
     if (gw->agent) {
         op_add_reach(&e->plan, e->node);
     }
+    op_add_acme(&e->plan, &e->c.nodes[0]);
     op_plan_catch(&e->plan);
     op_run_confirm(&e->plan, &e->c);
 }

@@ -8,6 +8,7 @@
 #include "cluster.h"
 #include "common/mem.h"
 #include "diff.h"
+#include "former.h"
 #include "hash.h"
 #include "pages.h"
 #include "say.h"
@@ -87,13 +88,14 @@ static int read_states(struct op_node *node, struct op_file_state **states_r,
     return 0;
 }
 
-static int check_files(struct op_step *step, struct cm_err *err)
+/* Those rendered last, against those on the node. */
+static int compare_files(struct op_step *step, struct cm_err *err)
 {
     struct op_node *node = step->ctx;
     struct op_file_state *states;
     size_t n = 0, last = 0;
 
-    if (op_node_render(node, err) != 0 || read_states(node, &states, err) != 0) {
+    if (read_states(node, &states, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < node->files.count; i++) {
@@ -109,6 +111,19 @@ static int check_files(struct op_step *step, struct cm_err *err)
         op_step_note(step, "%zu of %zu files", n, node->files.count);
     }
     return n == 0;
+}
+
+static int check_files(struct op_step *step, struct cm_err *err)
+{
+    return op_node_render(step->ctx, err) == 0 ? compare_files(step, err) : -1;
+}
+
+static int check_pages(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+
+    op_files_clear(&node->files);
+    return add_pages(node, err) == 0 ? compare_files(step, err) : -1;
 }
 
 /* One file's difference, after rendering. A file that differs only in owner or mode is
@@ -159,23 +174,48 @@ static int put_files(struct op_step *step, struct cm_err *err)
 {
     struct op_node *node = step->ctx;
     struct op_file_state *states;
-    size_t n = 0;
-    int rc = read_states(node, &states, err);
+    size_t n = 0, last = 0;
 
-    if (rc != 0) {
+    if (read_states(node, &states, err) != 0) {
         return -1;
     }
-    for (size_t i = 0; i < node->files.count && rc == 0; i++) {
-        const struct op_file *f = &node->files.items[i];
-        if (differs(f, &states[i])) {
-            rc = op_host_put(&node->host, f->path, f->content, f->len, f->owner,
-                             f->mode, err);
-            n++;
-        }
+    bool *changed = cm_calloc(node->files.count + 1, sizeof(*changed));
+    for (size_t i = 0; i < node->files.count; i++) {
+        changed[i] = differs(&node->files.items[i], &states[i]);
+        n += changed[i];
+        last = changed[i] ? i : last;
     }
     free(states);
-    op_step_note(step, "%zu file%s written", n, n == 1 ? "" : "s");
+    int rc = op_former_keep(node, changed, err);
+    for (size_t i = 0; i < node->files.count && rc == 0; i++) {
+        const struct op_file *f = &node->files.items[i];
+        if (changed[i]) {
+            rc = op_host_put(&node->host, f->path, f->content, f->len, f->owner,
+                             f->mode, err);
+        }
+    }
+    free(changed);
+    if (n == 1) {
+        op_step_note(step, "wrote %s", node->files.items[last].path);
+    } else if (n <= 4) {
+        op_step_note(step, "wrote %s and %zu more", node->files.items[last].path,
+                     n - 1);
+    } else {
+        op_step_note(step, "%zu files written", n);
+    }
     return rc;
+}
+
+void op_add_pages(struct op_plan *plan, struct op_node *node)
+{
+    struct op_step s = {.node = node->host.name,
+                        .name = "web pages",
+                        .check = check_pages,
+                        .diff = diff_files,
+                        .act = put_files,
+                        .ctx = node};
+
+    op_plan_add(plan, &s);
 }
 
 void op_add_files(struct op_plan *plan, struct op_node *node)

@@ -124,7 +124,7 @@ static int read_keys(struct making *m, struct cm_err *err)
                                    "openssl x509 -in \"$1\" -noout -pubkey |"
                                    " openssl pkey -pubin -outform der |"
                                    " openssl dgst -sha256 -binary | base64 -w 0",
-                         .args = {m->c.conf.tls_cert},
+                         .args = {m->c.conf.tls_use_cert},
                          .repeatable = true};
     char *said;
 

@@ -293,7 +293,7 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
                          .timeout_ms = cmd->timeout_ms,
                          .on_output = h->verbose ? show_output : NULL};
     rc = cm_run(&run, res, err);
-    if (rc == 0 && res->exit_code == SSH_FAILED) {
+    if (rc == 0 && (res->exit_code == SSH_FAILED || res->by_signal)) {
         rc = connection_error(h, res->err.data, err);
         op_host_close(h);
     } else if (rc != 0) {

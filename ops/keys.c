@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme.h"
 #include "cluster.h"
 #include "common/mem.h"
 
@@ -85,6 +86,59 @@ void op_add_keys(struct op_plan *plan, struct op_node *node)
     op_plan_add(plan, &s);
 }
 
+/* A signing key is any 32 bytes (common/sign.h); keygen makes the rest from it. */
+static const char cluster_key_script[] =
+    "set -e; umask 077; d=/etc/chatmail; mkdir -p -m 755 $d; cd $d\n"
+    "[ ! -s cluster.key ] || exit 0\n"
+    "head -c 32 /dev/urandom | base64 >cluster.key.new; sync cluster.key.new\n"
+    "mv cluster.key.new cluster.key";
+
+static int check_cluster_key(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+    char *said;
+
+    if (op_host_ask(&node->host, "[ ! -s /etc/chatmail/cluster.key ] || echo there",
+                    &said, err) != 0) {
+        return -1;
+    }
+    int rc = said[0] != '\0';
+    op_step_note(step, "%s", rc ? "there" : "not made yet");
+    free(said);
+    return rc;
+}
+
+static int make_cluster_key(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+
+    op_step_note(step, "made on the node");
+    return op_host_run(
+        &node->host, &(struct op_cmd){.script = cluster_key_script, .repeatable = true},
+        NULL, err);
+}
+
+void op_add_cluster_key(struct op_plan *plan, struct op_node *store)
+{
+    struct op_step s = {.node = store->host.name,
+                        .name = "cluster key",
+                        .check = check_cluster_key,
+                        .act = make_cluster_key,
+                        .ctx = store};
+
+    op_plan_add(plan, &s);
+}
+
+void op_add_store_keys(struct op_plan *plan, struct op_node *store)
+{
+    struct op_step s = {.node = store->host.name,
+                        .name = "its public keys",
+                        .check = check_keys,
+                        .ctx = store};
+
+    op_plan_add(plan, &s);
+}
+
 /* ---- certificate ---- */
 
 static int check_tls(struct op_step *step, struct cm_err *err)
@@ -99,12 +153,7 @@ static int check_tls(struct op_step *step, struct cm_err *err)
 
     if (rc == 0) {
         rc = res.exit_code == 0;
-        if (rc == 0 && conf->tls_mode == CM_TLS_EXTERNAL) {
-            op_step_note(step,
-                         "%s or %s is not there; put both on the store or take "
-                         "tls_external_cert_and_key out",
-                         conf->tls_cert, conf->tls_key);
-        } else if (rc == 0) {
+        if (rc == 0) {
             op_step_note(step, "none");
         }
     }
@@ -148,14 +197,17 @@ static int make_tls(struct op_step *step, struct cm_err *err)
 
 void op_add_tls(struct op_plan *plan, struct op_node *node)
 {
-    bool self = node->cluster->conf.tls_mode == CM_TLS_SELF;
     struct op_step s = {.node = node->host.name,
                         .name = "TLS certificate",
                         .check = check_tls,
-                        .act = self ? make_tls : NULL,
+                        .act = make_tls,
                         .ctx = node};
 
-    op_plan_add(plan, &s);
+    if (node->cluster->conf.tls_mode == CM_TLS_SELF) {
+        op_plan_add(plan, &s);
+    } else {
+        op_add_taken_tls(plan, node);
+    }
 }
 
 /* ---- DKIM ---- */

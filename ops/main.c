@@ -7,8 +7,7 @@
  * its node and stays there.
  *
  * Trusts: the ini, ssh's host keys as first seen, what root on the nodes answers.
- * Limits: nodes are Debian 12; steps run one after the other; acme mode is not built
- * yet.
+ * Limits: nodes are Debian 12; steps run one after the other.
  *
  * Exit: 0 well, 1 failed or something is wrong, 2 usage, 130 interrupted. */
 #include <signal.h>

@@ -83,6 +83,8 @@ void op_plan_catch(struct op_plan *plan)
 
 /* ---- what the operator sees ---- */
 
+#define NOTE_COLUMNS 17 /* what 80 have left; a longer note gets lines of its own */
+
 /* On a terminal the step is named while it is under way; the line is finished in place.
  */
 static void print_begin(const struct op_plan *plan, size_t i)
@@ -95,11 +97,19 @@ static void print_begin(const struct op_plan *plan, size_t i)
     }
 }
 
-static void print_json(const struct op_step *s, const char *verdict, int64_t ms)
+static void print_json(const struct op_step *s, const char *verdict, int64_t ms,
+                       const struct cm_buf *diff)
 {
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:I, s:s*}", "node", s->node, "step", s->name,
                   "result", verdict, "ms", (json_int_t)ms, "note", s->note);
+    if (s->defects != NULL && s->defects->count > 0) {
+        json_object_set_new(o, "defects", op_defects_json(s->defects));
+    }
+    if (diff != NULL && diff->len > 0) {
+        /* a file on the node may be no UTF-8; then it goes without */
+        json_object_set_new(o, "diff", json_stringn(diff->data, diff->len));
+    }
     char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
 
     json_decref(o);
@@ -116,13 +126,61 @@ static void print_end(const struct op_plan *plan, size_t i, const char *verdict,
     const struct op_step *s = &plan->steps[i];
 
     if (plan->json) {
-        print_json(s, verdict, ms);
+        print_json(s, verdict, ms, plan->diff);
         return;
     }
     printf("%s[%2zu/%zu] %-8s %-27s ", isatty(STDOUT_FILENO) ? "\r\033[K" : "", i + 1,
            plan->count, s->node, s->name);
+    bool fits = strlen(s->note) <= NOTE_COLUMNS;
     op_say(result_colours[s->result], "%-7s %5.1f s%s%s", verdict, (double)ms / 1000,
-           s->note[0] != '\0' ? "  " : "", s->note);
+           s->note[0] != '\0' && fits ? "  " : "", fits ? s->note : "");
+    if (!fits) {
+        op_say_wrapped(OP_PLAIN, "                 ", s->note);
+    }
+}
+
+/* ---- surveys ---- */
+
+static bool is_wrong(const struct op_step *s)
+{
+    return s->defects != NULL && s->defects->count > 0;
+}
+
+static int survey(struct op_step *s, struct cm_err *err)
+{
+    if (s->check(s, err) < 0) {
+        op_defects_add(s->defects, "", "%s", err->text);
+    }
+    if (is_wrong(s)) {
+        op_step_note(s, "%zu in the way", s->defects->count);
+    }
+    return 1;
+}
+
+/* After the last of them: is anything in the way? Then all of it is said at once. */
+static int end_survey(const struct op_plan *plan, size_t i, struct cm_err *err)
+{
+    size_t things = 0, nodes = 0;
+
+    if (plan->steps[i].defects == NULL ||
+        (i + 1 < plan->count && plan->steps[i + 1].defects != NULL)) {
+        return 0;
+    }
+    for (size_t k = i + 1; k-- > 0 && plan->steps[k].defects != NULL;) {
+        things += plan->steps[k].defects->count;
+        nodes += is_wrong(&plan->steps[k]);
+    }
+    if (things == 0) {
+        return 0;
+    }
+    for (size_t k = 0; k <= i && !plan->json; k++) {
+        if (is_wrong(&plan->steps[k])) {
+            op_defects_say(plan->steps[k].node, plan->steps[k].defects);
+        }
+    }
+    return cm_err_set(err, CM_ERR_WORLD,
+                      "%zu thing%s in the way on %zu node%s; nothing was changed",
+                      things, things == 1 ? "" : "s", nodes, nodes == 1 ? "" : "s");
 }
 
 /* ---- dry run ---- */
@@ -137,9 +195,9 @@ static int show_step(struct op_plan *plan, size_t i, struct cm_err *err)
         s->result = OP_SKIPPED;
         return 0;
     }
-    rc = s->check(s, err);
+    rc = s->defects != NULL ? survey(s, err) : s->check(s, err);
     if (rc != 0) {
-        s->result = rc > 0 ? OP_OK : OP_FAILED;
+        s->result = rc > 0 && !is_wrong(s) ? OP_OK : OP_FAILED;
         return rc > 0 ? 0 : -1;
     }
     if (s->act == NULL) {
@@ -149,8 +207,12 @@ static int show_step(struct op_plan *plan, size_t i, struct cm_err *err)
     s->result = OP_CHANGED;
     cm_buf_init(&diff, 8 * 1024 * 1024);
     rc = s->diff == NULL ? 0 : s->diff(s, &diff, err);
-    if (rc == 0 && !plan->json) {
+    if (rc == 0) {
+        plan->diff = &diff;
         print_end(plan, i, "would", 0);
+        plan->diff = NULL;
+    }
+    if (rc == 0 && !plan->json) {
         fwrite(diff.data, 1, diff.len, stdout);
     }
     cm_buf_clear(&diff);
@@ -168,9 +230,11 @@ int op_plan_show(struct op_plan *plan, struct op_summary *summary, struct cm_err
             print_end(plan, i, result_names[s->result], 0);
             return cm_err_prefix(err, "%s: %s", s->node, s->name);
         }
-        if (s->result != OP_CHANGED || plan->json) {
-            print_end(plan, i,
-                      s->result == OP_CHANGED ? "would" : result_names[s->result], 0);
+        if (s->result != OP_CHANGED) {
+            print_end(plan, i, result_names[s->result], 0);
+        }
+        if (end_survey(plan, i, err) != 0) {
+            return -1;
         }
         summary->changed += s->result == OP_CHANGED;
         summary->ok += s->result == OP_OK;
@@ -218,10 +282,10 @@ static int act_and_verify(struct op_step *s, struct cm_err *err)
 static int run_step(struct op_plan *plan, struct op_step *s, struct op_summary *summary,
                     struct cm_err *err)
 {
-    int rc = s->check(s, err);
+    int rc = s->defects != NULL ? survey(s, err) : s->check(s, err);
 
     if (rc > 0) {
-        s->result = OP_OK;
+        s->result = is_wrong(s) ? OP_FAILED : OP_OK;
         return 0;
     }
     s->result = OP_FAILED;
@@ -272,8 +336,21 @@ static int journalled_step(struct op_plan *plan, size_t i, struct op_journal *j,
     return rc == 0 ? 0 : cm_err_prefix(err, "%s: %s", s->node, s->name);
 }
 
+static void add_text(struct cm_err *err, const char *fmt, ...) CM_PRINTF(2, 3);
+
+static void add_text(struct cm_err *err, const char *fmt, ...)
+{
+    size_t len = strlen(err->text);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(err->text + len, sizeof(err->text) - len, fmt, ap);
+    va_end(ap);
+}
+
 /* Takes back, last first, what this run changed since the last safe point. The failure
- * that asked for it stays the error; a failed undo is added to its text. */
+ * that asked for it stays the error; what was taken back, or could not be, is added to
+ * its text. */
 static void undo_back(struct op_plan *plan, size_t failed, struct op_journal *j,
                       struct cm_err *err)
 {
@@ -286,27 +363,31 @@ static void undo_back(struct op_plan *plan, size_t failed, struct op_journal *j,
         if (s->undo == NULL || (s->result != OP_CHANGED && i != failed)) {
             continue;
         }
+        s->note[0] = '\0';
         int rc = s->undo(s, &undo_err);
+        if (rc == 0) {
+            continue;
+        }
         struct op_entry entry = {"undo",
                                  s->node,
                                  s->name,
-                                 rc == 0 ? "ok" : "failed",
-                                 rc == 0 ? NULL : undo_err.text,
+                                 rc > 0 ? "ok" : "failed",
+                                 rc > 0 ? NULL : undo_err.text,
                                  -1};
         if (op_journal_write(j, &entry, &ignored) != 0) {
             /* the undo itself matters more than its record */
         }
         if (!plan->json) {
-            op_say(OP_YELLOW, "        %-8s %-27s undone%s", s->node, s->name,
-                   rc == 0 ? "" : ": FAILED");
+            op_say(OP_YELLOW, "        %-8s %-27s taken back  %s", s->node, s->name,
+                   rc > 0 ? s->note : "FAILED");
         }
-        if (rc != 0) {
-            size_t len = strlen(err->text);
-            snprintf(err->text + len, sizeof(err->text) - len,
-                     "; undo of \"%s: %s\" failed: %s", s->node, s->name,
+        if (rc < 0) {
+            add_text(err, "; taking back \"%s: %s\" failed: %s", s->node, s->name,
                      undo_err.text);
             return;
         }
+        add_text(err, "; \"%s: %s\" was taken back%s%s", s->node, s->name,
+                 s->note[0] != '\0' ? ": " : "", s->note);
     }
 }
 
@@ -334,9 +415,12 @@ static int run_steps(struct op_plan *plan, struct op_journal *j,
                               plan->steps[i].node, plan->steps[i].name);
         }
         if (journalled_step(plan, i, j, summary, err) != 0) {
-            if (plan->steps[i].undo_wanted) {
+            if (plan->steps[i].undo_wanted && err->kind != CM_ERR_RETRY) {
                 undo_back(plan, i, j, err);
             }
+            return -1;
+        }
+        if (end_survey(plan, i, err) != 0) {
             return -1;
         }
     }

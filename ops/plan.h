@@ -13,6 +13,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "defects.h"
 #include "journal.h"
 
 enum op_result {
@@ -33,13 +34,21 @@ struct op_step {
     int (*diff)(struct op_step *step, struct cm_buf *out, struct cm_err *err);
     /* NULL: the check is all, and 0 means failure with the note as reason. */
     int (*act)(struct op_step *step, struct cm_err *err);
-    int (*undo)(struct op_step *step, struct cm_err *err); /* may be NULL */
+    /* 1 taken back (note says how), 0 there was nothing to take back, -1. May be NULL.
+     */
+    int (*undo)(struct op_step *step, struct cm_err *err);
+    /* A survey: its check puts here what is in the way and returns 1; a failed check is
+     * one thing more. Surveys that follow each other are all done, then the plan ends
+     * when there is anything, with one list. NULL: no survey. */
+    struct op_defects *defects;
     void *ctx;
     const void *arg;
     bool live;        /* looks at what earlier steps started: left out of a dry run */
     bool waits;       /* act changes nothing, it waits */
     bool safe_point;  /* undo stops here */
-    bool undo_wanted; /* set by a failing act: take back up to the last safe point */
+    bool undo_wanted; /* set by act: when it fails, or had no effect, take back up to
+                       * the last safe point; not when a connection was lost, for then
+                       * the next run goes on */
     enum op_result result;
     char note[200]; /* for the operator: "3 files", "restarted" */
 };
@@ -54,6 +63,8 @@ struct op_plan {
     bool (*confirm)(void *ctx);
     void *confirm_ctx;
     const volatile sig_atomic_t *interrupted; /* looked at between steps; may be NULL */
+    struct cm_buf
+        *diff; /* of the step being shown, as JSON wants it; the engine's own */
 };
 
 struct op_summary {

@@ -1,231 +1,456 @@
-/* The first steps of a run: is every node fit, before any of them is touched? */
+#include "preflight.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster.h"
-#include "common/clock.h"
 #include "common/mem.h"
-#include "preflight.h"
-#include "say.h"
 
 #define CLOCK_SKEW_MAX_S 120
-#define STORE_DISK_MIB   1500
+#define INODES_MIN       10000
+#define INOTIFY_MIN      1024 /* one for each client in IDLE that does not hibernate */
 
-/* One answer per line, "key value". ss is in Debian's base system; without it the ports
- * are not looked at. */
-static const char probe_script[] =
-    "echo uid $(id -u)\n"
-    ". /etc/os-release; echo os \"$ID\" \"$VERSION_ID\"\n"
-    "echo arch $(dpkg --print-architecture)\n"
-    "[ -d /run/systemd/system ] && echo systemd yes\n"
-    "[ -c /dev/net/tun ] && echo tunnel tun\n"
-    "{ [ -d /sys/module/wireguard ] || modprobe -nq wireguard; } 2>/dev/null &&"
-    " echo tunnel kernel\n"
-    "systemd-detect-virt -cq 2>/dev/null && echo container yes\n"
-    "[ -e /proc/net/if_inet6 ] && [ \"$(cat /proc/sys/net/ipv6/conf/all/disable_ipv6"
-    " 2>/dev/null)\" != 1 ] && echo ipv6 yes\n"
-    "sed -n 's/^mail_domain *= */domain /p' /etc/chatmail/chatmail.ini 2>/dev/null\n"
-    "echo time $(date +%s)\n"
-    "echo disk $(df -Pm /var | awk 'NR == 2 { print $4 }')\n"
-    "apt-get -o Debug::NoLocking=1 -qq check >/dev/null 2>&1 && echo apt yes\n"
-    "ss -Hltnp 2>/dev/null | awk '{ print \"listen\", $4, $6 }'\n"
-    "true";
+/* What a fresh machine needs, and one that only gets a new version. A "1 GB" machine
+ * has 950 MiB or so to give. */
+static const struct need {
+    int64_t disk_mib, disk_again_mib, memory_mib;
+} store_need = {1500, 300, 850}, gateway_need = {400, 100, 180};
 
-static const struct port_owner {
-    int port;
-    const char *owners; /* processes of ours that may have it already */
-} store_ports[] = {
-    {25, "master smtpd"},
-    {80, "nginx"},
-    {143, "dovecot imap-login"},
-    {443, "nginx"},
-    {465, "master smtpd"},
-    {587, "master smtpd"},
-    {993, "dovecot imap-login"},
-    {8443, "nginx"},
-    {0, NULL},
+/* ---- reading ---- */
+
+static void take_text(char *out, size_t size, const char *text)
+{
+    snprintf(out, size, "%s", text);
+}
+
+/* "listen tcp 0.0.0.0:25 users:(("exim4",pid=12,fd=3),("x",pid=1,fd=4))" */
+static void take_listener(struct op_probe *p, const char *line)
+{
+    char protocol[8], address[128], users[512] = "";
+    const char *colon;
+
+    if (p->listener_count == OP_PORTS_MAX ||
+        sscanf(line, "%7s %127s %511[^\n]", protocol, address, users) < 2 ||
+        (colon = strrchr(address, ':')) == NULL) {
+        return;
+    }
+    struct op_listener *l = &p->listeners[p->listener_count++];
+    *l = (struct op_listener){.udp = strcmp(protocol, "udp") == 0,
+                              .loopback = strncmp(address, "127.", 4) == 0 ||
+                                          strncmp(address, "[::1]", 5) == 0,
+                              .port = (int)strtol(colon + 1, NULL, 10)};
+    for (const char *q = users; (q = strstr(q, "(\"")) != NULL;) {
+        q += 2;
+        size_t len = strcspn(q, "\""), have = strlen(l->names);
+        snprintf(l->names + have, sizeof(l->names) - have, "%s%.*s",
+                 have > 0 ? " " : "", (int)len, q);
+        q += len;
+    }
+}
+
+static void take_volume(struct op_probe *p, const char *line)
+{
+    struct op_volume v = {.free_inodes = -1};
+    long long mib, inodes;
+
+    if (p->volume_count < OP_VOLUMES &&
+        sscanf(line, "%lld %lld %127s", &mib, &inodes, v.path) == 3) {
+        v.free_mib = mib;
+        v.free_inodes = inodes;
+        p->volumes[p->volume_count++] = v;
+    }
+}
+
+static void take_resolver(struct op_probe *p, const char *line)
+{
+    struct op_resolver r = {.rcode = -1};
+
+    if (p->resolver_count < OP_RESOLVERS &&
+        sscanf(line, "%63s %d", r.address, &r.rcode) >= 1) {
+        p->resolvers[p->resolver_count++] = r;
+    }
+}
+
+static void take_number(const char *value, int64_t *out)
+{
+    *out = strtoll(value, NULL, 10);
+}
+
+static void take_answer(struct op_probe *p, const char *key, const char *value)
+{
+    const struct {
+        const char *key;
+        char *out;
+        size_t size;
+    } texts[] = {
+        {"os", p->os, sizeof(p->os)},
+        {"name", p->os_name, sizeof(p->os_name)},
+        {"arch", p->arch, sizeof(p->arch)},
+        {"domain", p->domain, sizeof(p->domain)},
+        {"nft", p->nft_says, sizeof(p->nft_says)},
+    };
+    const struct {
+        const char *key;
+        int64_t *out;
+    } numbers[] = {
+        {"time", &p->time_s}, {"memory", &p->memory_mib}, {"inotify", &p->inotify}};
+    const struct {
+        const char *key;
+        bool *out;
+    } flags[] = {
+        {"systemd", &p->systemd},
+        {"tunnel", &p->tunnel},
+        {"container", &p->container},
+        {"ipv6", &p->ipv6},
+        {"apt", &p->apt},
+        {"installed", &p->installed},
+        {"readonly", &p->read_only},
+        {"sysctl", &p->sysctl},
+        {"nft", &p->nft_refused},
+    };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (strcmp(key, texts[i].key) == 0)
+            take_text(texts[i].out, texts[i].size, value);
+    }
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (strcmp(key, numbers[i].key) == 0 && value[0] != '\0')
+            take_number(value, numbers[i].out);
+    }
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (strcmp(key, flags[i].key) == 0)
+            *flags[i].out = true;
+    }
+}
+
+static void take_line(struct op_probe *p, char *line)
+{
+    char *value = strchr(line, ' ');
+
+    if (value == NULL) {
+        return;
+    }
+    *value++ = '\0';
+    if (strcmp(line, "uid") == 0) {
+        p->root = strcmp(value, "0") == 0;
+    } else if (strcmp(line, "listen") == 0) {
+        take_listener(p, value);
+    } else if (strcmp(line, "disk") == 0) {
+        take_volume(p, value);
+    } else if (strcmp(line, "resolver") == 0) {
+        take_resolver(p, value);
+    } else {
+        take_answer(p, line, value);
+    }
+}
+
+void op_probe_read(const char *text, struct op_probe *p_r)
+{
+    char *copy = cm_strdup(text), *save = NULL;
+
+    *p_r = (struct op_probe){.inotify = -1};
+    for (char *l = strtok_r(copy, "\n", &save); l != NULL;
+         l = strtok_r(NULL, "\n", &save)) {
+        take_line(p_r, l);
+    }
+    free(copy);
+}
+
+/* ---- judging ---- */
+
+struct port {
+    bool udp;
+    int64_t port;
+    const char *owners; /* programs of ours that may have it already */
 };
+
+#define STORE_PORTS   16
+#define GATEWAY_PORTS 10
+
+static size_t store_ports(const struct cm_conf *conf, struct port out[STORE_PORTS])
+{
+    const struct port ports[] = {
+        {false, 25, "master smtpd"},
+        {false, 80, "nginx"},
+        {false, 143, "dovecot imap-login"},
+        {false, 443, "nginx"},
+        {false, 465, "master smtpd"},
+        {false, 587, "master smtpd"},
+        {false, 993, "dovecot imap-login"},
+        {false, 8443, "nginx"},
+        {false, 10465, "master smtpd"},
+        {false, conf->postfix_reinject_port_incoming, "master smtpd"},
+        {false, conf->store.bus_port, "chatmail-cluste"},
+        {false, conf->store.bus_port + 1, "chatmail-cluste"},
+        {false, conf->store.bus_port + 2, "chatmail-cluste"},
+        {false, conf->store.metrics_port, "chatmail-web"},
+        {true, CM_TURN_PORT, "turnserver"},
+    };
+    size_t n = sizeof(ports) / sizeof(ports[0]) - (conf->store.turn ? 0 : 1);
+
+    memcpy(out, ports, n * sizeof(out[0]));
+    return n;
+}
 
 /* Forwarded before any local process would see them, or taken by our own: another one
  * that listens would go deaf. */
-static const struct port_owner gateway_ports[] = {
-    {25, "chatmail-proxy"},  {80, "chatmail-proxy"},
-    {143, "chatmail-proxy"}, {443, "chatmail-proxy"},
-    {465, "chatmail-proxy"}, {587, "chatmail-proxy"},
-    {993, "chatmail-proxy"}, {0, NULL},
-};
-
-static bool has_owner(const char *owners, const char *name)
+static size_t gateway_ports(const struct cm_conf *conf,
+                            const struct cm_conf_gateway *gateway,
+                            struct port out[GATEWAY_PORTS])
 {
-    size_t n = strlen(name);
+    static const int tcp[] = {25, 80, 143, 443, 465, 587, 993};
+    size_t n = 0;
 
-    for (const char *p = owners; (p = strstr(p, name)) != NULL; p += n) {
-        if ((p == owners || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\0')) {
+    for (size_t i = 0; i < sizeof(tcp) / sizeof(tcp[0]); i++) {
+        out[n++] = (struct port){false, tcp[i], "chatmail-proxy"};
+    }
+    out[n++] = (struct port){true, gateway->wg_port, "wireguard-go"};
+    if (conf->store.turn) {
+        out[n++] = (struct port){true, CM_TURN_PORT, ""};
+    }
+    return n;
+}
+
+static bool has_word(const char *list, const char *word, size_t n)
+{
+    for (const char *p = list; (p = strstr(p, word)) != NULL; p++) {
+        if ((p == list || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\0')) {
             return true;
         }
     }
     return false;
 }
 
-/* "listen 0.0.0.0:25 users:(("exim4",pid=12,fd=3))" */
-static int check_listener(const char *line, const struct port_owner *ports,
-                          bool loopback, struct cm_err *err)
+/* One of ours among those that have it? */
+static bool is_ours(const char *owners, const char *names)
 {
-    char address[128], users[256] = "", name[64] = "an unknown program";
-    const char *colon, *quote;
+    for (const char *w = names; *w != '\0';) {
+        size_t n = strcspn(w, " ");
+        char word[OP_PROBE_WORD];
+        snprintf(word, sizeof(word), "%.*s", (int)n, w);
+        if (n > 0 && has_word(owners, word, strlen(word))) {
+            return true;
+        }
+        w += n + (w[n] == ' ');
+    }
+    return false;
+}
 
-    if (sscanf(line, "listen %127s %255[^\n]", address, users) < 1 ||
-        (colon = strrchr(address, ':')) == NULL) {
-        return 0;
+/* A tunnel of the kernel has its port without any program: after the first run that is
+ * ours. */
+static bool in_the_way(const struct op_probe *p, const struct port *want,
+                       const struct op_listener *l, bool loopback_counts)
+{
+    if (l->udp != want->udp || l->port != want->port ||
+        (l->loopback && !loopback_counts)) {
+        return false;
     }
-    if (!loopback &&
-        (strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0)) {
-        return 0;
+    if (l->names[0] == '\0' && l->udp && p->installed) {
+        return false;
     }
-    quote = strchr(users, '"');
-    if (quote != NULL) {
-        snprintf(name, sizeof(name), "%.*s", (int)strcspn(quote + 1, "\""), quote + 1);
-    }
-    int port = (int)strtol(colon + 1, NULL, 10);
-    for (const struct port_owner *p = ports; p->port != 0; p++) {
-        if (p->port == port && !has_owner(p->owners, name)) {
-            return cm_err_set(err, CM_ERR_WORLD,
-                              "port %d is occupied by: %s; stop and disable it, or use "
-                              "another machine",
-                              port, name);
+    return !is_ours(want->owners, l->names);
+}
+
+static void judge_port(const struct op_probe *p, const struct port *want,
+                       bool loopback_counts, struct op_defects *d)
+{
+    for (size_t i = 0; i < p->listener_count; i++) {
+        const struct op_listener *l = &p->listeners[i];
+        if (in_the_way(p, want, l, loopback_counts)) {
+            bool known = l->names[0] != '\0';
+            op_defects_add(d,
+                           "stop and disable what listens there (systemctl disable "
+                           "--now ...), or take another machine",
+                           "%sport %d is occupied by: %.*s", want->udp ? "UDP " : "",
+                           l->port, known ? (int)strcspn(l->names, " ") : 18,
+                           known ? l->names : "an unknown program");
+            return;
         }
     }
-    return 0;
 }
 
-static void take_line(struct op_probe *p, const char *line)
+static void judge_ports(const struct op_probe *p, const struct cm_conf *conf,
+                        const struct cm_conf_gateway *gateway, struct op_defects *d)
 {
-    if (strncmp(line, "uid ", 4) == 0) {
-        p->root = strcmp(line + 4, "0") == 0;
-    } else if (strncmp(line, "os ", 3) == 0) {
-        snprintf(p->os, sizeof(p->os), "%s", line + 3);
-    } else if (strncmp(line, "arch ", 5) == 0) {
-        snprintf(p->arch, sizeof(p->arch), "%s", line + 5);
-    } else if (strncmp(line, "domain ", 7) == 0) {
-        snprintf(p->domain, sizeof(p->domain), "%s", line + 7);
-    } else if (strncmp(line, "time ", 5) == 0) {
-        p->time_s = strtoll(line + 5, NULL, 10);
-    } else if (strncmp(line, "disk ", 5) == 0) {
-        p->disk_mib = strtoll(line + 5, NULL, 10);
+    struct port ports[STORE_PORTS];
+    size_t n = gateway == NULL ? store_ports(conf, ports)
+                               : gateway_ports(conf, gateway, ports);
+
+    for (size_t i = 0; i < n; i++) {
+        judge_port(p, &ports[i], gateway == NULL, d);
     }
-    p->systemd |= strcmp(line, "systemd yes") == 0;
-    p->tunnel |= strncmp(line, "tunnel ", 7) == 0;
-    p->container |= strcmp(line, "container yes") == 0;
-    p->ipv6 |= strcmp(line, "ipv6 yes") == 0;
-    p->apt |= strcmp(line, "apt yes") == 0;
 }
 
-int op_probe_read(const char *text, bool store, struct op_probe *p_r,
-                  struct cm_err *err)
+static void judge_system(const struct op_probe *p, struct op_defects *d)
 {
-    struct op_probe p = {.root = false};
-    char *copy = cm_strdup(text), *save = NULL;
-    int rc = 0;
-
-    for (char *l = strtok_r(copy, "\n", &save); l != NULL && rc == 0;
-         l = strtok_r(NULL, "\n", &save)) {
-        if (strncmp(l, "listen ", 7) == 0) {
-            rc = check_listener(l, store ? store_ports : gateway_ports, store, err);
-        } else {
-            take_line(&p, l);
-        }
+    if (!p->root) {
+        op_defects_add(d, "log in as root: ssh = root@ADDRESS",
+                       "chatops is not root there");
     }
-    free(copy);
-    if (rc == 0) {
-        *p_r = p;
+    if (strcmp(p->os, "debian 12") != 0) {
+        op_defects_add(d,
+                       "nodes run Debian 12 (bookworm): install it there, or take "
+                       "another machine",
+                       "is %s",
+                       p->os_name[0] != '\0' ? p->os_name
+                       : p->os[0] != '\0'    ? p->os
+                                             : "no Linux distribution that says its "
+                                               "name (/etc/os-release)");
     }
-    return rc;
+    if (strcmp(p->arch, "amd64") != 0 && strcmp(p->arch, "arm64") != 0) {
+        op_defects_add(d, "take a machine of amd64 or arm64",
+                       "has a processor that there are no packages for (%s)",
+                       p->arch[0] != '\0' ? p->arch : "unknown");
+    }
+    if (!p->systemd) {
+        op_defects_add(d, "take a machine or container that boots with systemd",
+                       "systemd does not run there");
+    }
+    if (!p->apt && p->root) {
+        op_defects_add(d,
+                       "log in and repair it: dpkg --configure -a; apt-get -f install",
+                       "apt-get check fails");
+    }
 }
 
-int op_probe_domain(const struct op_probe *p, const char *domain, struct cm_err *err)
-{
-    if (p->domain[0] == '\0' || strcmp(p->domain, domain) == 0) {
-        return 0;
-    }
-    return cm_err_set(err, CM_ERR_WORLD,
-                      "serves %s, and a store cannot change its domain (its accounts, "
-                      "keys and gateways belong to it); put mail_domain = %s back, or "
-                      "take another machine for %s",
-                      p->domain, p->domain, domain);
-}
-
-int op_probe_judge(const struct op_probe *p, bool store, int64_t now_s,
-                   struct cm_err *err)
+static void judge_time(const struct op_probe *p, int64_t now_s, struct op_defects *d)
 {
     long long skew = (long long)(p->time_s - now_s);
 
-    if (!p->root) {
-        return cm_err_set(err, CM_ERR_WORLD,
-                          "is not entered as root; use root@ADDRESS");
-    }
-    if (strcmp(p->os, "debian 12") != 0) {
-        return cm_err_set(err, CM_ERR_WORLD, "runs \"%s\"; it must be Debian 12",
-                          p->os);
-    }
-    if (!p->systemd) {
-        return cm_err_set(err, CM_ERR_WORLD, "does not run systemd; it must");
-    }
-    if (!p->tunnel) {
-        return cm_err_set(
-            err, CM_ERR_WORLD,
-            "has neither WireGuard in the kernel nor /dev/net/tun; have the "
-            "provider switch on TUN/TAP, or take another machine");
-    }
-    if (!p->apt) {
-        return cm_err_set(err, CM_ERR_WORLD,
-                          "apt-get check fails; log in and repair it with: apt-get -f "
-                          "install");
-    }
     if (skew > CLOCK_SKEW_MAX_S || skew < -CLOCK_SKEW_MAX_S) {
-        return cm_err_set(err, CM_ERR_WORLD,
-                          "its clock is %lld s %s that of this machine; set it right: "
-                          "timedatectl set-ntp true",
-                          skew > 0 ? skew : -skew, skew > 0 ? "ahead of" : "behind");
+        op_defects_add(
+            d,
+            "set the one that is wrong right: timedatectl set-ntp true (with "
+            "systemd-timesyncd)",
+            "its clock is %lld s %s that of this machine", skew > 0 ? skew : -skew,
+            skew > 0 ? "ahead of" : "behind");
     }
-    if (store && p->disk_mib < STORE_DISK_MIB) {
-        return cm_err_set(err, CM_ERR_WORLD,
-                          "has %lld MiB free in /var; it needs at least %d",
-                          (long long)p->disk_mib, STORE_DISK_MIB);
-    }
-    return 0;
 }
 
-static int check_node(struct op_step *step, struct cm_err *err)
+static void judge_resolver(const struct op_probe *p, struct op_defects *d)
 {
-    struct op_node *node = step->ctx;
-    bool store = node->gateway == NULL;
-    struct op_probe p;
-    char *text;
+    static const char todo[] = "name one that answers in /etc/resolv.conf, for example "
+                               "\"nameserver 9.9.9.9\"";
 
-    if (op_host_ask(&node->host, probe_script, &text, err) != 0) {
-        return -1;
+    if (p->resolver_count == 0) {
+        op_defects_add(d, todo, "/etc/resolv.conf names no resolver");
+        return;
     }
-    int rc = op_probe_read(text, store, &p, err);
-    free(text);
-    if (rc != 0 || op_probe_judge(&p, store, cm_now_wall_ms() / 1000, err) != 0 ||
-        (store && op_probe_domain(&p, node->cluster->conf.mail_domain, err) != 0)) {
-        return -1;
+    for (size_t i = 0; i < p->resolver_count; i++) {
+        if (p->resolvers[i].rcode == 0 || p->resolvers[i].rcode == 3) {
+            return; /* one is enough; NXDOMAIN is an answer */
+        }
     }
-    snprintf(node->arch, sizeof(node->arch), "%s", p.arch);
-    node->facts.ipv6 = p.ipv6;
-    node->facts.container = p.container;
-    if (op_package_find(node, err) != 0) {
-        return -1;
+    const struct op_resolver *r = &p->resolvers[0];
+    if (r->rcode < 0) {
+        op_defects_add(d, todo, "its resolver %s does not answer%s", r->address,
+                       p->resolver_count > 1 ? ", nor the others" : "");
+    } else {
+        op_defects_add(d, todo, "its resolver %s answers every question with %s",
+                       r->address,
+                       r->rcode == 2   ? "SERVFAIL"
+                       : r->rcode == 5 ? "REFUSED"
+                                       : "an error");
     }
-    op_step_note(step, "%s%s", p.arch, p.container ? ", container" : "");
-    return 1;
 }
 
-void op_add_preflight(struct op_plan *plan, struct op_node *node)
+static void judge_room(const struct op_probe *p, bool store, struct op_defects *d)
 {
-    struct op_step s = {
-        .node = node->host.name, .name = "is fit", .check = check_node, .ctx = node};
+    const struct need *need = store ? &store_need : &gateway_need;
+    int64_t disk = p->installed ? need->disk_again_mib : need->disk_mib;
 
-    op_plan_add(plan, &s);
+    if (p->read_only) {
+        op_defects_add(d, "look at dmesg there; mount it writable",
+                       "/etc, /usr or /var cannot be written");
+    }
+    for (size_t i = 0; i < p->volume_count; i++) {
+        const struct op_volume *v = &p->volumes[i];
+        if (v->free_mib < disk) {
+            op_defects_add(d, "make room there, or take a larger disk",
+                           "has %lld MiB free in %s; it needs %lld",
+                           (long long)v->free_mib, v->path, (long long)disk);
+        }
+        if (v->free_inodes >= 0 && v->free_inodes < INODES_MIN) {
+            op_defects_add(d, "remove files there, or make the file system anew",
+                           "has %lld inodes free in %s; it needs %d",
+                           (long long)v->free_inodes, v->path, INODES_MIN);
+        }
+    }
+    if (p->memory_mib < need->memory_mib) {
+        op_defects_add(d, "give it more memory, or take another machine",
+                       "has %lld MiB of memory; a %s needs %lld",
+                       (long long)p->memory_mib, store ? "store" : "gateway",
+                       (long long)need->memory_mib);
+    }
+}
+
+/* Outside of a container the limit of inotify is raised by `run` itself. */
+static void judge_kernel(const struct op_probe *p, bool store, struct op_defects *d)
+{
+    const char *host = p->container ? ", on the machine that this container is on" : "";
+    char *todo;
+
+    if (!p->tunnel) {
+        todo = cm_asprintf("make one of them available%s (modprobe wireguard, or "
+                           "modprobe tun)",
+                           host);
+        op_defects_add(
+            d, todo, "has neither WireGuard in its kernel nor a working /dev/net/tun");
+        free(todo);
+    }
+    if (p->nft_refused) {
+        todo =
+            cm_asprintf("it takes nf_tables with NAT, sets and limits, and the right "
+                        "to set them (CAP_NET_ADMIN)%s",
+                        host);
+        op_defects_add(d, todo, "its kernel takes no rules of nft%s%s",
+                       p->nft_says[0] != '\0' ? ": " : "", p->nft_says);
+        free(todo);
+    }
+    if (!p->sysctl) {
+        todo = cm_asprintf("make it writable%s", host);
+        op_defects_add(d, todo, "/proc/sys/net cannot be written, so it cannot route");
+        free(todo);
+    }
+    if (store && p->container && p->inotify >= 0 && p->inotify < INOTIFY_MIN) {
+        op_defects_add(d,
+                       "raise it on the machine that this container is on: sysctl "
+                       "fs.inotify.max_user_instances=65535",
+                       "fs.inotify.max_user_instances is %lld; it needs %d, or clients "
+                       "hear of new mail late",
+                       (long long)p->inotify, INOTIFY_MIN);
+    }
+}
+
+static void judge_domain(const struct op_probe *p, const char *domain,
+                         struct op_defects *d)
+{
+    if (p->domain[0] == '\0' || strcmp(p->domain, domain) == 0) {
+        return;
+    }
+    char *todo = cm_asprintf(
+        "put mail_domain = %s back, or take another machine for %s", p->domain, domain);
+    op_defects_add(
+        d, todo,
+        "serves %s, and a store cannot change its domain (its accounts, keys "
+        "and gateways belong to it)",
+        p->domain);
+    free(todo);
+}
+
+void op_probe_judge(const struct op_probe *p, const struct cm_conf *conf,
+                    const struct cm_conf_gateway *gateway, int64_t now_s,
+                    struct op_defects *defects)
+{
+    bool store = gateway == NULL;
+
+    judge_system(p, defects);
+    judge_time(p, now_s, defects);
+    judge_resolver(p, defects);
+    judge_room(p, store, defects);
+    judge_kernel(p, store, defects);
+    judge_ports(p, conf, gateway, defects);
+    if (store) {
+        judge_domain(p, conf->mail_domain, defects);
+    }
 }

@@ -40,7 +40,7 @@ static bool wait_for(int fd, short events, int64_t until_ms)
     return left > 0 && poll(&p, 1, (int)left) > 0;
 }
 
-static int start_connect(const char *address, uint16_t port, int *fd_r)
+int op_reach_start(const char *address, uint16_t port, int *fd_r)
 {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
                              .ai_socktype = SOCK_STREAM};
@@ -87,6 +87,14 @@ static enum op_reach read_greeting(int fd, const char *greeting, int64_t until,
     return OP_REACH_BAD;
 }
 
+int op_reach_error(int fd)
+{
+    int e;
+    socklen_t len = sizeof(e);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0 ? errno : e;
+}
+
 bool op_reach_readable(int fd, int64_t until_ms)
 {
     return wait_for(fd, POLLIN, until_ms);
@@ -95,7 +103,7 @@ bool op_reach_readable(int fd, int64_t until_ms)
 enum op_reach op_reach_open(const char *address, uint16_t port, int64_t timeout_ms,
                             int *fd_r, char *said, size_t size)
 {
-    int fd, e = start_connect(address, port, &fd);
+    int fd, e = op_reach_start(address, port, &fd);
     socklen_t len = sizeof(e);
 
     said[0] = '\0';
@@ -191,10 +199,12 @@ static void add_note(struct op_step *step, const char *text)
 static int check_address(struct op_step *step, const char *address, const char *domain,
                          struct cm_err *err)
 {
+    const struct op_node *node = step->ctx;
+    bool mail = !node->cluster->cli->disable_mail;
     static const int ports[] = {993, 443, 25};
     char said[160];
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = mail ? 0 : 1; i < (mail ? 3 : 2); i++) {
         enum op_reach r = try_port(address, ports[i], domain, said, sizeof(said));
         if (r == OP_REACH_OK) {
             continue;

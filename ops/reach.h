@@ -15,6 +15,11 @@ enum op_reach {
     OP_REACH_BAD, /* refused, reset, or something else answers */
 };
 
+/* Begins to connect: 0, and *fd_r is non-blocking and the caller's; else an errno. */
+int op_reach_start(const char *address, uint16_t port, int *fd_r);
+/* When it is writable: 0, or the errno why it is not connected. */
+int op_reach_error(int fd);
+
 /* Connects; *fd_r is non-blocking and the caller's. */
 enum op_reach op_reach_open(const char *address, uint16_t port, int64_t timeout_ms,
                             int *fd_r, char *said, size_t size);

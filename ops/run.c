@@ -3,8 +3,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "acme.h"
 #include "cli.h"
 #include "cluster.h"
+#include "common/buf.h"
 #include "common/clock.h"
 #include "plan.h"
 #include "say.h"
@@ -48,14 +50,6 @@ static int check_keys_given(const struct op_cluster *c, struct cm_err *err)
 
 int op_run_possible(const struct op_cluster *c, struct cm_err *err)
 {
-    if (c->conf.tls_mode == CM_TLS_ACME) {
-        return cm_err_set(
-            err, CM_ERR_WORLD,
-            "%s needs certificates from an ACME CA, which this version does "
-            "not fetch yet; give tls_external_cert_and_key your own, or take "
-            "a name that begins with \"_\" (self-signed)",
-            c->conf.mail_domain);
-    }
     if (c->conf.gateway_count == 0 &&
         (c->conf.store.addresses == NULL || c->conf.store.addresses[0] == '\0')) {
         return cm_err_set(
@@ -66,38 +60,58 @@ int op_run_possible(const struct op_cluster *c, struct cm_err *err)
     return check_keys_given(c, err);
 }
 
+static void add_node(struct op_plan *plan, struct op_cluster *c, size_t i)
+{
+    struct op_node *node = &c->nodes[i];
+    bool mail = i == 0 && !c->cli->disable_mail;
+
+    op_add_package(plan, node);
+    op_add_keys(plan, node);
+    if (i == 0) {
+        op_add_tls(plan, node);
+        op_add_dkim(plan, node);
+        op_add_turn_secret(plan, node);
+    }
+    op_add_files(plan, node);
+    if (mail) {
+        op_add_idle(plan, node);
+        op_add_echo(plan, node);
+    }
+    op_add_units(plan, node);
+    if (i == 0) {
+        op_add_retired(plan, node);
+    }
+    op_add_version(plan, node);
+}
+
+static void skip_others(struct op_cluster *c, const char *only, bool and_store)
+{
+    for (size_t i = and_store ? 0 : 1; i < c->node_count; i++) {
+        struct op_node *node = &c->nodes[i];
+        node->skipped |= strcmp(node->host.name, only) != 0;
+    }
+}
+
+static void add_preflights(struct op_plan *plan, struct op_cluster *c)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        if (!c->nodes[i].skipped) {
+            op_add_preflight(plan, &c->nodes[i]);
+        }
+    }
+}
+
 /* Everything is looked at before anything is touched; the store comes before the
  * gateways, because they pin its keys; the world is asked last. */
 void op_run_plan(struct op_plan *plan, struct op_cluster *c, const char *only)
 {
-    struct op_node *store = &c->nodes[0];
-
-    for (size_t i = 0; i < c->node_count; i++) {
-        struct op_node *node = &c->nodes[i];
-        node->skipped |= i > 0 && only != NULL && strcmp(node->host.name, only) != 0;
-        if (!node->skipped) {
-            op_add_preflight(plan, node);
-        }
+    if (only != NULL) {
+        skip_others(c, only, false);
     }
+    add_preflights(plan, c);
     for (size_t i = 0; i < c->node_count; i++) {
-        if (c->nodes[i].skipped) {
-            continue;
-        }
-        op_add_package(plan, &c->nodes[i]);
-        op_add_keys(plan, &c->nodes[i]);
-        if (i == 0) {
-            op_add_tls(plan, store);
-            op_add_dkim(plan, store);
-            op_add_turn_secret(plan, store);
-        }
-        op_add_files(plan, &c->nodes[i]);
-        if (i == 0) {
-            op_add_idle(plan, store);
-            op_add_echo(plan, store);
-        }
-        op_add_units(plan, &c->nodes[i]);
-        if (i == 0) {
-            op_add_retired(plan, store);
+        if (!c->nodes[i].skipped) {
+            add_node(plan, c, i);
         }
     }
     op_add_known_keys(plan, c);
@@ -106,13 +120,79 @@ void op_run_plan(struct op_plan *plan, struct op_cluster *c, const char *only)
 
 /* Every node in scope, the world last. A gateway that is not ours to set up is looked
  * at all the same. */
-static void make_plan(struct op_plan *plan, struct op_cluster *c)
+static void plan_all(struct op_plan *plan, struct op_cluster *c)
 {
+    op_add_dns(plan, c);
     op_run_plan(plan, c, NULL);
     op_add_wait(plan, c);
     for (size_t i = 0; i < c->node_count; i++) {
         op_add_reach(plan, &c->nodes[i]);
     }
+    op_add_acme(plan, &c->nodes[0]);
+}
+
+/* One node, and nothing that others would notice: the desired state is one document for
+ * all of them. */
+static void plan_one(struct op_plan *plan, struct op_cluster *c)
+{
+    skip_others(c, c->cli->only, true);
+    add_preflights(plan, c);
+    if (c->nodes[0].skipped) {
+        op_add_store_keys(plan, &c->nodes[0]);
+    }
+    for (size_t i = 0; i < c->node_count; i++) {
+        if (!c->nodes[i].skipped) {
+            add_node(plan, c, i);
+            op_add_reach(plan, &c->nodes[i]);
+        }
+    }
+}
+
+static void make_plan(struct op_plan *plan, struct op_cluster *c)
+{
+    if (c->cli->website_only) {
+        skip_others(c, c->nodes[0].host.name, false);
+        op_add_pages(plan, &c->nodes[0]);
+    } else if (c->cli->only != NULL) {
+        plan_one(plan, c);
+    } else {
+        plan_all(plan, c);
+    }
+}
+
+/* Is --only a node that can be worked on, and do the options go together? */
+static int check_words(const struct op_cluster *c, struct cm_err *err)
+{
+    const struct op_cli *cli = c->cli;
+    struct cm_buf names;
+
+    if (cli->website_only && (cli->only != NULL || cli->disable_mail)) {
+        return cm_err_set(
+            err, CM_ERR_REFUSE,
+            "--website-only brings nothing but pages to the store: say it "
+            "without --only and --disable-mail");
+    }
+    cm_buf_init(&names, 4096);
+    for (size_t i = 0; cli->only != NULL && i < c->node_count; i++) {
+        const struct op_node *n = &c->nodes[i];
+        if (!n->skipped && strcmp(n->host.name, cli->only) == 0) {
+            cm_buf_clear(&names);
+            return cli->disable_mail && i > 0
+                       ? cm_err_set(err, CM_ERR_REFUSE,
+                                    "--disable-mail concerns the store, not %s",
+                                    cli->only)
+                       : 0;
+        }
+        cm_buf_fmt(&names, "%s%s", n->skipped || i == 0 ? "" : ", ",
+                   n->skipped ? "" : n->host.name);
+    }
+    if (cli->only != NULL) {
+        cm_err_set(err, CM_ERR_REFUSE,
+                   "--only %s: chatops sets up no node of that name; there are: %s",
+                   cli->only, names.data);
+    }
+    cm_buf_clear(&names);
+    return cli->only == NULL ? 0 : -1;
 }
 
 /* Without a word somebody might think that they were brought up to date too. */
@@ -142,6 +222,37 @@ void op_run_confirm(struct op_plan *plan, struct op_cluster *c)
     }
 }
 
+static void say_changed(const struct op_cluster *c, const struct op_summary *sum,
+                        double s)
+{
+    const struct op_cli *cli = c->cli;
+
+    if (cli->website_only) {
+        op_say(OP_GREEN, "the web pages of %s are as they should be (%.1f s)",
+               c->conf.mail_domain, s);
+        return;
+    }
+    op_say(OP_GREEN, "%s is up: %zu steps changed, %zu were right already (%.1f s)",
+           cli->only != NULL ? cli->only : c->conf.mail_domain, sum->changed, sum->ok,
+           s);
+    if (cli->only != NULL) {
+        op_say(OP_PLAIN,
+               "next: chatops run   (the other nodes, and the desired state)");
+    } else if (!c->conf.is_ip && !cli->disable_mail) {
+        op_say(OP_PLAIN, "next: chatops dns   (what to publish, and whether it is)");
+    }
+}
+
+/* However the run ends, it is said last that nobody can read mail now. */
+static void say_mail_off(const struct op_cluster *c, bool dry)
+{
+    if (c->cli->disable_mail && !c->cli->json && !dry) {
+        op_say(OP_YELLOW,
+               "mail is switched off: clients and relays are refused and try "
+               "again; chatops run switches it on");
+    }
+}
+
 static void say_end(const struct op_cluster *c, const struct op_summary *sum, bool dry,
                     int64_t ms)
 {
@@ -153,7 +264,9 @@ static void say_end(const struct op_cluster *c, const struct op_summary *sum, bo
                dry ? "true" : "false", sum->changed, sum->ok, (long long)ms);
         return;
     }
-    say_skipped(c);
+    if (c->cli->only == NULL && !c->cli->website_only) {
+        say_skipped(c);
+    }
     if (sum->changed == 0) {
         op_say(OP_GREEN, "nothing to change: %s is as %s says (%zu steps, %.1f s)",
                c->conf.mail_domain, c->cli->config, sum->ok, s);
@@ -164,11 +277,7 @@ static void say_end(const struct op_cluster *c, const struct op_summary *sum, bo
                sum->changed);
         return;
     }
-    op_say(OP_GREEN, "%s is up: %zu steps changed, %zu were right already (%.1f s)",
-           c->conf.mail_domain, sum->changed, sum->ok, s);
-    if (!c->conf.is_ip) {
-        op_say(OP_PLAIN, "next: chatops dns   (what to publish, and whether it is)");
-    }
+    say_changed(c, sum, s);
 }
 
 int op_run(const struct op_cli *cli, struct cm_err *err)
@@ -182,8 +291,12 @@ int op_run(const struct op_cli *cli, struct cm_err *err)
     if (op_cluster_load(cli, &c, err) != 0) {
         return -1;
     }
-    op_cluster_warn_unused(&c);
     op_plan_init(&plan, c.state_dir, cli->json);
+    if (check_words(&c, err) != 0) {
+        op_complain("%s", err->text);
+        rc = OP_EXIT_USAGE;
+        goto out;
+    }
     if (op_run_possible(&c, err) != 0) {
         goto out;
     }
@@ -193,11 +306,12 @@ int op_run(const struct op_cli *cli, struct cm_err *err)
     rc = cli->dry_run ? op_plan_show(&plan, &sum, err) : op_plan_run(&plan, &sum, err);
     if (rc == 0) {
         say_end(&c, &sum, cli->dry_run, cm_now_mono_ms() - from);
-        op_cluster_warn_unused(&c);
+        say_mail_off(&c, cli->dry_run);
     } else if (sum.stopped) {
         op_complain("%s", err->text);
         rc = OP_EXIT_INT;
     }
+    op_cluster_warn_unused(&c);
 out:
     op_plan_clear(&plan);
     op_cluster_clear(&c);

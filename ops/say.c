@@ -5,7 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/buf.h"
+
 #define PROGRESS_MS 10000
+#define WRAPPED_MAX (16 * 1024)
+#define WIDTH       79
 
 static const char *const escapes[] = {
     [OP_PLAIN] = "",
@@ -55,6 +59,30 @@ void op_say(enum op_colour colour, const char *fmt, ...)
     va_start(ap, fmt);
     say_line(stdout, colour, "", fmt, ap);
     va_end(ap);
+}
+
+void op_say_wrapped(enum op_colour colour, const char *head, const char *text)
+{
+    size_t indent = strlen(head);
+    struct cm_buf b;
+
+    cm_buf_init(&b, WRAPPED_MAX);
+    cm_buf_str(&b, head);
+    for (size_t at = indent; *text != '\0';) {
+        size_t word = strcspn(text, " ");
+        if (at > indent && at + 1 + word > WIDTH) {
+            cm_buf_fmt(&b, "\n%*s", (int)indent, "");
+            at = indent;
+        } else if (at > indent) {
+            cm_buf_str(&b, " ");
+            at++;
+        }
+        cm_buf_add(&b, text, word);
+        at += word;
+        text += word + (text[word] == ' ');
+    }
+    op_say(colour, "%s", b.data);
+    cm_buf_clear(&b);
 }
 
 void op_progress(int64_t elapsed_ms, const char *fmt, ...)

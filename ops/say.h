@@ -20,6 +20,8 @@ bool op_say_colour(FILE *stream);
 
 /* One line on stdout, the newline is added. */
 void op_say(enum op_colour colour, const char *fmt, ...) CM_PRINTF(2, 3);
+/* text behind head, wrapped at 79 columns; further lines are indented by its length. */
+void op_say_wrapped(enum op_colour colour, const char *head, const char *text);
 /* What is being waited for: on a terminal in place on the present line, elsewhere a
  * line every ten seconds. */
 void op_progress(int64_t elapsed_ms, const char *fmt, ...) CM_PRINTF(2, 3);

@@ -22,6 +22,9 @@
 #define SIGNER     "chatmail-filter-sign"
 #define TUNNEL     "chatmail-tunnel@wg0.service"
 #define GATEWAY    "chatmail-gateway.service"
+#define TLS_PATH   "chatmail-tls.path"
+#define TLS_TIMER  "chatmail-tls.timer"
+#define ACME_TIMER "chatmail-acme.timer"
 
 #define PG_ETC    "/etc/postgresql/15/main"
 #define DROPIN(u) "/etc/systemd/system/" u ".d/chatmail.conf"
@@ -70,6 +73,9 @@ const struct op_unit op_store_units[] = {
      " if test -n \"$said\"; then echo \"$said\" >&2; false; else postfix check; fi",
      false},
     {NGINX, "nginx -t -q", true},
+    {TLS_PATH, NULL, false},
+    {TLS_TIMER, NULL, false},
+    {ACME_TIMER, NULL, false},
     {ECHO, NULL, false},
     {NULL, NULL, false},
 };
@@ -92,14 +98,29 @@ static bool has_echo(const struct cm_conf *conf)
     return conf->store.echo_core[0] != '\0';
 }
 
+static bool is_external(const struct cm_conf *conf)
+{
+    return conf->tls_mode == CM_TLS_EXTERNAL;
+}
+
+static bool is_acme(const struct cm_conf *conf)
+{
+    return conf->tls_mode == CM_TLS_ACME;
+}
+
+static bool is_renewed(const struct cm_conf *conf)
+{
+    return is_external(conf) || is_acme(conf);
+}
+
 /* Units that only some stores have. */
 static const struct {
     const char *unit;
     wanted_fn *wanted;
 } optional[] = {
     {SIGNER ".socket", has_name}, /* without a name it has nothing to sign for */
-    {SIGNER ".service", has_name},
-    {ECHO, has_echo},
+    {SIGNER ".service", has_name}, {ECHO, has_echo},      {TLS_PATH, is_renewed},
+    {TLS_TIMER, is_renewed},       {ACME_TIMER, is_acme},
 };
 
 static bool unit_wanted(const char *unit, const struct cm_conf *conf)
@@ -174,6 +195,7 @@ static const struct source store_sources[] = {
     {"systemd/postfix.conf", DROPIN(POSTFIX), ROOT, 0644, POSTFIX, NULL},
     {"nginx/nginx.conf", "/etc/nginx/nginx.conf", ROOT, 0644, NGINX, NULL},
     {"systemd/nginx.conf", DROPIN(NGINX), ROOT, 0644, NGINX, NULL},
+    {"systemd/tls-path.conf", DROPIN(TLS_PATH), ROOT, 0644, TLS_PATH, is_external},
     {"nginx/autoconfig.xml",
      "/var/www/html/.well-known/autoconfig/mail/config-v1.1.xml", ROOT, 0644, NULL,
      NULL},
@@ -322,10 +344,14 @@ static void store_vars(struct vars *vars, const struct cm_conf *conf,
     vars_text(vars, "domain", conf->domain);
     vars_text(vars, "mail_domain", conf->mail_domain);
     vars_int(vars, "max_message_size", conf->max_message_size);
-    vars_text(vars, "tls_cert", conf->tls_cert);
-    vars_text(vars, "tls_key", conf->tls_key);
+    vars_text(vars, "tls_cert", conf->tls_use_cert);
+    vars_text(vars, "tls_key", conf->tls_use_key);
     vars_flag(vars, "is_ip", conf->is_ip);
-    vars_flag(vars, "acme", conf->tls_mode == CM_TLS_ACME);
+    vars_flag(vars, "acme", is_acme(conf));
+    if (is_external(conf)) {
+        vars_text(vars, "tls_source_cert", conf->tls_cert);
+        vars_text(vars, "tls_source_key", conf->tls_key);
+    }
     vars_flag(vars, "turn", conf->store.turn);
     vars_int(vars, "turn_port_min", conf->store.turn_port_min);
     vars_int(vars, "turn_port_max", conf->store.turn_port_max);

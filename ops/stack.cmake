@@ -20,6 +20,8 @@ if(TARGET test_sandbox)
 endif()
 
 install(FILES
+  systemd/chatmail-acme.service
+  systemd/chatmail-acme.timer
   systemd/chatmail-auth.service
   systemd/chatmail-auth.socket
   systemd/chatmail-auth-sasl.socket
@@ -44,6 +46,9 @@ install(FILES
   systemd/chatmail-metrics@.socket
   systemd/chatmail-monitor.service
   systemd/chatmail-monitor.socket
+  systemd/chatmail-tls.path
+  systemd/chatmail-tls.service
+  systemd/chatmail-tls.timer
   systemd/chatmail-transport.service
   systemd/chatmail-transport.socket
   systemd/chatmail-queue.socket

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "certs.h"
 #include "cli.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -57,6 +58,7 @@ static void ask_round(struct op_report *r, const struct op_cli *cli)
         }
     }
     op_report_judge(r);
+    op_certs_status(r->c, &r->certificate, op_report_say_wrong, r);
 }
 
 static void say_json(const struct op_report *r)

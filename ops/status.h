@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "cluster.h"
+#include "common/buf.h"
 #include "screen.h"
 #include "status_probe.h"
 
@@ -51,9 +52,9 @@ struct op_report {
     long long push_oldest_s, push_success_s; /* since then */
     struct op_disk disks[OP_DISKS_MAX];
     size_t disk_count;
-    long long backup_age_s; /* of OP_BACKUP_STAMP */
-    char certificates[300]; /* all of them, in a line; "": not asked */
-    char invite[600];       /* of the echo bot; "" when there is none, or none yet */
+    long long backup_age_s;    /* of OP_BACKUP_STAMP */
+    struct cm_buf certificate; /* as strangers see it; op_certs_line; "": not asked */
+    char invite[600];          /* of the echo bot; "" when there is none, or none yet */
     bool probed;
     struct op_ring ring; /* kept from round to round */
     char *wrong[OP_WRONG_MAX];

@@ -50,7 +50,8 @@ void op_report_init(struct op_report *r, struct op_cluster *c)
     r->silent = json_array();
     r->queue = r->push_oldest_s = r->push_success_s = r->backup_age_s = -1;
     r->waiting_count = r->disk_count = r->wrong_count = 0;
-    r->invite[0] = r->certificates[0] = '\0';
+    r->invite[0] = '\0';
+    cm_buf_init(&r->certificate, 2048);
 }
 
 void op_report_clear(struct op_report *r)
@@ -64,6 +65,7 @@ void op_report_clear(struct op_report *r)
     json_decref(r->plugins);
     json_decref(r->runs);
     json_decref(r->silent);
+    cm_buf_clear(&r->certificate);
 }
 
 void op_report_reset(struct op_report *r)

@@ -49,6 +49,22 @@ static void put_bytes(struct cm_buf *b, long long n)
     }
 }
 
+/* Broken at blanks, so that no line is wider than 80 columns unless a word is. */
+static void add_text(const char *label, const char *text, struct op_screen *out)
+{
+    while (*text != '\0') {
+        size_t n = strlen(text), cut = n;
+        if (n > 69) {
+            for (cut = 69; cut > 0 && text[cut] != ' '; cut--) {
+            }
+            cut = cut > 0 ? cut : strcspn(text, " ");
+        }
+        op_screen_add(out, OP_PLAIN, LABEL "%.*s", label, (int)cut, text);
+        text += cut + strspn(text + cut, " ");
+        label = "";
+    }
+}
+
 /* ---- the probe ---- */
 
 static enum op_colour pair_colour(const struct op_pair *p)
@@ -302,8 +318,8 @@ void op_report_screen(const struct op_report *r, bool all, struct op_screen *out
                   cm_egress_name(conf->store.egress));
     add_gateways(r, all, out);
     add_probe(r, out);
-    if (r->certificates[0] != '\0') {
-        op_screen_add(out, OP_PLAIN, LABEL "%s", "certs", r->certificates);
+    if (r->certificate.len > 0) {
+        add_text("certs", r->certificate.data, out);
     }
     if (r->answered) {
         add_store(r, all, out);
@@ -387,7 +403,7 @@ json_t *op_report_json(const struct op_report *r)
         "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
         list, "idle_not_told", op_heal_untold_json(&r->c->conf), "probe", probe_json(r),
         "disks", disks_json(r), "backup_age_s", (json_int_t)r->backup_age_s,
-        "certificate_days", certs_json(r), "certificates", r->certificates, "silent",
+        "certificate_days", certs_json(r), "certificate", r->certificate.data, "silent",
         r->silent);
     cm_assert(o != NULL);
     return o;

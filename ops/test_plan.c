@@ -67,7 +67,7 @@ static int fact_undo(struct op_step *s, struct cm_err *err)
     undos++;
     unlink(path);
     free(path);
-    return 0;
+    return 1;
 }
 
 static const int numbers[STEPS] = {1, 2, 3, 4};
@@ -279,6 +279,56 @@ static void test_dry_run_changes_nothing(void **state)
     op_plan_clear(&plan);
 }
 
+static struct op_defects found[2];
+
+static int survey_check(struct op_step *s, struct cm_err *err)
+{
+    struct op_defects *mine = s->defects;
+
+    op_defects_clear(mine);
+    if (mine == &found[0]) {
+        return cm_err_set(err, CM_ERR_RETRY, "no connection");
+    }
+    op_defects_add(mine, "stop it", "port %d", 25);
+    op_defects_add(mine, "", "no memory");
+    return 1;
+}
+
+/* All surveys are done though the first failed; then nothing else is. */
+static void test_surveys_end_together(void **state)
+{
+    struct op_plan plan;
+    struct op_summary sum;
+    struct cm_err err;
+
+    (void)state;
+    forget();
+    acts = 0;
+    op_plan_init(&plan, dir, true);
+    for (int i = 0; i < 3; i++) {
+        struct op_step s = {.node = i == 0 ? "store" : "edge1",
+                            .name = i < 2 ? "is fit" : "one",
+                            .check = i < 2 ? survey_check : fact_check,
+                            .act = i < 2 ? NULL : fact_act,
+                            .arg = &numbers[0],
+                            .defects = i < 2 ? &found[i] : NULL};
+        op_plan_add(&plan, &s);
+    }
+    assert_int_equal(op_plan_run(&plan, &sum, &err), -1);
+    assert_string_equal(err.text,
+                        "3 things in the way on 2 nodes; nothing was changed");
+    assert_string_equal(found[0].items[0].what, "no connection");
+    assert_string_equal(found[1].items[0].todo, "stop it");
+    assert_int_equal(acts, 0);
+    assert_int_equal(plan.steps[1].result, OP_FAILED);
+    assert_int_equal(plan.steps[2].result, OP_PENDING);
+    assert_int_equal(op_plan_show(&plan, &sum, &err), -1);
+    assert_non_null(strstr(err.text, "3 things in the way"));
+    op_defects_clear(&found[0]);
+    op_defects_clear(&found[1]);
+    op_plan_clear(&plan);
+}
+
 static int make_dir(void **state)
 {
     (void)state;
@@ -306,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_act_without_effect_is_a_failure),
         cmocka_unit_test(test_question_and_interrupt),
         cmocka_unit_test(test_dry_run_changes_nothing),
+        cmocka_unit_test(test_surveys_end_together),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

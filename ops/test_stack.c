@@ -522,8 +522,8 @@ static size_t gateway_file_count(void)
 
 /* A template that no node gets would be carried along for nothing. journald.conf goes
  * to both kinds of node, that of turn is rendered for each gateway, proxied.cf goes
- * into master.cf, and enrol.sh (enrol_text.c) makes the files of one that comes by
- * invite. */
+ * into master.cf, enrol.sh (enrol_text.c) makes the files of one that comes by
+ * invite, and tls-path.conf is for an external certificate only. */
 static void test_embedded_table(void **state)
 {
     struct op_files store = store_files(TWO_GATEWAYS, &ordinary);
@@ -535,7 +535,7 @@ static void test_embedded_table(void **state)
         if (n > 0)
             assert_true(strcmp(op_embedded[n - 1].name, e->name) < 0);
     }
-    assert_int_equal(n, store.count - 1 + gateway_file_count() - 1 + 2);
+    assert_int_equal(n, store.count - 1 + gateway_file_count() - 1 + 3);
     op_files_clear(&store);
 }
 

@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/ini.h"
 #include "common/mem.h"
+#include "former.h"
 #include "hash.h"
 #include "ini_edit.h"
 
@@ -30,6 +31,11 @@ static bool is_our_daemon(const char *unit)
 {
     return has_prefix(unit, "chatmail-") && !has_prefix(unit, "chatmail-tunnel@") &&
            !has_prefix(unit, "chatmail-turn@") && strstr(unit, ".service") != NULL;
+}
+
+bool op_unit_reads_ini(const char *unit)
+{
+    return is_our_daemon(unit);
 }
 
 bool op_unit_takes_registrations(const char *unit)
@@ -216,7 +222,8 @@ static const char apply_script[] =
     "[ \"$(systemctl show -P UnitFileState \"$1\")\" != disabled ] ||"
     " systemctl -q enable \"$1\"\n"
     "mkdir -p " OP_APPLIED_DIR "; cd " OP_APPLIED_DIR "\n"
-    "echo \"$3 $4\" >\"$1.new\"; sync \"$1.new\"; mv \"$1.new\" \"$1\"";
+    "echo \"$3 $4\" >\"$1.new\"; sync \"$1.new\"; mv \"$1.new\" \"$1\"\n"
+    "rm -rf " OP_FORMER_DIR "/\"$1\"";
 
 static const char *verb_for(const struct op_unit *unit, const struct unit_state *s)
 {
@@ -237,9 +244,14 @@ static int apply_unit(struct op_step *step, struct cm_err *err)
     struct op_node *node = step->ctx;
     const struct op_unit *unit = step->arg;
     /* before the state is read: what systemd knows of drop-ins is part of it */
-    struct op_cmd reload = {.script = "systemctl daemon-reload", .repeatable = true};
+    struct op_cmd reload = {
+        .script = "[ \"$(systemctl show -P UnitFileState \"$1\")\" != masked ] ||"
+                  " systemctl -q unmask \"$1\"; systemctl daemon-reload",
+        .args = {unit->name},
+        .repeatable = true};
     struct unit_state s;
 
+    step->undo_wanted = true;
     if (op_host_run(&node->host, &reload, NULL, err) != 0 ||
         read_state(node, unit, &s, err) != 0 || validate(node, unit, err) != 0) {
         return -1;
@@ -253,6 +265,75 @@ static int apply_unit(struct op_step *step, struct cm_err *err)
     return op_host_run(&node->host, &cmd, NULL, err);
 }
 
+static int take_unit_back(struct op_step *step, struct cm_err *err)
+{
+    unsigned files = 0;
+    int rc = op_former_restore(step->ctx, step->arg, &files, err);
+
+    if (rc > 0) {
+        op_step_note(step, "its %u former file%s are back, and it runs", files,
+                     files == 1 ? "" : "s");
+    }
+    return rc;
+}
+
+/* ---- mail switched off ---- */
+
+/* Who connects is refused by the kernel, and comes again: other relays for days. */
+static bool is_mail(const char *unit)
+{
+    return has_prefix(unit, "postfix") || has_prefix(unit, "dovecot");
+}
+
+/* Masked, because postfix.service would start it again at boot. */
+static int check_off(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+    const struct op_unit *unit = step->arg;
+    struct unit_state s;
+
+    if (read_state(node, unit, &s, err) != 0) {
+        return -1;
+    }
+    bool off = strcmp(s.active, "active") != 0 && strcmp(s.enabled, "masked") == 0;
+    op_step_note(step, "%s", off ? "switched off" : s.active);
+    return off;
+}
+
+static int switch_off(struct op_step *step, struct cm_err *err)
+{
+    struct op_node *node = step->ctx;
+    const struct op_unit *unit = step->arg;
+    struct op_cmd cmd = {.script = "systemctl -q mask --now \"$1\"\n"
+                                   "systemctl reset-failed \"$1\" 2>/dev/null; true",
+                         .args = {unit->name},
+                         .timeout_ms = START_MS};
+
+    op_step_note(step, "switched off");
+    return op_host_run(&node->host, &cmd, NULL, err);
+}
+
+/* The other way round than they are started: what takes mail in goes first. */
+static void add_mail_off(struct op_plan *plan, struct op_node *node)
+{
+    size_t n = 0;
+
+    while (node->units[n].name != NULL) {
+        n++;
+    }
+    while (n-- > 0) {
+        struct op_step s = {.node = node->host.name,
+                            .name = node->units[n].name,
+                            .check = check_off,
+                            .act = switch_off,
+                            .ctx = node,
+                            .arg = &node->units[n]};
+        if (is_mail(node->units[n].name)) {
+            op_plan_add(plan, &s);
+        }
+    }
+}
+
 static bool is_postgresql(const struct op_unit *unit)
 {
     return unit->name != NULL && has_prefix(unit->name, "postgresql");
@@ -260,14 +341,23 @@ static bool is_postgresql(const struct op_unit *unit)
 
 void op_add_units(struct op_plan *plan, struct op_node *node)
 {
+    bool off = node->gateway == NULL && node->cluster->cli->disable_mail;
+
+    if (off) {
+        add_mail_off(plan, node);
+    }
     for (const struct op_unit *u = node->units; u->name != NULL; u++) {
         struct op_step s = {.node = node->host.name,
                             .name = u->name,
                             .check = check_unit,
                             .act = apply_unit,
+                            .undo = take_unit_back,
+                            .safe_point = true,
                             .ctx = node,
                             .arg = u};
-        op_plan_add(plan, &s);
+        if (!off || !is_mail(u->name)) {
+            op_plan_add(plan, &s);
+        }
         if (is_postgresql(u) && !is_postgresql(u + 1)) {
             op_add_schema(plan, node);
         }

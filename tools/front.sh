@@ -12,7 +12,10 @@ packages="gcc libc6-dev make cmake ninja-build pkg-config git clang clang-format
  redis-tools libcmark-gfm-dev libcmark-gfm-extensions-dev libqrencode-dev
  libcrypt-dev libmilter-dev gnupg dovecot-dev libssl-dev mandoc dpkg-dev file apt-utils
  mmdebstrap debian-archive-keyring systemd-container nftables iproute2 wireguard-tools
- wireguard-go postgresql coturn util-linux ca-certificates openssl"
+ wireguard-go postgresql coturn uacme pebble util-linux ca-certificates openssl"
+
+packages_arm64="mmdebstrap debian-archive-keyring gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+ qemu-user-static file"
 
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
 

@@ -96,23 +96,23 @@ static int must(struct lab *lab, const struct deploy_relay *relay,
     return code == 0 ? 0 : -1;
 }
 
-/* What the operator writes with an editor after `chatops init`. */
-static int write_store_section(struct lab *lab, const struct deploy_relay *relay,
-                               struct cm_err *err)
+/* What is of the lab, and no operator would write. */
+static int write_lab_settings(struct lab *lab, const struct deploy_relay *relay,
+                              struct cm_err *err)
 {
     bool own = relay->addresses != NULL;
     /* The nodes share this machine's load average, which says nothing about the store.
      */
-    char *text = cm_asprintf("sed -i -e '/^\\[store\\]/a ssh = %s%s%s"
-                             "\\nnotification_url = https://" DEPLOY_NOTIFIER_HOST
+    char *text = cm_asprintf("sed -i -e '/^\\[store\\]/a %s%s%s"
+                             "notification_url = https://" DEPLOY_NOTIFIER_HOST
                              ":" DEPLOY_NOTIFIER_PORT "/notify'"
                              " -e '/^\\[params\\]/a max_load_1m = 1000'"
                              /* Scenarios send faster than people do. */
                              " -e '/^\\[params\\]/a max_user_send_per_minute ="
                              " 6000\\nmax_user_send_burst_size = 1000'"
                              " %s/chatmail.ini",
-                             relay->ssh, own ? "\\naddresses = " : "",
-                             own ? relay->addresses : "", relay->dir);
+                             own ? "addresses = " : "", own ? relay->addresses : "",
+                             own ? "\\n" : "", relay->dir);
     const char *argv[] = {"sh", "-c", text, NULL};
     int status = lab_exec_ok(lab, "operator", argv, 0, NULL, err);
     free(text);
@@ -130,9 +130,9 @@ static int init_once(struct lab *lab, const struct deploy_relay *relay,
     if (code == 0) {
         return 0;
     }
-    const char *init[] = {"init", relay->domain, NULL};
+    const char *init[] = {"init", relay->domain, "--ssh", relay->ssh, NULL};
     if (code < 0 || must(lab, relay, init, err) != 0 ||
-        write_store_section(lab, relay, err) != 0) {
+        write_lab_settings(lab, relay, err) != 0) {
         return -1;
     }
     for (const struct deploy_gateway *g = relay->gateways; g->name != NULL; g++) {

@@ -32,7 +32,8 @@ static const char *const wanted[] = {
     "libnginx-mod-stream",
     "postgresql",
     "redis-server",
-    "acmetool",
+    "uacme",
+    "pebble",
     "coturn",
     "openssl",
     "ssl-cert",
@@ -78,10 +79,22 @@ static const char preferences[] = "Package: linux-image-* linux-headers-* "
                                   "Pin: release *\n"
                                   "Pin-Priority: -1\n";
 
+#ifdef __aarch64__
+#define OTHER_KIND "_amd64.deb"
+#else
+#define OTHER_KIND "_arm64.deb"
+#endif
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n > m && strcmp(text + n - m, end) == 0;
+}
+
+/* Packages for nodes of another kind (tools/arm64) may lie beside those for these. */
 static int own_filter(const struct dirent *e)
 {
-    size_t n = strlen(e->d_name);
-    return n > 4 && strcmp(e->d_name + n - 4, ".deb") == 0;
+    return ends_with(e->d_name, ".deb") && !ends_with(e->d_name, OTHER_KIND);
 }
 
 /* Sorted paths of the .deb files of a directory; free each and the array. Missing

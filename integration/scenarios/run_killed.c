@@ -10,14 +10,14 @@
 
 #define KEPT CLUSTER_DIR "/chatmail.ini.before-scenario"
 
-static int keep_ini(struct stage *stage, struct cm_err *err)
+int scenario_ini_keep(struct stage *stage, struct cm_err *err)
 {
     return scene_sh(&stage->scene, "operator", 0, NULL, err,
                     "cd " CLUSTER_DIR " && { test -e " KEPT " || cp -p " CLUSTER_INI
                     " " KEPT "; }");
 }
 
-static int set_connections(struct stage *stage, int value, struct cm_err *err)
+int scenario_ini_connections(struct stage *stage, int value, struct cm_err *err)
 {
     return scene_sh(&stage->scene, "operator", 0, NULL, err,
                     "cd " CLUSTER_DIR " && sed '/^max_smtp_connections *=/d' " KEPT
@@ -82,7 +82,7 @@ static int one_kill(struct stage *stage, int value, double after_s, unsigned *mi
 {
     bool in_the_middle = false;
     long now = 0;
-    if (set_connections(stage, value, err) != 0 ||
+    if (scenario_ini_connections(stage, value, err) != 0 ||
         run_and_kill(stage, after_s, &in_the_middle, err) != 0 ||
         finish(stage, in_the_middle, err) != 0 ||
         read_connections(stage, &now, err) != 0) {
@@ -114,7 +114,8 @@ int scenario_run_killed(struct stage *stage, struct cm_err *err)
     size_t n = stage->quick ? 2 : 3;
     unsigned middle = 0;
     long before = 0;
-    if (read_connections(stage, &before, err) != 0 || keep_ini(stage, err) != 0) {
+    if (read_connections(stage, &before, err) != 0 ||
+        scenario_ini_keep(stage, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {

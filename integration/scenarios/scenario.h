@@ -46,6 +46,20 @@ int scenario_run_twice(struct stage *stage, struct cm_err *err);
 int scenario_ini_typo(struct stage *stage, struct cm_err *err);
 int scenario_run_killed(struct stage *stage, struct cm_err *err);
 int scenario_ini_back(struct stage *stage, struct cm_err *err);
+/* The cluster's chatmail.ini is kept for scenario_ini_back; then so many SMTP
+ * connections are written into it. */
+int scenario_ini_keep(struct stage *stage, struct cm_err *err);
+int scenario_ini_connections(struct stage *stage, int value, struct cm_err *err);
+int scenario_ssh_dropped(struct stage *stage, struct cm_err *err);
+int scenario_ssh_dropped_each(struct stage *stage, struct cm_err *err);
+int scenario_preflight(struct stage *stage, struct cm_err *err);
+int scenario_preflight_back(struct stage *stage, struct cm_err *err);
+int scenario_hand_edited(struct stage *stage, struct cm_err *err);
+int scenario_hand_edited_back(struct stage *stage, struct cm_err *err);
+int scenario_taken_back(struct stage *stage, struct cm_err *err);
+int scenario_taken_back_over(struct stage *stage, struct cm_err *err);
+int scenario_mail_off(struct stage *stage, struct cm_err *err);
+int scenario_mail_on(struct stage *stage, struct cm_err *err);
 int scenario_chat_cluster(struct stage *stage, struct cm_err *err);
 int scenario_chat_relay2(struct stage *stage, struct cm_err *err);
 int scenario_tunnel_restart(struct stage *stage, struct cm_err *err);

@@ -67,6 +67,19 @@ const struct scenario scenarios[] = {
      scenario_ini_typo, NULL, 120},
     {"run_killed", "chatops run killed in the middle goes on where it was",
      scenario_run_killed, scenario_ini_back, 600},
+    {"ssh_dropped", "SSH cut in the middle of a step: run again goes on",
+     scenario_ssh_dropped, scenario_ini_back, 300},
+    {"ssh_dropped_each",
+     "SSH cut in the middle of each step of a run, one after another",
+     scenario_ssh_dropped_each, scenario_ini_back, 1500},
+    {"preflight", "twelve defects on three nodes: one list, nothing is touched",
+     scenario_preflight, scenario_preflight_back, 240},
+    {"hand_edited", "files edited by hand on nodes: shown, and put right; --only one",
+     scenario_hand_edited, scenario_hand_edited_back, 240},
+    {"taken_back", "a Postfix that does not start gets its former files back, and runs",
+     scenario_taken_back, scenario_taken_back_over, 300},
+    {"mail_off", "mail switched off, the rest goes on; pages alone; and mail again",
+     scenario_mail_off, scenario_mail_on, 300},
     {"kill_daemons", "each daemon of ours killed: back in 10 s, nobody is turned away",
      scenario_kill_daemons, NULL, 180},
     {"kill_storm",
@@ -141,6 +154,6 @@ const struct scenario scenarios[] = {
 };
 
 const char *const scenarios_by_name[] = {
-    "stolen_gateway", "partition", "mtu",          "idle_nat", "reboot_orders",
-    "rotate",         "ban",       "many_clients", NULL,
+    "stolen_gateway", "partition", "mtu",          "idle_nat",         "reboot_orders",
+    "rotate",         "ban",       "many_clients", "ssh_dropped_each", NULL,
 };

@@ -72,6 +72,12 @@ systemctl -q enable chatmail-tunnel@wg0.service chatmail-gateway.service
 systemctl start chatmail-tunnel@wg0.service
 systemctl restart chatmail-gateway.service
 
+version=$(dpkg-query -W -f '${Version}' portico-gateway)
+printf 'portico %s\nportico-gateway_%s_%s.deb\nsha256 %s\n' "$version" "$version" "$arch" "$sha" \
+    >/etc/chatmail-version.new
+chmod 644 /etc/chatmail-version.new
+mv /etc/chatmail-version.new /etc/chatmail-version
+
 { echo "$key"; ip -o addr show scope global; } >"$dir/join"
 said=$(ask join --data-binary "@$dir/join") || die "the store did not take it: ${said:-no answer}"
 print=$(printf %s "$key" | sha256sum | cut -c 1-20 | sed 's/..../& /g; s/ $//')
