@@ -81,7 +81,11 @@ struct cm_conf_store {
     char *acme_directory;              /* of the CA that certificates come from */
     bool turn;                         /* turn = yes: relay calls with coturn */
     int64_t turn_port_min, turn_port_max; /* relay range, UDP, max >= min */
-    char *echo_core; /* deltachat-rpc-server on the operator's machine; "": no echo */
+    char *echo_core;  /* deltachat-rpc-server on the operator's machine; "": no echo */
+    char *dns_server; /* ADDRESS[@PORT] that takes updates; "": none */
+    char *dns_key;    /* key file on the operator's machine */
+    bool dns_follow;  /* dns_follow = yes: the store changes addresses by itself */
+    int64_t dns_settle; /* seconds */
 };
 
 struct cm_conf {

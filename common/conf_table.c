@@ -176,6 +176,18 @@ const struct cm_setting cm_settings[] = {
     {"store", "echo_core", &cm_type_path, P(store.echo_core), "", 0, 0,
      "The file deltachat-rpc-server on this machine, for the store's CPU; with it the "
      "relay has a bot that echoes. Empty: no bot.", CM_INI_COMMENT},
+    {"store", "dns_server", &cm_type_text, P(store.dns_server), "", 0, 0,
+     "Primary name server that takes changes (RFC 2136), ADDRESS or ADDRESS@PORT: for "
+     "chatops dns --apply, and for dns_follow. It may be hidden.", CM_INI_COMMENT},
+    {"store", "dns_key", &cm_type_path, P(store.dns_key), "", 0, 0,
+     "File on this machine with the key (TSIG) for it, as tsig-keygen writes it, mode 0600.",
+     CM_INI_COMMENT},
+    {"store", "dns_follow", &cm_type_yesno, P(store.dns_follow), "no", 0, 0,
+     "Whether the store takes the addresses of a gateway that is drained, off or lost out "
+     "of DNS, and puts them back. The key is copied to the store.", CM_INI_COMMENT},
+    {"store", "dns_settle", &cm_type_int, P(store.dns_settle), "60", 1, 3600,
+     "Seconds that a gateway is lost before its addresses leave DNS, and well before they "
+     "come back.", CM_INI_COMMENT},
 
     {"gateway", "ssh", &cm_type_ssh, G(ssh), "", 0, 0,
      "How to reach the gateway, as in root@198.51.100.11. Empty: it was enrolled by an "

@@ -23,7 +23,7 @@ const struct op_option op_options[] = {
     {"--force", NULL, NULL, offsetof(struct op_cli, force), false,
      "replace an existing file; with gateway: though it is the last one that serves"},
     {"--dry-run", NULL, NULL, offsetof(struct op_cli, dry_run), false,
-     "show what would change, with diffs of all files; change nothing"},
+     "show what would change (run: with diffs of all files); change nothing"},
     {"--yes", "-y", NULL, offsetof(struct op_cli, yes), false,
      "do not ask before the first change"},
     {"--only", NULL, "NODE", offsetof(struct op_cli, only), false,
@@ -63,6 +63,18 @@ const struct op_option op_options[] = {
     {"--pf", NULL, NULL, offsetof(struct op_cli, pf), false,
      "for an edge that runs FreeBSD: pf.conf and a WireGuard file, or lines of a "
      "table"},
+    {"--form", NULL, NULL, offsetof(struct op_cli, form), false,
+     "print the records as the fields of a registrar's web form, long texts in one "
+     "piece and split; check nothing"},
+    {"--apply", NULL, NULL, offsetof(struct op_cli, apply), false,
+     "make the changes at the primary name server (RFC 2136 with TSIG), after showing "
+     "them; with --dry-run: only show them"},
+    {"--server", NULL, "ADDRESS[@PORT]", offsetof(struct op_cli, server), false,
+     "the primary name server that takes changes, which may be hidden (default: "
+     "dns_server of [store])"},
+    {"--key", NULL, "FILE", offsetof(struct op_cli, key), false,
+     "the key for it, as tsig-keygen writes it, mode 0600 (default: dns_key of "
+     "[store])"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
      "write the zone to FILE (\"-\": standard output) and check nothing"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
@@ -150,8 +162,10 @@ const struct op_verb op_verbs[] = {
      "through each gateway and out through the next; what is broken is named by its "
      "hop. Exit 1 when something is wrong.",
      op_status},
-    {"dns", "", "--zonefile",
-     "Compare the published DNS records with those the cluster needs. Exit 1 when a "
+    {"dns", "", "--zonefile --form --apply --server --key --dry-run --yes",
+     "Compare the DNS records that the cluster needs with what every name server of "
+     "the "
+     "zone and the resolver show: missing, wrong, or not yet visible. Exit 1 when a "
      "required one is missing or wrong.",
      op_dns},
     {"webdev", "", "--out --once",

@@ -31,6 +31,10 @@ struct op_cli {
     bool all;
     bool page;
     const char *out; /* NULL unless given; so below */
+    bool form;
+    bool apply;
+    const char *server;
+    const char *key;
     const char *zonefile;
     const char *ssh;
     const char *addresses;

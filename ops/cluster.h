@@ -83,6 +83,7 @@ void op_add_dns(struct op_plan *plan, struct op_cluster *c);
 void op_add_tls(struct op_plan *plan, struct op_node *node);
 void op_add_dkim(struct op_plan *plan, struct op_node *node);
 void op_add_turn_secret(struct op_plan *plan, struct op_node *node);
+void op_add_dns_key(struct op_plan *plan, struct op_node *node);
 void op_add_files(struct op_plan *plan, struct op_node *node);
 /* The web pages alone. */
 void op_add_pages(struct op_plan *plan, struct op_node *node);

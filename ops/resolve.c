@@ -15,6 +15,11 @@
 
 /* ---- one question ---- */
 
+static bool recursive(const struct op_server *server)
+{
+    return server->recursive || server->address[0] == '\0';
+}
+
 static ldns_resolver *resolver_for(const struct op_server *server, struct cm_err *err)
 {
     struct timeval timeout = {.tv_sec = TIMEOUT_S};
@@ -36,7 +41,10 @@ static ldns_resolver *resolver_for(const struct op_server *server, struct cm_err
         ldns_rdf_deep_free(address);
         cm_assert(st == LDNS_STATUS_OK);
     }
-    ldns_resolver_set_recursive(r, !direct);
+    if (server->port != 0) {
+        ldns_resolver_set_port(r, server->port);
+    }
+    ldns_resolver_set_recursive(r, recursive(server));
     ldns_resolver_set_timeout(r, timeout);
     ldns_resolver_set_retry(r, 2);
     ldns_resolver_set_fallback(r, true);
@@ -56,15 +64,49 @@ static char *rr_data(const ldns_rr *rr)
     return cm_buf_steal(&b);
 }
 
-static void collect(const ldns_pkt *pkt, ldns_rr_type type, struct op_answers *out)
+/* How long nothing is kept: RFC 2308 5. */
+static int64_t negative_ttl(const ldns_pkt *pkt)
 {
-    ldns_rr_list *list = ldns_pkt_answer(pkt);
+    const ldns_rr_list *list = ldns_pkt_authority(pkt);
 
     for (size_t i = 0; i < ldns_rr_list_rr_count(list); i++) {
-        ldns_rr *rr = ldns_rr_list_rr(list, i);
+        const ldns_rr *rr = ldns_rr_list_rr(list, i);
+        if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_SOA && ldns_rr_rd_count(rr) == 7) {
+            uint32_t minimum = ldns_rdf2native_int32(ldns_rr_rdf(rr, 6));
+            return minimum < ldns_rr_ttl(rr) ? minimum : ldns_rr_ttl(rr);
+        }
+    }
+    return -1;
+}
+
+static void note_alias(const ldns_rr *rr, const ldns_rdf *owner, struct op_answers *out)
+{
+    if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_CNAME && ldns_rr_rd_count(rr) == 1 &&
+        ldns_dname_compare(ldns_rr_owner(rr), owner) == 0) {
+        char *text = ldns_rdf2str(ldns_rr_rdf(rr, 0));
+        snprintf(out->alias, sizeof(out->alias), "%s", text != NULL ? text : "");
+        free(text);
+    }
+}
+
+static void collect(const ldns_pkt *pkt, const ldns_rdf *owner, ldns_rr_type type,
+                    struct op_answers *out)
+{
+    const ldns_rr_list *list = ldns_pkt_answer(pkt);
+
+    out->authoritative = ldns_pkt_aa(pkt);
+    for (size_t i = 0; i < ldns_rr_list_rr_count(list); i++) {
+        const ldns_rr *rr = ldns_rr_list_rr(list, i);
+        note_alias(rr, owner, out);
         if (ldns_rr_get_type(rr) == type && out->count < OP_ANSWERS_MAX) {
             out->items[out->count++] = rr_data(rr);
         }
+        if (out->ttl_s < 0 || ldns_rr_ttl(rr) < out->ttl_s) {
+            out->ttl_s = ldns_rr_ttl(rr);
+        }
+    }
+    if (out->count == 0) {
+        out->ttl_s = negative_ttl(pkt);
     }
 }
 
@@ -77,14 +119,14 @@ int op_resolve(const struct op_server *server, const char *name, const char *typ
     ldns_pkt *pkt = NULL;
     int rc = -1;
 
-    out->count = 0;
+    *out = (struct op_answers){.ttl_s = -1};
     if (r == NULL || owner == NULL) {
         if (owner == NULL) {
             cm_err_set(err, CM_ERR_REFUSE, "%s is not a name", name);
         }
         goto out;
     }
-    uint16_t flags = server->address[0] == '\0' ? LDNS_RD : 0;
+    uint16_t flags = recursive(server) ? LDNS_RD : 0;
     pkt = ldns_resolver_query(r, owner, rr_type, LDNS_RR_CLASS_IN, flags);
     if (pkt == NULL) {
         cm_err_set(err, CM_ERR_RETRY, "%s %s does not answer", server->name,
@@ -99,7 +141,7 @@ int op_resolve(const struct op_server *server, const char *name, const char *typ
         free(text);
         goto out;
     }
-    collect(pkt, rr_type, out);
+    collect(pkt, owner, rr_type, out);
     rc = 0;
 out:
     ldns_pkt_free(pkt);
@@ -118,14 +160,12 @@ void op_answers_clear(struct op_answers *a)
 
 /* ---- who serves the zone ---- */
 
-static const struct op_server resolver = {.name = "resolver of /etc/resolv.conf"};
-
-static int add_addresses(const char *name, const char *type, struct op_servers *out,
-                         struct cm_err *err)
+static int add_addresses(const struct op_server *resolver, const char *name,
+                         const char *type, struct op_servers *out, struct cm_err *err)
 {
     struct op_answers a = {.count = 0};
 
-    if (op_resolve(&resolver, name, type, &a, err) != 0) {
+    if (op_resolve(resolver, name, type, &a, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < a.count && out->count < OP_SERVERS_MAX; i++) {
@@ -137,22 +177,40 @@ static int add_addresses(const char *name, const char *type, struct op_servers *
     return 0;
 }
 
-int op_resolve_servers(const char *domain, struct op_servers *out, struct cm_err *err)
+/* The nearest ancestor with an SOA of its own is the zone. What is behind an alias is
+ * not. */
+static int find_zone(const struct op_server *resolver, const char *domain,
+                     char zone_r[256], struct cm_err *err)
+{
+    zone_r[0] = '\0';
+    for (const char *zone = domain; zone != NULL && *zone != '\0' && zone_r[0] == '\0';
+         zone = strchr(zone, '.') != NULL ? strchr(zone, '.') + 1 : NULL) {
+        struct op_answers soa;
+        if (op_resolve(resolver, zone, "SOA", &soa, err) != 0) {
+            return -1;
+        }
+        if (soa.count > 0 && soa.alias[0] == '\0') {
+            snprintf(zone_r, 256, "%s.", zone);
+        }
+        op_answers_clear(&soa);
+    }
+    return 0;
+}
+
+int op_resolve_servers(const struct op_server *resolver, const char *domain,
+                       struct op_servers *out, char zone_r[256], struct cm_err *err)
 {
     struct op_answers ns = {.count = 0};
 
     out->count = 0;
-    /* The nearest ancestor with NS records is the zone. */
-    for (const char *zone = domain; zone != NULL && *zone != '\0' && ns.count == 0;
-         zone = strchr(zone, '.') != NULL ? strchr(zone, '.') + 1 : NULL) {
-        if (op_resolve(&resolver, zone, "NS", &ns, err) != 0) {
-            return -1;
-        }
+    if (find_zone(resolver, domain, zone_r, err) != 0 ||
+        (zone_r[0] != '\0' && op_resolve(resolver, zone_r, "NS", &ns, err) != 0)) {
+        return -1;
     }
     for (size_t i = 0; i < ns.count; i++) {
         struct cm_err ignored; /* a server without one family is no error */
-        if (add_addresses(ns.items[i], "A", out, &ignored) != 0 ||
-            add_addresses(ns.items[i], "AAAA", out, &ignored) != 0) {
+        if (add_addresses(resolver, ns.items[i], "A", out, &ignored) != 0 ||
+            add_addresses(resolver, ns.items[i], "AAAA", out, &ignored) != 0) {
             continue;
         }
     }

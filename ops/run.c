@@ -71,6 +71,7 @@ static void add_node(struct op_plan *plan, struct op_cluster *c, size_t i)
         op_add_tls(plan, node);
         op_add_dkim(plan, node);
         op_add_turn_secret(plan, node);
+        op_add_dns_key(plan, node);
     }
     op_add_files(plan, node);
     if (mail) {

@@ -18,6 +18,7 @@
 #define POSTFIX    "postfix@-.service"
 #define NGINX      "nginx.service"
 #define CLUSTER    "chatmail-cluster.service"
+#define DNS        "chatmail-dns.service"
 #define ECHO       "chatmail-echo.service"
 #define SIGNER     "chatmail-filter-sign"
 #define TUNNEL     "chatmail-tunnel@wg0.service"
@@ -77,6 +78,7 @@ const struct op_unit op_store_units[] = {
     {TLS_TIMER, NULL, false},
     {ACME_TIMER, NULL, false},
     {ECHO, NULL, false},
+    {DNS, NULL, false},
     {NULL, NULL, false},
 };
 
@@ -96,6 +98,11 @@ static bool has_name(const struct cm_conf *conf)
 static bool has_echo(const struct cm_conf *conf)
 {
     return conf->store.echo_core[0] != '\0';
+}
+
+static bool has_dns_follow(const struct cm_conf *conf)
+{
+    return conf->store.dns_follow && !conf->is_ip;
 }
 
 static bool is_external(const struct cm_conf *conf)
@@ -120,7 +127,7 @@ static const struct {
 } optional[] = {
     {SIGNER ".socket", has_name}, /* without a name it has nothing to sign for */
     {SIGNER ".service", has_name}, {ECHO, has_echo},      {TLS_PATH, is_renewed},
-    {TLS_TIMER, is_renewed},       {ACME_TIMER, is_acme},
+    {TLS_TIMER, is_renewed},       {ACME_TIMER, is_acme}, {DNS, has_dns_follow},
 };
 
 static bool unit_wanted(const char *unit, const struct cm_conf *conf)

@@ -28,6 +28,7 @@ install(FILES
   systemd/chatmail-clock.service
   systemd/chatmail-clock.timer
   systemd/chatmail-cluster.service
+  systemd/chatmail-dns.service
   systemd/chatmail-echo.service
   systemd/chatmail-expire.service
   systemd/chatmail-expire.timer

@@ -96,6 +96,41 @@ static void test_no_connection(void **state)
     op_host_close(&far);
 }
 
+/* An ssh(1) of our own that is killed in the middle of every command, and counts them:
+ * that is a lost connection, and a question is asked once more. */
+static void test_killed_connection(void **state)
+{
+    static const char ssh[] = "#!/bin/sh\ncase \"$*\" in *-M*|*-O*) exit 0;; esac\n"
+                              "echo x >>${0%/*}/count; kill -9 $$\n";
+    char *path = cm_asprintf("%s/bin/ssh", dir),
+         *count = cm_asprintf("%s/bin/count", dir);
+    char *owner = me(), *old = cm_strdup(getenv("PATH")), *out;
+    struct op_cmd change = {.script = "true"};
+    struct op_host far;
+    struct cm_err err;
+
+    (void)state;
+    assert_int_equal(op_host_put(&host, path, ssh, strlen(ssh), owner, 0755, &err), 0);
+    char *with = cm_asprintf("%s/bin:%s", dir, old);
+    setenv("PATH", with, 1);
+    op_host_init(&far, "edge1", "root@far", dir);
+    assert_int_equal(op_host_run(&far, &change, NULL, &err), -1);
+    assert_int_equal(err.kind, CM_ERR_RETRY);
+    assert_non_null(strstr(err.text, "edge1: no connection to root@far"));
+    far.open = true; /* it was there before */
+    assert_int_equal(op_host_ask(&far, "true", &out, &err), -1);
+    op_host_close(&far);
+    setenv("PATH", old, 1);
+    assert_int_equal(op_host_get(&host, count, &out, &err), 1);
+    assert_string_equal(out, "x\nx\nx\n");
+    free(out);
+    free(with);
+    free(old);
+    free(owner);
+    free(count);
+    free(path);
+}
+
 static void test_last_line(void **state)
 {
     char out[16];
@@ -136,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_failure_says_last_line),
         cmocka_unit_test(test_put_get_states),
         cmocka_unit_test(test_no_connection),
+        cmocka_unit_test(test_killed_connection),
         cmocka_unit_test(test_last_line),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -439,12 +439,15 @@ static void test_echo_is_optional(void **state)
 
     (void)state;
     assert_false(in_table(units, "chatmail-echo.service"));
+    assert_false(in_table(units, "chatmail-dns.service"));
     free(units);
     cm_conf_clear(&conf);
     conf = parse("[params]\nmail_domain = chat.example.org\n"
-                 "[store]\necho_core = /usr/local/bin/deltachat-rpc-server\n");
+                 "[store]\necho_core = /usr/local/bin/deltachat-rpc-server\n"
+                 "dns_follow = yes\n");
     units = op_stack_units(&conf);
     assert_true(in_table(units, "chatmail-echo.service"));
+    assert_true(in_table(units, "chatmail-dns.service"));
     free(units);
     cm_conf_clear(&conf);
 }

@@ -9,8 +9,8 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "txt.h"
 
-#define TTL           3600
 #define TXT_CHUNK     255
 #define DATA_MAX      4096
 #define ZONE_MAX      (64 * 1024)
@@ -22,7 +22,14 @@ static void add(struct op_zone *z, bool required, char *name, const char *type,
                 char *data)
 {
     z->items = cm_realloc_array(z->items, z->count + 1, sizeof(*z->items));
-    z->items[z->count++] = (struct op_record){name, type, data, required};
+    z->items[z->count++] = (struct op_record){name, type, data, required, OP_TTL};
+}
+
+/* With dns_follow the store takes a drained gateway out by itself. */
+static bool left_out(const struct cm_conf *conf, const struct cm_conf_gateway *g)
+{
+    return g->mode == CM_MODE_OFF ||
+           (conf->store.dns_follow && g->mode == CM_MODE_DRAIN);
 }
 
 /* Addresses of everything that serves; a store without gateways serves itself. */
@@ -34,7 +41,7 @@ static void add_addresses(struct op_zone *z, const struct cm_conf *conf, bool v6
             conf->gateway_count > 0 ? &conf->gateways[i] : NULL;
         const char *list = g != NULL ? g->addresses : conf->store.addresses;
         char words[CM_ADDRESSES_MAX][64];
-        if (list == NULL || (g != NULL && g->mode == CM_MODE_OFF)) {
+        if (list == NULL || (g != NULL && left_out(conf, g))) {
             continue;
         }
         size_t n = cm_conf_words(list, words, CM_ADDRESSES_MAX);
@@ -42,6 +49,8 @@ static void add_addresses(struct op_zone *z, const struct cm_conf *conf, bool v6
             if (v6 == (strchr(words[w], ':') != NULL)) {
                 add(z, true, cm_asprintf("%s.", conf->mail_domain), v6 ? "AAAA" : "A",
                     cm_strdup(words[w]));
+                z->items[z->count - 1].ttl =
+                    conf->store.dns_follow ? OP_TTL_FOLLOW : OP_TTL;
             }
         }
     }
@@ -50,11 +59,6 @@ static void add_addresses(struct op_zone *z, const struct cm_conf *conf, bool v6
 static char *dkim_text(const char *key)
 {
     return cm_asprintf("v=DKIM1;k=rsa;p=%s;s=email;t=s", key);
-}
-
-char *op_zone_dkim_one_line(const char *dkim_key)
-{
-    return dkim_text(dkim_key);
 }
 
 /* A character-string of DNS holds 255 bytes. */
@@ -124,6 +128,8 @@ static void add_reverse_of(struct op_zone *z, const struct cm_conf *conf,
             done[v6] = true;
             add(z, false, reverse_name(words[w]), OP_REVERSE,
                 cm_asprintf("%s.", conf->mail_domain));
+            snprintf(z->egress[z->egress_count++], sizeof(z->egress[0]), "%.45s",
+                     words[w]);
         }
     }
 }
@@ -143,6 +149,24 @@ static void add_reverse(struct op_zone *z, const struct cm_conf *conf)
     }
 }
 
+/* With addresses that come and go "a" says too little: a gateway that is back sends
+ * before every cache knows. */
+static char *spf_text(const struct op_zone *z, const struct cm_conf *conf)
+{
+    struct cm_buf b;
+
+    cm_buf_init(&b, DATA_MAX);
+    cm_buf_str(&b, "v=spf1 a");
+    for (size_t i = 0; i < z->egress_count && conf->store.dns_follow; i++) {
+        cm_buf_fmt(&b, " %s:%s", strchr(z->egress[i], ':') != NULL ? "ip6" : "ip4",
+                   z->egress[i]);
+    }
+    cm_buf_str(&b, " ~all");
+    char *quoted = quote_txt(b.data);
+    cm_buf_clear(&b);
+    return quoted;
+}
+
 static void add_recommended(struct op_zone *z, const struct op_zone_input *in)
 {
     static const struct {
@@ -152,12 +176,16 @@ static void add_recommended(struct op_zone *z, const struct op_zone_input *in)
         {"_submission", 587}, {"_submissions", 465}, {"_imap", 143}, {"_imaps", 993}};
     const char *d = in->conf->mail_domain;
 
-    add(z, false, cm_asprintf("%s.", d), "TXT", cm_strdup("\"v=spf1 a ~all\""));
+    add(z, false, cm_asprintf("%s.", d), "TXT", spf_text(z, in->conf));
     add(z, false, cm_asprintf("_dmarc.%s.", d), "TXT",
         cm_strdup("\"v=DMARC1;p=reject;adkim=s;aspf=s\""));
     if (in->conf->tls_mode == CM_TLS_ACME && in->acme_account[0] != '\0') {
         add(z, false, cm_asprintf("%s.", d), "CAA",
-            cm_asprintf("0 issue \"letsencrypt.org;accounturi=%s\"", in->acme_account));
+            cm_asprintf("0 issue \"%s;accounturi=%s\"",
+                        in->acme_issuer != NULL && in->acme_issuer[0] != '\0'
+                            ? in->acme_issuer
+                            : "letsencrypt.org",
+                        in->acme_account));
     }
     add(z, false, cm_asprintf("_adsp._domainkey.%s.", d), "TXT",
         cm_strdup("\"dkim=discardable\""));
@@ -170,11 +198,20 @@ static void add_recommended(struct op_zone *z, const struct op_zone_input *in)
 void op_zone_build(const struct op_zone_input *in, struct op_zone *zone_r)
 {
     *zone_r = (struct op_zone){.items = NULL};
+    struct op_zone reverse = {.items = NULL};
+
+    zone_r->follows = in->conf->store.dns_follow;
+    if (!in->conf->is_ip) {
+        add_reverse(&reverse, in->conf);
+    }
+    memcpy(zone_r->egress, reverse.egress, sizeof(reverse.egress));
+    zone_r->egress_count = reverse.egress_count;
     add_required(zone_r, in);
     add_recommended(zone_r, in);
-    if (!in->conf->is_ip) {
-        add_reverse(zone_r, in->conf);
+    for (size_t i = 0; i < reverse.count; i++) {
+        add(zone_r, false, reverse.items[i].name, OP_REVERSE, reverse.items[i].data);
     }
+    free(reverse.items);
 }
 
 void op_zone_clear(struct op_zone *zone)
@@ -189,7 +226,7 @@ void op_zone_clear(struct op_zone *zone)
 
 char *op_zone_line(const struct op_record *r)
 {
-    return cm_asprintf("%-40s %-6d IN %-5s %s", r->name, TTL, r->type, r->data);
+    return cm_asprintf("%-40s %-6d IN %-5s %s", r->name, r->ttl, r->type, r->data);
 }
 
 char *op_zone_text(const struct op_zone *zone)
@@ -217,29 +254,6 @@ char *op_zone_text(const struct op_zone *zone)
 }
 
 /* ---- comparing ---- */
-
-/* "a" "b" joined; blanks that RFC 6376 tag lists do not see are gone, and so is a final
- * semicolon. SPF's blanks mean something, so they stay there. */
-static void normal_txt(const char *data, char *out, size_t size)
-{
-    bool tags = strcasestr(data, "v=spf1") == NULL;
-    bool inside = strchr(data, '"') == NULL;
-    size_t n = 0;
-
-    for (; *data != '\0' && n + 1 < size; data++) {
-        if (*data == '\\' && data[1] != '\0') {
-            out[n++] = *++data;
-        } else if (*data == '"') {
-            inside = !inside;
-        } else if (inside && !(tags && isspace((unsigned char)*data))) {
-            out[n++] = *data;
-        }
-    }
-    while (n > 0 && (out[n - 1] == ';' || out[n - 1] == ' ')) {
-        n--;
-    }
-    out[n] = '\0';
-}
 
 static void normal_address(const char *data, char *out, size_t size)
 {
@@ -275,9 +289,7 @@ static void normal_names(const char *data, char *out, size_t size)
 
 static void normal(const char *type, const char *data, char *out, size_t size)
 {
-    if (strcmp(type, "TXT") == 0) {
-        normal_txt(data, out, size);
-    } else if (strcmp(type, "AAAA") == 0) {
+    if (strcmp(type, "AAAA") == 0) {
         normal_address(data, out, size);
     } else if (strcmp(type, "A") == 0) {
         snprintf(out, size, "%s", data);
@@ -286,24 +298,75 @@ static void normal(const char *type, const char *data, char *out, size_t size)
     }
 }
 
-/* At the domain itself there are other people's TXT records, and anybody's CAA. */
-static bool is_ours(const struct op_record *r, const char *published)
+bool op_zone_is_spf(const struct op_record *r)
 {
+    return strcmp(r->type, "TXT") == 0 && strncmp(r->data, "\"v=spf1", 7) == 0;
+}
+
+/* At the domain itself there are other people's TXT records, and anybody's CAA. Of
+ * DMARC and MTA-STS only records that say so count, for their readers too. */
+bool op_zone_is_ours(const struct op_record *r, const char *published)
+{
+    static const char *const versions[] = {"v=spf1", "v=DMARC1", "v=STSv1"};
+    char want[OP_TXT_MAX], have[OP_TXT_MAX];
+
     if (strcmp(r->type, "CAA") == 0) {
         return strcasestr(published, "accounturi") != NULL;
     }
-    return strcmp(r->type, "TXT") != 0 || strcasestr(r->data, "v=spf1") == NULL ||
-           strcasestr(published, "v=spf1") != NULL;
+    if (strcmp(r->type, "TXT") != 0) {
+        return true;
+    }
+    op_txt_join(r->data, want, sizeof(want));
+    op_txt_join(published, have, sizeof(have));
+    for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+        if (op_txt_is(want, versions[i])) {
+            return op_txt_is(have, versions[i]);
+        }
+    }
+    return true;
+}
+
+/* RFC 8659 4.2: blanks around the parts of an issue value are nothing. */
+static void normal_caa(const char *data, char *out, size_t size)
+{
+    size_t n = 0;
+
+    for (int field = 0; *data != '\0' && n + 1 < size; data++) {
+        bool blank = *data == ' ' || *data == '\t';
+        if (!blank) {
+            out[n++] = field < 2 ? (char)tolower((unsigned char)*data) : *data;
+        } else if (field < 2) {
+            out[n++] = ' ';
+            field++;
+            data += strspn(data, " \t") - 1;
+        }
+    }
+    out[n] = '\0';
+}
+
+bool op_zone_serves(const struct op_record *r, const char *published)
+{
+    char want[DATA_MAX], have[DATA_MAX];
+
+    if (strcmp(r->type, "TXT") == 0) {
+        op_txt_join(r->data, want, sizeof(want));
+        op_txt_join(published, have, sizeof(have));
+        return op_txt_serves(want, have);
+    }
+    if (strcmp(r->type, "CAA") == 0) {
+        normal_caa(r->data, want, sizeof(want));
+        normal_caa(published, have, sizeof(have));
+    } else {
+        normal(r->type, r->data, want, sizeof(want));
+        normal(r->type, published, have, sizeof(have));
+    }
+    return strcmp(want, have) == 0;
 }
 
 static bool in_set(const struct op_record *set, size_t n, const char *published)
 {
-    char want[DATA_MAX], have[DATA_MAX];
-
-    normal(set->type, published, have, sizeof(have));
     for (size_t i = 0; i < n; i++) {
-        normal(set->type, set[i].data, want, sizeof(want));
-        if (strcmp(want, have) == 0) {
+        if (op_zone_serves(&set[i], published)) {
             return true;
         }
     }
@@ -321,25 +384,33 @@ static bool is_published(const struct op_record *r, const char *const *published
     return false;
 }
 
-enum op_verdict op_zone_judge(const struct op_zone *zone, size_t first, size_t *n_r,
-                              const char *const *published, size_t count, char *why,
-                              size_t size)
+size_t op_zone_set(const struct op_zone *zone, size_t first)
 {
     const struct op_record *set = &zone->items[first];
-    size_t n = 1, there = 0, foreign = 0, missing = 0, used = 0;
+    size_t n = 1;
 
     while (first + n < zone->count && strcmp(set[n].name, set->name) == 0 &&
            strcmp(set[n].type, set->type) == 0) {
         n++;
     }
-    *n_r = n;
+    return n;
+}
+
+enum op_verdict op_zone_judge(const struct op_zone *zone, size_t first,
+                              const char *const *published, size_t count, char *why,
+                              size_t size)
+{
+    const struct op_record *set = &zone->items[first];
+    size_t n = op_zone_set(zone, first), there = 0, foreign = 0, missing = 0, used = 0;
+    bool reverse = strcmp(set->type, OP_REVERSE) == 0;
+
     why[0] = '\0';
     for (size_t i = 0; i < count; i++) {
-        if (!is_ours(set, published[i])) {
+        if (!op_zone_is_ours(set, published[i])) {
             continue;
         }
         there++;
-        foreign += !in_set(set, n, published[i]);
+        foreign += !reverse && !in_set(set, n, published[i]);
         int len = snprintf(why + used, size - used, "%s%s", used > 0 ? ", " : "",
                            published[i]);
         used += len < 0 ? 0 : (size_t)len < size - used ? (size_t)len : size - used - 1;
@@ -347,7 +418,12 @@ enum op_verdict op_zone_judge(const struct op_zone *zone, size_t first, size_t *
     for (size_t i = 0; i < n; i++) {
         missing += !is_published(&set[i], published, count);
     }
-    if (foreign == 0 && missing == 0) {
+    if (op_zone_is_spf(set) && there > 0) {
+        return there == 1 ? OP_RIGHT : OP_WRONG;
+    }
+    bool addresses = set->required &&
+                     (strcmp(set->type, "A") == 0 || strcmp(set->type, "AAAA") == 0);
+    if (foreign == 0 && (missing == 0 || (zone->follows && addresses && there > 0))) {
         return OP_RIGHT;
     }
     return there == 0 ? OP_MISSING : OP_WRONG;

@@ -96,10 +96,9 @@ static void door_chain(struct cm_buf *out, const struct px_state *state, bool v6
 static void guard_chain(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
 {
-    cm_buf_str(out,
-               "\n    chain guard {\n"
-               "        type filter hook prerouting priority raw; policy accept;\n"
-               "        iifname \"wg0\" accept\n");
+    cm_buf_str(out, "\n    chain guard {\n"
+                    "        type filter hook prerouting priority raw; policy accept;\n"
+                    "        iifname \"wg0\" accept\n");
     for (int v6 = 0; v6 <= 1; v6++) {
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;

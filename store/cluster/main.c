@@ -39,6 +39,7 @@
 #include "ledger.h"
 #include "outside.h"
 #include "proxy/wgkey.h"
+#include "serving_file.h"
 #include "status.h"
 #include "tunnels.h"
 #include "vanish.h"
@@ -63,6 +64,7 @@ struct cluster {
     int64_t obeyed_ms;     /* when that came; monotonic */
     char refused[256];     /* why the newest of all is not obeyed; "" when it is */
     char *egress_text;     /* as it was last written for chatmail-transport */
+    char *serving_text;    /* and for chatmail-dns */
     struct health health;
     struct outside *outside;
     struct vanish vanish;
@@ -91,6 +93,15 @@ static void set_egress(struct cluster *c)
         tunnels_egress(c->tunnels, numbers, n);
         egress_file_write(EGRESS_FILE_PATH, egress_file_text(&c->state, numbers, n),
                           &c->egress_text);
+    }
+}
+
+/* Like the routes, not before the gateways had time to report. */
+static void tell_serving(struct cluster *c)
+{
+    if (cm_now_mono_ms() - c->started_ms > EGRESS_GRACE_MS) {
+        egress_file_write(SERVING_FILE_PATH, serving_file_text(&c->state, &c->health),
+                          &c->serving_text);
     }
 }
 
@@ -217,6 +228,7 @@ static void judge(void *ctx)
     if (!c->egress_known && c->state.epoch > 0) {
         set_egress(c);
     }
+    tell_serving(c);
     fence_tick(c->fence);
     cm_timer_set(c->judge, JUDGE_MS);
 }
@@ -436,6 +448,7 @@ static void stop(void *ctx)
     desk_free(&c->desk);
     cm_timer_free(&c->judge);
     free(c->egress_text);
+    free(c->serving_text);
     cm_wipe(c->secret_key, sizeof(c->secret_key));
     cm_wipe(c->wg_key, sizeof(c->wg_key));
 }

@@ -12,6 +12,7 @@
 #include "figures.h"
 #include "health.h"
 #include "outside.h"
+#include "serving_file.h"
 #include "status.h"
 
 static struct px_state two_gateways(void)
@@ -300,6 +301,29 @@ static void the_egress_file_names_what_can_carry(void **state)
     free(text);
 }
 
+static void chatmail_dns_is_told_who_serves(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct health h;
+    health_init(&h);
+    strcpy(s.gateways[0].addresses[0], "198.51.100.11");
+    strcpy(s.gateways[0].addresses[1], "2001:db8:1::11");
+    s.gateways[0].address_count = 2;
+    s.gateways[1].mode = CM_MODE_DRAIN;
+    h.rows[1].state = HEALTH_UP;
+    s.epoch = 0;
+    char *text = serving_file_text(&s, &h);
+    assert_string_equal(text, "");
+    free(text);
+    s.epoch = 7;
+    text = serving_file_text(&s, &h);
+    assert_string_equal(text, "domain _chat.example\n"
+                              "edge1 active up 198.51.100.11 2001:db8:1::11\n"
+                              "edge2 drain down\n");
+    free(text);
+}
+
 static void without_rules_it_carries_nothing(void **state)
 {
     (void)state;
@@ -493,6 +517,7 @@ int main(void)
         cmocka_unit_test(a_flapping_line_does_not_come_up),
         cmocka_unit_test(the_next_one_takes_over_and_modes_count),
         cmocka_unit_test(the_egress_file_names_what_can_carry),
+        cmocka_unit_test(chatmail_dns_is_told_who_serves),
         cmocka_unit_test(without_rules_it_carries_nothing),
         cmocka_unit_test(silence_counts_from_the_beginning),
         cmocka_unit_test(a_removed_gateway_is_forgotten),

@@ -24,6 +24,7 @@
 #define NAMES       3
 #define STATE_MAX   65536
 #define CA_NAME_MAX 120
+#define NONCES_MAX  10 /* tries that do not count */
 
 struct run {
     const struct order *o;
@@ -220,6 +221,15 @@ static void keep_account(struct run *r, const char *url)
     free(line);
 }
 
+/* uacme gives up when a nonce is refused three times in a row. No CA counts that as a
+ * failed proof. */
+static bool only_nonce(const char *type)
+{
+    const char *colon = strrchr(type, ':');
+
+    return colon != NULL && strcmp(colon, ":badNonce") == 0;
+}
+
 static int ask(struct run *r, struct cm_err *err)
 {
     const char *email = r->o->conf->acme_email;
@@ -228,7 +238,7 @@ static int ask(struct run *r, struct cm_err *err)
                       .url = r->o->conf->store.acme_directory,
                       .email = email[0] == '-' ? "" : email,
                       .hook = r->o->hook};
-    int rc = -1;
+    int rc = -1, nonces = 0;
 
     setenv(HOOK_ENV, r->challenge, 1);
     for (int i = 0; i < ORDER_TRIES && rc != 0; i++) {
@@ -246,6 +256,9 @@ static int ask(struct run *r, struct cm_err *err)
         }
         if (rc != 0 && !order_again(said.type)) {
             break;
+        }
+        if (rc != 0 && only_nonce(said.type) && nonces++ < NONCES_MAX) {
+            i--;
         }
     }
     return rc;

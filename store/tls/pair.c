@@ -36,7 +36,10 @@ int tls_pair_read(const char *cert, const char *key, struct tls_pair *pair_r,
         rc = cm_file_read(key, CM_CERT_PEM_MAX, &p.key, &p.key_len, err);
     }
     if (rc == 0) {
-        (void)cm_err_set(err, CM_ERR_WORLD, "%s is not there", missing);
+        (void)cm_err_set(err, CM_ERR_WORLD,
+                         "%s is not there; put both files on the store, or take "
+                         "tls_external_cert_and_key out",
+                         missing);
     }
     if (rc != 1) {
         tls_pair_clear(&p);

@@ -22,12 +22,13 @@
 #define UP            "chatmail_up"
 #define AGES          "chatmail_textfile_mtime_seconds"
 
+#define DNS    "dns"         /* only where the store changes DNS */
 #define ECHO   "echo"        /* only where there is a bot */
 #define SIGNER "filter-sign" /* only where there is a name to sign for */
 
-const char *const page_programs[] = {"auth", "cluster",   "filter-in", "filter-out",
-                                     SIGNER, "lastlogin", "metadata",  "monitor",
-                                     "push", "transport", ECHO,        NULL};
+const char *const page_programs[] = {
+    "auth",    "cluster", "filter-in", "filter-out", SIGNER, "lastlogin", "metadata",
+    "monitor", "push",    "transport", ECHO,         DNS,    NULL};
 
 struct page;
 
@@ -74,6 +75,7 @@ static void add_source(struct page *p, const char *name, size_t len)
 static bool is_expected(const struct cm_conf *conf, const char *name)
 {
     return strcmp(name, ECHO) == 0     ? conf->store.echo_core[0] != '\0'
+           : strcmp(name, DNS) == 0    ? conf->store.dns_follow && !conf->is_ip
            : strcmp(name, SIGNER) == 0 ? !conf->is_ip
                                        : true;
 }
