@@ -68,6 +68,7 @@ install(FILES ops/man/chatmail-acme.8 ops/man/chatmail-tls.8
               ops/man/chatmail-transport.8
               ops/man/chatmail-turn.8
               ops/man/chatmail-web.8
+              ops/man/chatmail-monitor.8
               ops/man/chatmail-push.8
         DESTINATION share/man/man8 COMPONENT store)
 install(FILES ops/man/chatmail-gateway.8 ops/man/chatmail-proxy.8

@@ -103,6 +103,18 @@ const struct op_option op_options[] = {
      "compare to the figures in FILE: ratios, over 1 is slower or more"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
      "where to put the pages (default: .chatops/www beside chatmail.ini)"},
+    {"--watch", NULL, NULL, offsetof(struct op_cli, watch), false,
+     "again and again until Ctrl-C: in place on a terminal, else one report after the "
+     "other"},
+    {"--every", NULL, "SECONDS", offsetof(struct op_cli, every), false,
+     "pause between two rounds of --watch (default: 10)"},
+    {"--all", NULL, NULL, offsetof(struct op_cli, all), false,
+     "list every service and address, well or not"},
+    {"--no-probe", NULL, NULL, offsetof(struct op_cli, no_probe), false,
+     "send no probe message"},
+    {"--page", NULL, NULL, offsetof(struct op_cli, page), false,
+     "instead: open the store's status page by SSH to http://localhost:7903/, until "
+     "Ctrl-C"},
     {"--once", NULL, NULL, offsetof(struct op_cli, once), false,
      "build, and do not watch for changes"},
     {NULL, NULL, NULL, 0, false, NULL},
@@ -169,8 +181,10 @@ const struct op_verb op_verbs[] = {
      "goes on. A service that does not start with its new files gets its former ones "
      "back.",
      op_run},
-    {"status", "", "",
-     "Ask the store about itself and every gateway. Exit 1 when something is wrong.",
+    {"status", "", "--watch --every --all --no-probe --page",
+     "Ask the store about itself and every gateway, and send a probe message in "
+     "through each gateway and out through the next; what is broken is named by its "
+     "hop. Exit 1 when something is wrong.",
      op_status},
     {"dns", "", "--zonefile --form --apply --server --key --dry-run --yes",
      "Compare the DNS records that the cluster needs with what every name server of "

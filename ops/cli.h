@@ -26,6 +26,10 @@ struct op_cli {
     bool dry_run;
     bool yes;
     bool once;
+    bool watch;
+    bool no_probe;
+    bool all;
+    bool page;
     const char *out; /* NULL unless given; so below */
     bool form;
     bool apply;
@@ -51,6 +55,7 @@ struct op_cli {
     bool quick;
     const char *save;
     const char *baseline;
+    const char *every;
     bool pf;
     bool no_run;
     bool disable_mail;

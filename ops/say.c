@@ -21,6 +21,14 @@ static const char *const escapes[] = {
     [OP_YELLOW] = "\033[33m",
 };
 
+void op_plain_text(char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        *text = (c >= 0x20 && c < 0x7f) || c == '\n' ? *text : '?';
+    }
+}
+
 bool op_say_colour(FILE *stream)
 {
     const char *no_colour = getenv("NO_COLOR");

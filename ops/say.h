@@ -11,6 +11,10 @@
 
 enum op_colour { OP_PLAIN, OP_GREEN, OP_RED, OP_YELLOW };
 
+/* Makes a text from elsewhere fit for a terminal and for JSON: what is not printable
+ * ASCII, nor a line feed, becomes '?'. */
+void op_plain_text(char *text);
+
 /* May escape sequences be written to this stream? */
 bool op_say_colour(FILE *stream);
 

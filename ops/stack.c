@@ -64,6 +64,8 @@ const struct op_unit op_store_units[] = {
     {"chatmail-queue.socket", NULL, false},
     {"chatmail-web.socket", NULL, false},
     {"chatmail-web.service", NULL, false},
+    {"chatmail-monitor.socket", NULL, false},
+    {"chatmail-monitor.service", NULL, false},
     {CLUSTER, NULL, false},
     {DOVECOT, "ulimit -n $(ulimit -H -n); doveconf -n >/dev/null", false},
     {"chatmail-clock.timer", NULL, false},

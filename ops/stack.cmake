@@ -45,6 +45,8 @@ install(FILES
   systemd/chatmail-metadata.service
   systemd/chatmail-metadata.socket
   systemd/chatmail-metrics@.socket
+  systemd/chatmail-monitor.service
+  systemd/chatmail-monitor.socket
   systemd/chatmail-tls.path
   systemd/chatmail-tls.service
   systemd/chatmail-tls.timer

@@ -21,9 +21,26 @@
 
 #define WORDS_MAX 16
 
-static char dir[] = "/tmp/chatops-answer-XXXXXX";
+static char dir[] =
+    "/tmp/chatops-answer-/* That nobody can be asked is an answer too: the first thing that is wrong. */
+    static void
+    test_store_is_away(void **state)
+{
+    (void)state;
+    spill("chatmail.ini", ini, 0644);
+    json_t *e = envelope("chatops status --json", "status");
+    const json_t *wrong = json_object_get(json_object_get(e, "data"), "wrong");
+    assert_int_equal(json_integer_value(json_object_get(e, "exit")), 1);
+    const char *first = json_string_value(json_array_get(wrong, 0));
+    assert_non_null(first);
+    assert_non_null(strstr(first, "no connection"));
+    json_decref(e);
+}
 
-static void spill(const char *name, const char *text, mode_t mode)
+XXXX ";
+
+    static void
+    spill(const char *name, const char *text, mode_t mode)
 {
     char *path = cm_asprintf("%s/%s", dir, name);
     struct cm_err err;
@@ -217,7 +234,6 @@ static void test_exit_codes(void **state)
         {"chatops completion fish --json", "completion", "allowed: bash", 2},
         {"chatops ban 203.0.113.9 --json --for 3w", "ban", "not understood", 2},
         {"chatops status --json --config missing.ini", "status", "missing.ini", 1},
-        {"chatops status --json", "status", "no connection", 1},
     };
 
     (void)state;
@@ -306,12 +322,13 @@ static void test_one_mouth(void **state)
     free(pattern);
 }
 
-int main(void)
+XXint main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_verb), cmocka_unit_test(test_what_needs_no_node),
-        cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_plain),      cmocka_unit_test(test_one_mouth),
+        cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_store_is_away),
+        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_one_mouth),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -53,7 +53,7 @@ static json_t *status_json(void)
 {
     char *config = cm_asprintf("%s/chatmail.ini", dir);
     char *out = cm_asprintf("%s/out", dir);
-    struct op_cli cli = {.config = config, .json = true};
+    struct op_cli cli = {.config = config, .json = true, .no_probe = true};
     struct cm_err err = {.text = ""};
     fflush(stdout);
     int saved = dup(STDOUT_FILENO);

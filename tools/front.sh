@@ -8,6 +8,7 @@ packages="gcc libc6-dev make cmake ninja-build pkg-config git clang clang-format
  libopendkim-dev
  libclang-rt-14-dev libcmocka-dev libevent-dev libpq-dev libnanomsg-dev libjansson-dev
  libldns-dev libhiredis-dev libcurl4-openssl-dev libnghttp2-dev
+ chromium fonts-dejavu-core
  redis-tools libcmark-gfm-dev libcmark-gfm-extensions-dev libqrencode-dev
  libcrypt-dev libmilter-dev gnupg dovecot-dev libssl-dev mandoc dpkg-dev file apt-utils
  mmdebstrap debian-archive-keyring systemd-container nftables iproute2 wireguard-tools

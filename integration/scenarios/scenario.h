@@ -109,6 +109,8 @@ int scenario_drain(struct stage *stage, struct cm_err *err);
 int scenario_modes(struct stage *stage, struct cm_err *err);
 int scenario_modes_back(struct stage *stage, struct cm_err *err);
 int scenario_rotate(struct stage *stage, struct cm_err *err);
+int scenario_status_hops(struct stage *stage, struct cm_err *err);
+int scenario_status_hops_back(struct stage *stage, struct cm_err *err);
 int scenario_rotate_back(struct stage *stage, struct cm_err *err);
 int scenario_partition(struct stage *stage, struct cm_err *err);
 int scenario_partition_over(struct stage *stage, struct cm_err *err);

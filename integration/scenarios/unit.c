@@ -21,6 +21,7 @@ static const struct {
               "chatmail-push.service chatmail-push.socket "
               "chatmail-transport.service chatmail-transport.socket "
               "chatmail-web.service chatmail-web.socket chatmail-queue.socket "
+              "chatmail-monitor.service chatmail-monitor.socket "
               "chatmail-expire.timer chatmail-fsreport.timer "
               "chatmail-clock.timer "
               "chatmail-cluster.service chatmail-tunnel@wg1.service "

@@ -1,5 +1,7 @@
 #include "figures.h"
 
+#include <stdio.h>
+
 #include "common/metrics.h"
 
 struct view {
@@ -79,6 +81,24 @@ static const struct {
      carries_egress},
 };
 
+/* How long the last answer of each check took that was an answer. */
+static void write_checks(struct cm_buf *out, const char *gateway,
+                         const struct health_row *row)
+{
+    for (size_t i = 0; i < HEALTH_CHECKS_MAX && row->checks[i].last.port != 0; i++) {
+        const struct health_sight *s = &row->checks[i].last;
+        char port[8];
+        snprintf(port, sizeof(port), "%u", s->port);
+        const char *const labels[] = {
+            "gateway", gateway, "where", health_where_name(s->where),
+            "port",    port,    NULL};
+        if (s->result == PX_PROBE_OK && s->ms >= 0) {
+            cm_metric_sample(out, "chatmail_gateway_check_seconds", labels,
+                             (double)s->ms / 1000);
+        }
+    }
+}
+
 void figures_write(struct cm_buf *out, const struct px_state *state,
                    const char *refused, const struct health *health,
                    const struct px_tunnel_facts *(*facts)(int number, void *ctx),
@@ -102,5 +122,11 @@ void figures_write(struct cm_buf *out, const struct px_state *state,
                 cm_metric_sample(out, families[f].name, labels, (double)value);
             }
         }
+    }
+    cm_metric_begin(out, "chatmail_gateway_check_seconds", CM_METRIC_GAUGE,
+                    "How long a check of a gateway took, from where and of what port.");
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        const struct px_gateway *gw = &state->gateways[i];
+        write_checks(out, gw->name, &health->rows[gw->number]);
     }
 }

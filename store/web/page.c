@@ -27,8 +27,8 @@
 #define SIGNER "filter-sign" /* only where there is a name to sign for */
 
 const char *const page_programs[] = {
-    "auth",     "cluster", "filter-in", "filter-out", SIGNER, "lastlogin",
-    "metadata", "push",    "transport", ECHO,         DNS,    NULL};
+    "auth",    "cluster", "filter-in", "filter-out", SIGNER, "lastlogin", "metadata",
+    "monitor", "push",    "transport", ECHO,         DNS,    NULL};
 
 struct page;
 
