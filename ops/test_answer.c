@@ -21,26 +21,9 @@
 
 #define WORDS_MAX 16
 
-static char dir[] =
-    "/tmp/chatops-answer-/* That nobody can be asked is an answer too: the first thing that is wrong. */
-    static void
-    test_store_is_away(void **state)
-{
-    (void)state;
-    spill("chatmail.ini", ini, 0644);
-    json_t *e = envelope("chatops status --json", "status");
-    const json_t *wrong = json_object_get(json_object_get(e, "data"), "wrong");
-    assert_int_equal(json_integer_value(json_object_get(e, "exit")), 1);
-    const char *first = json_string_value(json_array_get(wrong, 0));
-    assert_non_null(first);
-    assert_non_null(strstr(first, "no connection"));
-    json_decref(e);
-}
+static char dir[] = "/tmp/chatops-answer-XXXXXX";
 
-XXXX ";
-
-    static void
-    spill(const char *name, const char *text, mode_t mode)
+static void spill(const char *name, const char *text, mode_t mode)
 {
     char *path = cm_asprintf("%s/%s", dir, name);
     struct cm_err err;
@@ -322,7 +305,21 @@ static void test_one_mouth(void **state)
     free(pattern);
 }
 
-XXint main(void)
+/* That nobody can be asked is an answer too: the first thing that is wrong. */
+static void test_store_is_away(void **state)
+{
+    (void)state;
+    spill("chatmail.ini", ini, 0644);
+    json_t *e = envelope("chatops status --json", "status");
+    const json_t *wrong = json_object_get(json_object_get(e, "data"), "wrong");
+    assert_int_equal(json_integer_value(json_object_get(e, "exit")), 1);
+    const char *first = json_string_value(json_array_get(wrong, 0));
+    assert_non_null(first);
+    assert_non_null(strstr(first, "no connection"));
+    json_decref(e);
+}
+
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_verb), cmocka_unit_test(test_what_needs_no_node),
