@@ -20,6 +20,14 @@ int64_t cm_now_mono_ms(void)
     return read_ms(CLOCK_MONOTONIC);
 }
 
+int64_t cm_now_mono_us(void)
+{
+    struct timespec ts;
+    cm_assert(clock_gettime(CLOCK_MONOTONIC, &ts) == 0);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000 +
+           atomic_load(&shift_ms) * 1000;
+}
+
 int64_t cm_now_wall_ms(void)
 {
     return read_ms(CLOCK_REALTIME);

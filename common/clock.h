@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 int64_t cm_now_mono_ms(void); /* CLOCK_MONOTONIC, for what waits */
+int64_t cm_now_mono_us(void); /* the same, for what is measured */
 int64_t cm_now_wall_ms(void); /* CLOCK_REALTIME, for what is stored */
 
 /* Tests only: both clocks run `offset_ms` ahead. 0 puts them right again. */

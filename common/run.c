@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 
+#define WAIT_MS            1000
 #define DEFAULT_TIMEOUT_MS 60000
 #define DEFAULT_MAX_OUTPUT (16u * 1024 * 1024)
 /* After the program has ended, what it wrote lies in the pipes; a grandchild that still
@@ -317,11 +318,20 @@ static int serve(const struct cm_run *run, struct child *child,
                  struct cm_run_result *res)
 {
     int64_t limit = run->timeout_ms > 0 ? run->timeout_ms : DEFAULT_TIMEOUT_MS;
-    int64_t deadline = cm_now_mono_ms() + limit;
+    int64_t from = cm_now_mono_ms(), deadline = from + limit, tick = from + WAIT_MS;
     for (;;) {
-        int64_t left = deadline - cm_now_mono_ms();
+        int64_t now = cm_now_mono_ms(), left = deadline - now;
         if (left <= 0) {
             return -1;
+        }
+        if (run->on_wait != NULL && now >= tick) {
+            if (!run->on_wait(now - from, run->ctx)) {
+                return -1;
+            }
+            tick = now + WAIT_MS;
+        }
+        if (run->on_wait != NULL && left > tick - now) {
+            left = tick - now;
         }
         struct pollfd fds[] = {{child->pidfd, POLLIN, 0},
                                {child->in, POLLOUT, 0},

@@ -24,7 +24,10 @@ struct cm_run {
     /* When set, called with each chunk of stdout/stderr (fd 1 or 2) as it comes, in
      * addition to collecting. */
     void (*on_output)(int fd, const char *data, size_t n, void *ctx);
-    void *ctx;
+    /* When set, called once a second while it runs; with false the run ends as if its
+     * time were over. */
+    bool (*on_wait)(int64_t elapsed_ms, void *ctx);
+    void *ctx; /* of both */
 };
 
 struct cm_run_result {

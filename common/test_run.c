@@ -247,6 +247,28 @@ static void test_output_callback(void **state)
     cm_run_result_clear(&res);
 }
 
+static bool twice(int64_t elapsed_ms, void *ctx)
+{
+    int *calls = ctx;
+    assert_true(elapsed_ms >= 1000 * (*calls + 1) && elapsed_ms < 60000);
+    return ++*calls < 2;
+}
+
+/* Once a second, and false ends it as the time limit does. */
+static void test_wait_callback(void **state)
+{
+    (void)state;
+    int calls = 0;
+    struct cm_run_result res;
+    struct cm_err err;
+    struct cm_run run = {
+        .argv = sh("echo begun; sleep 50"), .on_wait = twice, .ctx = &calls};
+    assert_int_equal(cm_run(&run, &res, &err), -1);
+    assert_int_equal(calls, 2);
+    assert_string_equal(res.out.data, "begun\n");
+    cm_run_result_clear(&res);
+}
+
 static void test_works_without_stdio(void **state)
 {
     (void)state;
@@ -337,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_child_has_only_stdio),
         cmocka_unit_test(test_child_has_default_signals_and_own_group),
         cmocka_unit_test(test_output_callback),
+        cmocka_unit_test(test_wait_callback),
         cmocka_unit_test(test_works_without_stdio),
         cmocka_unit_test(test_run_ok),
         cmocka_unit_test(test_no_descriptor_is_lost),

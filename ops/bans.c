@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/buf.h"
@@ -137,8 +138,8 @@ static void say_done(const struct op_cluster *c, const char *what, const char *s
                      const char *left, long long epoch)
 {
     if (c->cli->json) {
-        printf("{\"result\":\"ok\",\"%s\":\"%s\",\"epoch\":%lld}\n", what, source,
-               epoch);
+        op_answer(json_pack("{s:s, s:s, s:I}", "result", "ok", what, source, "epoch",
+                            (json_int_t)epoch));
     } else {
         op_say(OP_GREEN, "%s: %s%s%s, on all gateways (epoch %lld)", source, what,
                left[0] != '\0' ? " for " : "", left, epoch);
@@ -177,7 +178,8 @@ int op_ban(const struct op_cli *cli, struct cm_err *err)
     int64_t seconds;
 
     if (op_ban_wish(cli->args[0], cli->for_s, source, &seconds, err) != 0) {
-        return -1;
+        op_complain("%s", err->text);
+        return OP_EXIT_USAGE;
     }
     snprintf(number, sizeof(number), "%" PRId64, seconds);
     op_ban_left(seconds, left);
@@ -190,7 +192,8 @@ int op_unban(const struct op_cli *cli, struct cm_err *err)
     int64_t ignored;
 
     if (op_ban_wish(cli->args[0], NULL, source, &ignored, err) != 0) {
-        return -1;
+        op_complain("%s", err->text);
+        return OP_EXIT_USAGE;
     }
     return change(cli, source, "", "", err);
 }
@@ -205,8 +208,7 @@ int op_bans(const struct op_cli *cli, struct cm_err *err)
     }
     int rc = ask(&c, "chatmail-cluster ctl bans", NULL, NULL, &answer, err);
     if (rc == 0 && cli->json) {
-        json_dumpf(answer, stdout, JSON_COMPACT);
-        putchar('\n');
+        op_answer(json_incref(answer));
     } else if (rc == 0) {
         char *text =
             (cli->pf ? op_bans_pf : op_bans_text)(answer, cm_now_wall_ms() / 1000);

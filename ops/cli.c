@@ -77,6 +77,30 @@ const struct op_option op_options[] = {
      "[store])"},
     {"--zonefile", NULL, "FILE", offsetof(struct op_cli, zonefile), false,
      "write the zone to FILE (\"-\": standard output) and check nothing"},
+    {"--gateway", NULL, "NAME", offsetof(struct op_cli, gateway), false,
+     "only that gateway, in whatever mode it is"},
+    {"--second", NULL, "DOMAIN", offsetof(struct op_cli, second), false,
+     "another relay with open registrations, for mail there and back"},
+    {"--node", NULL, "NAME", offsetof(struct op_cli, node), false,
+     "only that node: store, or a gateway"},
+    {"--unit", NULL, "PATTERN", offsetof(struct op_cli, unit), false,
+     "only that unit, for example chatmail-auth or \"postfix*\" (default: all of the "
+     "relay)"},
+    {"--since", NULL, "TIME", offsetof(struct op_cli, since), false,
+     "how far back: 15m, 2h, 3d, or \"2026-11-27 08:00\" (default: 15m)"},
+    {"--grep", NULL, "TEXT", offsetof(struct op_cli, grep), false,
+     "only lines in which this is found, as a regular expression, before they are "
+     "blanked"},
+    {"--follow", "-f", NULL, offsetof(struct op_cli, follow), false,
+     "show what comes from now on, until interrupted"},
+    {"--raw", NULL, NULL, offsetof(struct op_cli, raw), false,
+     "show addresses and tokens as they are"},
+    {"--quick", NULL, NULL, offsetof(struct op_cli, quick), false,
+     "fewer turns of each, in some seconds"},
+    {"--save", NULL, "FILE", offsetof(struct op_cli, save), false,
+     "keep the figures in FILE"},
+    {"--baseline", NULL, "FILE", offsetof(struct op_cli, baseline), false,
+     "compare to the figures in FILE: ratios, over 1 is slower or more"},
     {"--out", NULL, "DIR", offsetof(struct op_cli, out), false,
      "where to put the pages (default: .chatops/www beside chatmail.ini)"},
     {"--watch", NULL, NULL, offsetof(struct op_cli, watch), false,
@@ -168,6 +192,26 @@ const struct op_verb op_verbs[] = {
      "zone and the resolver show: missing, wrong, or not yet visible. Exit 1 when a "
      "required one is missing or wrong.",
      op_dns},
+    {"test", "", "--gateway --second",
+     "Check the relay from outside as its users and strangers meet it: logins at every "
+     "port, what may be sent and what is refused, delivery, quota, web, port 25; a row "
+     "for each check and public address. Makes three accounts and takes them away. "
+     "Exit 1 when something is wrong.",
+     op_test},
+    {"bench", "", "--gateway --quick --save --baseline",
+     "Time logins and messages through one public address as their clients see them, "
+     "ten "
+     "logins at once, and the memory of the store's services; compare them to an "
+     "earlier "
+     "run. Makes accounts and takes them away.",
+     op_bench},
+    {"log", "", "--node --unit --since --grep --follow --raw",
+     "Show the journals of all nodes, merged by time. Mail addresses, IP addresses, "
+     "names "
+     "of clients and tokens are replaced by words that are the same for the same "
+     "thing, "
+     "and mean nothing the next time.",
+     op_log},
     {"webdev", "", "--out --once",
      "Build the web pages on this machine and again whenever a source changes.",
      op_webdev},
@@ -185,6 +229,10 @@ const struct op_verb op_verbs[] = {
      op_registrations_revoke},
     {"registrations", "", "", "Show who gets a new account, and the invite tokens.",
      op_registrations},
+    {"completion", "SHELL", "",
+     "Print the completion of chatops for SHELL, which is bash; the package has it "
+     "installed already.",
+     op_completion},
     {"ban", "ADDRESS", "--for",
      "Let no gateway take anything for its public ports from ADDRESS (of IPv6: its "
      "/64) "

@@ -45,6 +45,17 @@ struct op_cli {
     const char *count;
     const char *for_s;
     const char *every;
+    const char *gateway;
+    const char *second;
+    const char *node;
+    const char *unit;
+    const char *since;
+    const char *grep;
+    bool follow;
+    bool raw;
+    bool quick;
+    const char *save;
+    const char *baseline;
     bool pf;
     bool no_run;
     bool disable_mail;
@@ -111,6 +122,10 @@ int op_registrations_invite(const struct op_cli *cli, struct cm_err *err);
 int op_registrations_revoke(const struct op_cli *cli, struct cm_err *err);
 int op_ban(const struct op_cli *cli, struct cm_err *err);
 int op_unban(const struct op_cli *cli, struct cm_err *err);
+int op_test(const struct op_cli *cli, struct cm_err *err);
+int op_log(const struct op_cli *cli, struct cm_err *err);
+int op_bench(const struct op_cli *cli, struct cm_err *err);
+int op_completion(const struct op_cli *cli, struct cm_err *err);
 int op_bans(const struct op_cli *cli, struct cm_err *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "acme.h"
+#include "answer.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/mem.h"
@@ -93,8 +94,13 @@ static int write_zone(const struct op_cli *cli, const struct op_zone *zone,
     char *text = op_zone_text(zone);
     int rc = 0;
 
+    if (cli->json) {
+        op_answer(json_pack("{s:s, s:s}", "zonefile", cli->zonefile, "zone", text));
+    }
     if (strcmp(cli->zonefile, "-") == 0) {
-        fputs(text, stdout);
+        if (!cli->json) {
+            fputs(text, stdout);
+        }
     } else {
         rc = cm_file_replace(cli->zonefile, text, strlen(text), 0644, err);
         if (rc == 0) {
@@ -119,8 +125,11 @@ static int write_form(const struct op_cli *cli, const struct op_look *look)
     }
     char *text = cli->json ? op_zone_form_json(&look->zone, zone)
                            : op_zone_form(&look->zone, zone);
-    fputs(text, stdout);
-    fputs(cli->json ? "\n" : "", stdout);
+    if (cli->json) {
+        op_answer(json_loads(text, 0, NULL));
+    } else {
+        fputs(text, stdout);
+    }
     free(text);
     return OP_EXIT_OK;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "common/clock.h"
 #include "common/mem.h"
 #include "dns.h"
@@ -216,9 +217,7 @@ static void say_json(const struct op_dns_plan *p, const struct op_dns_primary *p
     }
     json_t *all = json_pack("{s:s, s:s, s:b, s:o}", "zone", primary->at.zone, "server",
                             primary->at.host, "applied", applied, "changes", list);
-    json_dumpf(all, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(all);
+    op_answer(all);
 }
 
 static int confirm(const struct op_cli *cli, struct cm_err *err)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "dns.h"
 #include "say.h"
 #include "txt.h"
@@ -187,9 +188,7 @@ static int say_json(const struct op_look *k)
     json_t *all = json_pack("{s:s, s:b, s:s, s:o, s:o, s:o}", "domain", k->domain, "ok",
                             ok, "zone", k->origin, "servers", servers, "sets", sets,
                             "mta_sts_policy", policies);
-    json_dumpf(all, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(all);
+    op_answer(all);
     return ok ? OP_EXIT_OK : OP_EXIT_FAILED;
 }
 

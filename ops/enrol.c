@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "acme.h"
+#include "answer.h"
 #include "cluster.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -170,9 +171,7 @@ static void say_json(const struct enrolment *e, const char *wrong)
                   op_measure_json(e->views, e->view_count, gw), "dns", e->dns, "wrong",
                   wrong, "late", e->change.late, "render_needed", e->not_yet);
 
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
+    op_answer(o);
 }
 
 static int say_end(const struct enrolment *e)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/file.h"
@@ -79,9 +80,7 @@ static void say_added(const struct op_cli *cli, const struct op_new_gateway *gw)
         json_t *o =
             json_pack("{s:s, s:s, s:I, s:s}", "result", "ok", "name", gw->name,
                       "number", (json_int_t)gw->number, "addresses", gw->addresses);
-        json_dumpf(o, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(o);
+        op_answer(o);
         return;
     }
     op_say(OP_GREEN, "added gateway %s (number %lld, addresses %s) to %s", gw->name,

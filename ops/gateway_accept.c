@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/file.h"
@@ -76,7 +77,7 @@ static int confirm(const struct op_cluster *c, const struct op_waiting *w,
         (answer[0] == 'y' || answer[0] == 'Y')) {
         return 0;
     }
-    return cm_err_set(err, CM_ERR_REFUSE,
+    return cm_err_set(err, CM_ERR_WORLD,
                       "not accepted; to turn it away: chatops gateway reject %s",
                       w->name);
 }
@@ -205,7 +206,7 @@ int op_gateway_accept(const struct op_cli *cli, struct cm_err *err)
     if (rc > 0) {
         rc = confirm(&c, &w, err) == 0 ? write_ini(&c, &w, err) : -1;
     } else if (rc == 0 && !is_enrolled(&c, name)) {
-        rc = cm_err_set(err, CM_ERR_REFUSE,
+        rc = cm_err_set(err, CM_ERR_WORLD,
                         "no machine waits as %.64s; see: chatops gateway list", name);
     }
     op_cluster_clear(&c);
@@ -230,11 +231,11 @@ int op_gateway_reject(const struct op_cli *cli, struct cm_err *err)
     int rc = forget(&c, cli->args[0], &said, err);
     if (rc == 0 && said[0] == '\0') {
         rc = cm_err_set(
-            err, CM_ERR_REFUSE,
+            err, CM_ERR_WORLD,
             "%.64s is neither invited nor waiting; see: chatops gateway list",
             cli->args[0]);
     } else if (rc == 0 && cli->json) {
-        printf("{\"result\":\"ok\",\"rejected\":\"%s\"}\n", said);
+        op_answer(json_pack("{s:s, s:s}", "result", "ok", "rejected", said));
     } else if (rc == 0) {
         op_say(OP_GREEN,
                "the invite of %s is void; a machine that took it may be wiped", said);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/enrol.h"
@@ -231,9 +232,7 @@ static void say_json(const struct making *m, const char *expires, const char *li
                   m->inv.name, "number", (json_int_t)m->inv.number, "expires", expires,
                   "line", line, "cloud_init", cloud, "script_sha256", hash);
 
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
+    op_answer(o);
 }
 
 static void say(const struct making *m, const char *expires, const char *hash)

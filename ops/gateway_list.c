@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "roll.h"
@@ -31,10 +32,7 @@ static int ask_store(struct op_cluster *c, struct op_fleet *fleet)
 static void say(const struct op_cluster *c, const struct op_roll *roll)
 {
     if (c->cli->json) {
-        json_t *list = op_roll_json(roll);
-        json_dumpf(list, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(list);
+        op_answer(json_pack("{s:o}", "gateways", op_roll_json(roll)));
     } else if (roll->count == 0) {
         op_say(OP_PLAIN,
                "no gateways in %s; add one: chatops gateway add NAME --ssh "

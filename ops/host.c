@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "hash.h"
+#include "say.h"
 
 #define SSH_FAILED      255
 #define SCRIPT_MAX      (64 * 1024)
@@ -181,6 +182,14 @@ static int connection_error(const struct op_host *h, const char *said,
                       last[0] != '\0' ? ")" : "", h->target);
 }
 
+static bool show_wait(int64_t elapsed_ms, void *ctx)
+{
+    const struct op_host *h = ctx;
+
+    op_wait_tick(elapsed_ms, h->name);
+    return true;
+}
+
 static int open_master(struct op_host *h, struct cm_err *err)
 {
     struct ssh_args a;
@@ -196,7 +205,8 @@ static int open_master(struct op_host *h, struct cm_err *err)
     }
     ssh_end(&a, h, NULL);
     /* A master of an earlier chatops may still be there: then this is not one. */
-    struct cm_run run = {.argv = a.argv, .timeout_ms = MASTER_MS};
+    struct cm_run run = {
+        .argv = a.argv, .timeout_ms = MASTER_MS, .on_wait = show_wait, .ctx = h};
     int rc = cm_run(&run, &res, err);
     if (rc == 0 && res.exit_code != 0) {
         rc = connection_error(h, res.err.data, err);
@@ -256,7 +266,21 @@ static void show_output(int fd, const char *data, size_t n, void *ctx)
     fwrite(data, 1, n, stderr);
 }
 
-static int exec_local(const struct op_host *h, const struct op_cmd *cmd,
+/* How the caller hears of the run, else how the operator does. */
+static void set_hooks(struct cm_run *run, struct op_host *h, const struct op_cmd *cmd)
+{
+    if (cmd->on_wait != NULL) {
+        run->on_output = cmd->on_output;
+        run->on_wait = cmd->on_wait;
+        run->ctx = cmd->ctx;
+        return;
+    }
+    run->on_output = h->verbose ? show_output : NULL;
+    run->on_wait = show_wait;
+    run->ctx = h;
+}
+
+static int exec_local(struct op_host *h, const struct op_cmd *cmd,
                       struct cm_run_result *res, struct cm_err *err)
 {
     const char *argv[5 + OP_HOST_ARGS] = {"sh", "-c", cmd->script, "chatops"};
@@ -267,8 +291,8 @@ static int exec_local(const struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms,
-                         .on_output = h->verbose ? show_output : NULL};
+                         .timeout_ms = cmd->timeout_ms};
+    set_hooks(&run, h, cmd);
     return cm_run(&run, res, err);
 }
 
@@ -290,8 +314,8 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = a.argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms,
-                         .on_output = h->verbose ? show_output : NULL};
+                         .timeout_ms = cmd->timeout_ms};
+    set_hooks(&run, h, cmd);
     rc = cm_run(&run, res, err);
     if (rc == 0 && (res->exit_code == SSH_FAILED || res->by_signal)) {
         rc = connection_error(h, res->err.data, err);
@@ -303,8 +327,8 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
     return rc;
 }
 
-int op_host_exec(struct op_host *h, const struct op_cmd *cmd, struct cm_run_result *res,
-                 struct cm_err *err)
+static int exec_anyhow(struct op_host *h, const struct op_cmd *cmd,
+                       struct cm_run_result *res, struct cm_err *err)
 {
     if (h->verbose) {
         fprintf(stderr, "+ %s: %.100s\n", h->name, cmd->script);
@@ -317,6 +341,17 @@ int op_host_exec(struct op_host *h, const struct op_cmd *cmd, struct cm_run_resu
     if (rc != 0 && was_open && cmd->repeatable && err->kind == CM_ERR_RETRY) {
         cm_run_result_clear(res);
         rc = exec_ssh(h, cmd, res, err);
+    }
+    return rc;
+}
+
+int op_host_exec(struct op_host *h, const struct op_cmd *cmd, struct cm_run_result *res,
+                 struct cm_err *err)
+{
+    int rc = exec_anyhow(h, cmd, res, err);
+
+    if (cmd->on_wait == NULL) {
+        op_wait_end();
     }
     return rc;
 }

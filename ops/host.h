@@ -32,7 +32,11 @@ struct op_cmd {
     const char *input;              /* as in struct cm_run */
     size_t input_len;
     int64_t timeout_ms; /* 0: 60 s */
-    bool repeatable;    /* changes nothing: tried again once after a lost connection */
+    /* As in struct cm_run; NULL: the time is shown. ctx is of both. */
+    void (*on_output)(int fd, const char *data, size_t n, void *ctx);
+    bool (*on_wait)(int64_t elapsed_ms, void *ctx);
+    void *ctx;
+    bool repeatable; /* changes nothing: tried again once after a lost connection */
 };
 
 /* state_dir: DIR/.chatops, where known_hosts is kept. Connects to nothing yet. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/conf.h"
@@ -51,11 +52,8 @@ static void say_next(const struct op_cli *cli)
     const char *domain = cli->args[0];
 
     if (cli->json) {
-        json_t *o = json_pack("{s:s, s:s, s:s*}", "result", "ok", "domain", domain,
-                              "ssh", cli->ssh);
-        json_dumpf(o, stdout, JSON_COMPACT);
-        op_say(OP_PLAIN, "%s", "");
-        json_decref(o);
+        op_answer(json_pack("{s:s, s:s, s:s, s:s*}", "result", "ok", "domain", domain,
+                            "file", cli->config, "ssh", cli->ssh));
         return;
     }
     op_say(OP_GREEN, "created config file for %s in %s", domain, cli->config);
@@ -98,7 +96,8 @@ int op_init(const struct op_cli *cli, struct cm_err *err)
     bool again = exists && !cli->force && is_the_same(cli);
 
     if (!cm_value_is_ipv4(domain) && cm_value_domain(domain, err) != 0) {
-        return -1;
+        op_complain("%s", err->text);
+        return OP_EXIT_USAGE;
     }
     if (exists && !cli->force && !again) {
         op_say(OP_RED, "[WARNING] Path exists, not modifying: %s (--force replaces it)",

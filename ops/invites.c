@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/buf.h"
@@ -131,6 +132,7 @@ struct batch {
     struct op_invite_wish wish;
     char (*tokens)[CM_INVITE_LEN + 1];
     char (*hashes)[CM_INVITE_HASH];
+    json_t *told; /* with --json: the invites */
 };
 
 static int make_tokens(struct batch *b, struct cm_err *err)
@@ -155,11 +157,13 @@ static void batch_clear(struct batch *b)
     }
     free(b->tokens);
     free(b->hashes);
+    json_decref(b->told);
 }
 
 /* url is NULL with a self-signed certificate: the app cannot ask then. */
-static void say_json(const char *token, const char *id, const char *expires,
-                     int64_t uses, const char *url, const char *qr)
+static void tell_json(json_t *list, const char *token, const char *id,
+                      const char *expires, int64_t uses, const char *url,
+                      const char *qr)
 {
     json_t *o =
         json_pack("{s:I, s:s, s:I, s:s}", "id", (json_int_t)strtoll(id, NULL, 10),
@@ -169,9 +173,7 @@ static void say_json(const char *token, const char *id, const char *expires,
         json_object_set_new(o, "url", json_string(url));
     }
     json_object_set_new(o, url != NULL ? "dcaccount" : "dclogin", json_string(qr));
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
+    json_array_append_new(list, o);
 }
 
 static void say_text(const char *token, const char *id, const char *expires,
@@ -190,16 +192,20 @@ static void say_text(const char *token, const char *id, const char *expires,
            token);
 }
 
-static int say_token(const struct op_cluster *c, const char *token, const char *id,
-                     const char *expires, int64_t uses, struct cm_err *err)
+static int say_token(const struct op_cluster *c, const struct batch *b,
+                     const char *token, const char *id, const char *expires,
+                     struct cm_err *err)
 {
+    int64_t uses = b->wish.uses;
     bool self = c->conf.tls_mode == CM_TLS_SELF;
     char *url = self ? NULL : op_invite_url(&c->conf, token);
     char *qr = self ? op_invite_dclogin(&c->conf, token, err)
                     : cm_asprintf("DCACCOUNT:%s", url);
 
-    if (qr != NULL) {
-        (c->cli->json ? say_json : say_text)(token, id, expires, uses, url, qr);
+    if (qr != NULL && c->cli->json) {
+        tell_json(b->told, token, id, expires, uses, url, qr);
+    } else if (qr != NULL) {
+        say_text(token, id, expires, uses, url, qr);
     }
     int rc = qr != NULL ? 0 : -1;
     cm_wipe_str(&qr);
@@ -222,7 +228,7 @@ static int say_batch(const struct op_cluster *c, const struct batch *b, char *sa
                               (long long)i, (long long)b->wish.count);
         }
         *blank = '\0';
-        if (say_token(c, b->tokens[i], line, blank + 1, b->wish.uses, err) != 0) {
+        if (say_token(c, b, b->tokens[i], line, blank + 1, err) != 0) {
             return -1;
         }
     }
@@ -232,11 +238,12 @@ static int say_batch(const struct op_cluster *c, const struct batch *b, char *sa
 int op_invites_make(struct op_cluster *c, struct cm_err *err)
 {
     const struct op_cli *cli = c->cli;
-    struct batch b = {.tokens = NULL};
+    struct batch b = {.told = json_array()};
     char *said = NULL;
 
     if (op_invite_wish(cli->uses, cli->days, cli->count, &b.wish, err) != 0) {
         op_complain("%s", err->text);
+        batch_clear(&b);
         return OP_EXIT_USAGE;
     }
     int rc = make_tokens(&b, err);
@@ -247,6 +254,9 @@ int op_invites_make(struct op_cluster *c, struct cm_err *err)
     }
     if (rc == 0) {
         rc = say_batch(c, &b, said, err);
+    }
+    if (rc == 0) {
+        op_answer(json_pack("{s:O}", "invites", b.told));
     }
     free(said);
     batch_clear(&b);
@@ -273,7 +283,8 @@ int op_registrations_revoke(const struct op_cli *cli, struct cm_err *err)
         rc = cm_err_set(err, CM_ERR_REFUSE,
                         "there is no such invite; \"chatops registrations\" shows all");
     } else if (rc == 0 && cli->json) {
-        printf("{\"result\":\"ok\",\"revoked\":%s}\n", said);
+        op_answer(json_pack("{s:s, s:I}", "result", "ok", "revoked",
+                            (json_int_t)strtoll(said, NULL, 10)));
     } else if (rc == 0) {
         op_say(OP_GREEN, "invite %s is revoked; accounts made with it stay", said);
     }

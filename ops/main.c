@@ -11,37 +11,11 @@
  *
  * Exit: 0 well, 1 failed or something is wrong, 2 usage, 130 interrupted. */
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "cli.h"
-#include "say.h"
+#include "dispatch.h"
 
 int main(int argc, char **argv)
 {
-    struct op_cli cli;
-    const struct op_verb *verb;
-    struct cm_err err;
-
     signal(SIGPIPE, SIG_IGN);
-    if (op_cli_parse(argc, argv, &cli, &verb, &err) != 0) {
-        op_complain("%s", err.text);
-        return OP_EXIT_USAGE;
-    }
-    if (cli.version) {
-        puts("chatops " PORTICO_VERSION);
-        return OP_EXIT_OK;
-    }
-    if (cli.help || verb == NULL) {
-        char *help = op_cli_help(verb);
-        fputs(help, stdout);
-        free(help);
-        return OP_EXIT_OK;
-    }
-    int rc = verb->handler(&cli, &err);
-    if (rc < 0) {
-        op_complain("%s", err.text);
-        return OP_EXIT_FAILED;
-    }
-    return rc;
+    return op_main(argc, argv);
 }

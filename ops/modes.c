@@ -67,7 +67,7 @@ static int refuse_last(const struct op_change *ch, struct cm_err *err)
         return 0;
     }
     return cm_err_set(
-        err, CM_ERR_REFUSE,
+        err, CM_ERR_WORLD,
         "%s is the last gateway that serves: nobody could reach the relay; "
         "resume or add another first, or say --force",
         ch->name);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "ini_edit.h"
 #include "modes.h"
 #include "say.h"
@@ -176,9 +177,7 @@ static void say_json(const struct op_change *ch, const struct op_summary *sum,
         json_object_set(o, "dns_delete", dns->gone != NULL ? dns->gone : json_null());
         json_object_set(o, "dns_keep", dns->wanted != NULL ? dns->wanted : json_null());
     }
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
+    op_answer(o);
 }
 
 static void say_text(const struct op_change *ch, const struct op_summary *sum,

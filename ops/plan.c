@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "common/clock.h"
 #include "common/mem.h"
 #include "say.h"
@@ -91,33 +92,23 @@ static void print_begin(const struct op_plan *plan, size_t i)
 {
     const struct op_step *s = &plan->steps[i];
 
-    if (!plan->json && isatty(STDOUT_FILENO)) {
-        printf("[%2zu/%zu] %-8s %-27s ... ", i + 1, plan->count, s->node, s->name);
-        fflush(stdout);
-    }
+    op_busy("[%2zu/%zu] %-8s %-27s ... ", i + 1, plan->count, s->node, s->name);
 }
 
 static void print_json(const struct op_step *s, const char *verdict, int64_t ms,
                        const struct cm_buf *diff)
 {
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:I, s:s*}", "node", s->node, "step", s->name,
-                  "result", verdict, "ms", (json_int_t)ms, "note", s->note);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:o}", "node", s->node, "step", s->name,
+                          "result", verdict, "ms", (json_int_t)ms, "note",
+                          op_answer_text(s->note));
     if (s->defects != NULL && s->defects->count > 0) {
         json_object_set_new(o, "defects", op_defects_json(s->defects));
     }
     if (diff != NULL && diff->len > 0) {
-        /* a file on the node may be no UTF-8; then it goes without */
-        json_object_set_new(o, "diff", json_stringn(diff->data, diff->len));
+        json_object_set_new(o, "diff", op_answer_text(diff->data));
     }
-    char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
 
-    json_decref(o);
-    if (text != NULL) {
-        puts(text);
-        fflush(stdout);
-    }
-    free(text);
+    op_answer_event("step", o);
 }
 
 static void print_end(const struct op_plan *plan, size_t i, const char *verdict,
@@ -125,6 +116,7 @@ static void print_end(const struct op_plan *plan, size_t i, const char *verdict,
 {
     const struct op_step *s = &plan->steps[i];
 
+    op_busy("%s", "");
     if (plan->json) {
         print_json(s, verdict, ms, plan->diff);
         return;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/file.h"
@@ -127,8 +128,8 @@ static int set_here(struct op_cluster *c, const char *mode, const char *store_in
 static void say_set(const struct op_cluster *c, enum cm_registrations mode, bool behind)
 {
     if (c->cli->json) {
-        printf("{\"result\":\"ok\",\"registrations\":\"%s\",\"run_needed\":%s}\n",
-               cm_registrations_name(mode), behind ? "true" : "false");
+        op_answer(json_pack("{s:s, s:s, s:b}", "result", "ok", "registrations",
+                            cm_registrations_name(mode), "run_needed", behind));
         return;
     }
     op_say(OP_GREEN, "registrations %s: %s", cm_registrations_name(mode),
@@ -325,8 +326,7 @@ int op_registrations(const struct op_cli *cli, struct cm_err *err)
     }
     int rc = ask_facts(&c, &facts, err);
     if (rc == 0 && cli->json) {
-        json_dumpf(facts, stdout, JSON_COMPACT);
-        putchar('\n');
+        op_answer(json_incref(facts));
     } else if (rc == 0) {
         say_facts(&c, facts);
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/mem.h"
@@ -81,11 +82,7 @@ static void print_texts(const struct text texts[TEXTS_MAX], bool json)
                    texts[i].content);
         }
     }
-    if (json) {
-        json_dumpf(o, stdout, JSON_COMPACT);
-        putchar('\n');
-    }
-    json_decref(o);
+    op_answer(o);
 }
 
 int op_gateway_render(const struct op_cli *cli, struct cm_err *err)

@@ -9,6 +9,7 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "say.h"
 
 #define DATA_MAX  4096
 #define TIMEOUT_S 3
@@ -127,6 +128,7 @@ int op_resolve(const struct op_server *server, const char *name, const char *typ
         goto out;
     }
     uint16_t flags = recursive(server) ? LDNS_RD : 0;
+    op_wait_note(name);
     pkt = ldns_resolver_query(r, owner, rr_type, LDNS_RR_CLASS_IN, flags);
     if (pkt == NULL) {
         cm_err_set(err, CM_ERR_RETRY, "%s %s does not answer", server->name,

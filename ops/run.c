@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "acme.h"
+#include "answer.h"
 #include "cli.h"
 #include "cluster.h"
 #include "common/buf.h"
@@ -260,9 +261,9 @@ static void say_end(const struct op_cluster *c, const struct op_summary *sum, bo
     double s = (double)ms / 1000;
 
     if (c->cli->json) {
-        printf("{\"result\":\"ok\",\"dry_run\":%s,\"changed\":%zu,\"ok\":%zu,\"ms\":%"
-               "lld}\n",
-               dry ? "true" : "false", sum->changed, sum->ok, (long long)ms);
+        op_answer(json_pack("{s:s, s:b, s:I, s:I, s:I}", "result", "ok", "dry_run", dry,
+                            "changed", (json_int_t)sum->changed, "ok",
+                            (json_int_t)sum->ok, "ms", (json_int_t)ms));
         return;
     }
     if (c->cli->only == NULL && !c->cli->website_only) {

@@ -25,6 +25,21 @@ void op_say_wrapped(enum op_colour colour, const char *head, const char *text);
 /* What is being waited for: on a terminal in place on the present line, elsewhere a
  * line every ten seconds. */
 void op_progress(int64_t elapsed_ms, const char *fmt, ...) CM_PRINTF(2, 3);
+/* The step under way; on a terminal its line stands there until the next, with the time
+ * behind it once that is a second. "": none. */
+void op_busy(const char *fmt, ...) CM_PRINTF(1, 2);
+/* The step is done: its line is gone. */
+void op_busy_end(void);
+/* Called each second while something is waited for: on a terminal the line of the step,
+ * or "what ...", and the time; elsewhere a line on stderr every ten seconds. */
+void op_wait_tick(int64_t elapsed_ms, const char *what);
+/* The same before a question that blocks, with the time since the verb began; nothing
+ * in its first second. */
+void op_wait_note(const char *what);
+/* Ticks and notes say nothing: the screen is drawn by somebody else. */
+void op_wait_quiet(bool quiet);
+/* It has come: the terminal is as before. */
+void op_wait_end(void);
 /* "chatops: warning: ..." on stderr. */
 void op_warn(const char *fmt, ...) CM_PRINTF(1, 2);
 /* "chatops: ..." on stderr. */

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "certs.h"
 #include "cli.h"
 #include "common/buf.h"
@@ -61,14 +62,15 @@ static void ask_round(struct op_report *r, const struct op_cli *cli)
     op_certs_status(r->c, &r->certificate, op_report_say_wrong, r);
 }
 
-static void say_json(const struct op_report *r)
+/* Each round is an event of --watch; the last one is the answer. */
+static void say_json(const struct op_report *r, bool watched)
 {
     json_t *o = op_report_json(r);
 
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    fflush(stdout);
-    json_decref(o);
+    if (watched) {
+        op_answer_event("round", json_incref(o));
+    }
+    op_answer(o);
 }
 
 /* ---- --watch ---- */
@@ -96,7 +98,7 @@ static void say_round(const struct op_report *r, const struct op_cli *cli,
     struct tm tm;
 
     if (cli->json) {
-        say_json(r);
+        say_json(r, cli->watch);
         return;
     }
     if (cli->watch) {
@@ -128,6 +130,7 @@ static void watch(struct op_report *r, const struct op_cli *cli, int64_t every_s
     bool in_place = !cli->json && isatty(STDOUT_FILENO);
 
     if (in_place) {
+        op_wait_quiet(true);
         fputs(HIDE_CURSOR "\033[2J", stdout);
     }
     for (;;) {
@@ -146,6 +149,7 @@ static void watch(struct op_report *r, const struct op_cli *cli, int64_t every_s
         op_report_reset(r);
     }
     if (in_place) {
+        op_wait_quiet(false);
         fputs(SHOW_CURSOR "\n", stdout);
         fflush(stdout);
     }

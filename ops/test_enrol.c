@@ -62,6 +62,7 @@ static const struct {
     {"systemctl", "echo \"systemctl $@\" >>$PLAY/done.log\n"},
     {"chatmail-gateway", "echo '{\"wg\":\"" KEY "\"}'\n"},
     {"dpkg", "echo amd64\n"},
+    {"dpkg-query", "echo 0.1.0\n"},
     {"modprobe", "exit 0\n"},
     {"ss", "cat $PLAY/listeners 2>/dev/null\n"},
     {"ip", "echo '2: eth0    inet 203.0.113.13/24 scope global eth0'\n"},
@@ -160,13 +161,14 @@ static char *make_invite(void)
 {
     struct cm_err err;
     char *said = say("gateway invite edge3 --json", OP_EXIT_OK, &err);
-    json_t *o = json_loads(said, 0, NULL);
+    json_t *envelope = json_loads(said, 0, NULL),
+           *o = json_object_get(envelope, "data");
     char *line = cm_strdup(json_string_value(json_object_get(o, "line"))),
          *script = inserted_script();
 
     assert_int_equal(json_integer_value(json_object_get(o, "number")), 3);
     spill("script", script, 0644);
-    json_decref(o);
+    json_decref(envelope);
     free(script);
     free(said);
     return line;
@@ -317,8 +319,8 @@ static void test_invite_refused(void **state)
 {
     (void)state;
     begin();
-    refused("gateway invite edge1", OP_EXIT_FAILED, "edge1 is in ");
-    refused("gateway invite Edge", OP_EXIT_FAILED, "is no name for a gateway");
+    refused("gateway invite edge1", OP_EXIT_USAGE, "edge1 is in ");
+    refused("gateway invite Edge", OP_EXIT_USAGE, "is no name for a gateway");
     refused("gateway invite edge3 --for 1w", OP_EXIT_USAGE, "--for: \"1w\"");
     spill("status", MEMBER("90000"), 0644);
     refused("gateway invite edge3", OP_EXIT_FAILED,
@@ -349,7 +351,7 @@ static void test_accept_wants_the_fingerprint(void **state)
           "\"expires\":\"2026-11-28T10:00:00Z\",\"key\":\"" KEY
           "\",\"interfaces\":\"\",\"from\":\"203.0.113.13\"}]",
           0644);
-    refused("gateway accept edge3", OP_EXIT_FAILED,
+    refused("gateway accept edge3", OP_EXIT_USAGE,
             "edge3 waits with the fingerprint 573e 33c2 540f 3ba3 bb1b");
     refused("gateway reject edge4", OP_EXIT_FAILED, "neither invited nor waiting");
     spill("deleted", "edge3\n", 0644);
@@ -386,7 +388,7 @@ static void test_add_without_agent(void **state)
     said = say(line, OP_EXIT_OK, &err);
     has(said, "has gateway edge9 already");
     free(said);
-    refused("gateway add edge9 --no-run --ssh root@203.0.113.19", OP_EXIT_FAILED,
+    refused("gateway add edge9 --no-run --ssh root@203.0.113.19", OP_EXIT_USAGE,
             "has a gateway edge9 already, with none");
     /* its files have its own key nowhere, and the store's where the peer is */
     said = say("gateway render edge9 --pf", OP_EXIT_OK, &err);

@@ -462,9 +462,9 @@ static void test_remove(void **state)
     expect_file("/etc/chatmail", "chatmail.ini", left);
     expect_file(dir, ".chatops/numbers", "1 edge1\n");
     expect("gateway remove edge1", OP_EXIT_OK, "edge1 is removed already");
-    expect("gateway remove edge9", OP_EXIT_FAILED,
+    expect("gateway remove edge9", OP_EXIT_USAGE,
            "there is no gateway \"edge9\"; there is: edge2");
-    expect("gateway drain edge1", OP_EXIT_FAILED, "there is no gateway \"edge1\"");
+    expect("gateway drain edge1", OP_EXIT_USAGE, "there is no gateway \"edge1\"");
     expect_file(dir, "log", "publish;drain;active;cut;publish;active;turn;");
 }
 
@@ -487,7 +487,7 @@ static void test_rotate(void **state)
     (void)state;
     begin(ini);
     expect("gateway rotate edge1 edge1", OP_EXIT_USAGE, "same gateway");
-    expect("gateway rotate edge1 edge3", OP_EXIT_FAILED,
+    expect("gateway rotate edge1 edge3", OP_EXIT_USAGE,
            "there is no gateway \"edge3\"");
     spill(dir, "silent-edge2", "");
     expect("gateway rotate edge1 edge2", OP_EXIT_FAILED,
@@ -541,7 +541,7 @@ static void test_render(void **state)
     expect("gateway render edge1 --pf", OP_EXIT_OK, "PrivateKey = PRIVATE-KEY\n");
     expect("gateway render edge2", OP_EXIT_OK, "ip daddr { 203.0.113.12 } tcp dport");
     expect("gateway render edge2 --json", OP_EXIT_OK, "{\"nft -f -\":\"table inet");
-    expect("gateway render edge9", OP_EXIT_FAILED, "there is no gateway \"edge9\"");
+    expect("gateway render edge9", OP_EXIT_USAGE, "there is no gateway \"edge9\"");
     expect("gateway drain edge1 --for soon", OP_EXIT_USAGE, "--for");
 }
 

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "cli.h"
+#include "dispatch.h"
 #include "common/file.h"
 #include "common/mem.h"
 
@@ -57,14 +58,17 @@ static json_t *status_json(void)
     fflush(stdout);
     int saved = dup(STDOUT_FILENO);
     assert_non_null(freopen(out, "w", stdout));
-    int rc = op_status(&cli, &err);
+    const struct op_verb verb = {.name = "status", .handler = op_status};
+    int rc = op_dispatch(&verb, &cli, &err);
     fflush(stdout);
     dup2(saved, STDOUT_FILENO);
     close(saved);
     if (rc != OP_EXIT_FAILED)
         fail_msg("%d: %s", rc, err.text);
-    json_t *said = json_load_file(out, 0, NULL);
+    json_t *envelope = json_load_file(out, 0, NULL);
+    json_t *said = json_incref(json_object_get(envelope, "data"));
     assert_non_null(said);
+    json_decref(envelope);
     free(out);
     free(config);
     return said;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "cluster.h"
 #include "common/file.h"
 #include "common/mem.h"
@@ -88,9 +89,12 @@ static void say_built(const struct op_cli *cli, const char *folder, unsigned cou
         snprintf(real, sizeof(real), "%s", folder);
     }
     if (cli->json) {
-        op_say(OP_PLAIN,
-               "{\"result\":\"ok\",\"built\":%u,\"url\":\"file://%s/index.html\"}",
-               count, real);
+        char *url = cm_asprintf("file://%s/index.html", real);
+        json_t *o = json_pack("{s:s, s:i, s:s}", "result", "ok", "built", (int)count,
+                              "url", url);
+        op_answer_event("built", json_incref(o));
+        op_answer(o);
+        free(url);
     } else if (count == 1) {
         op_say(OP_GREEN, "built: file://%s/index.html", real);
     } else {

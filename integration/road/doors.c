@@ -9,7 +9,7 @@
 #include "common/mem.h"
 #include "probe/imap.h"
 #include "probe/mail.h"
-#include "probe/seen.h"
+#include "scene/seen.h"
 #include "probe/smtp.h"
 
 #define LOG_TRIES 10

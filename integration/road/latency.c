@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "probe/seen.h"
+#include "scene/seen.h"
 #include "stats.h"
 
 #define SPACING_MS 1200 /* the core limits itself to about one message per second */

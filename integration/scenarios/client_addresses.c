@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "door.h"
 #include "probe/mail.h"
-#include "probe/seen.h"
+#include "scene/seen.h"
 #include "probe/smtp.h"
 
 #define STEP_MS    20000

@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "door.h"
 #include "mailbox.h"
-#include "probe/seen.h"
+#include "scene/seen.h"
 #include "relay443.h"
 #include "stream.h"
 

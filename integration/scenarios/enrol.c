@@ -88,7 +88,8 @@ static int invite(struct stage *stage, char **line_r, struct cm_err *err)
         return -1;
     }
     json_t *o = json_loads(said, JSON_DISABLE_EOF_CHECK, NULL);
-    const char *line = json_string_value(json_object_get(o, "line"));
+    const char *line =
+        json_string_value(json_object_get(json_object_get(o, "data"), "line"));
     int rc = line != NULL
                  ? 0
                  : cm_err_set(err, CM_ERR_REFUSE, "invite printed: %.300s", said);

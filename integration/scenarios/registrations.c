@@ -62,7 +62,9 @@ static int make_invite(struct stage *stage, int uses, struct invite *invite_r,
     if (chatops(stage, words, "\"token\"", &said, err) != 0) {
         return -1;
     }
-    json_t *o = json_loads(said, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *all = json_loads(said, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *list = json_object_get(json_object_get(all, "data"), "invites");
+    json_t *o = json_array_get(list, 0);
     const char *token = json_string_value(json_object_get(o, "token"));
     const char *url = json_string_value(json_object_get(o, "dclogin"));
     char want[128]; /* the lab's certificate is self-signed */
@@ -76,7 +78,7 @@ static int make_invite(struct stage *stage, int uses, struct invite *invite_r,
             (struct invite){.id = (long)json_integer_value(json_object_get(o, "id"))};
         snprintf(invite_r->token, sizeof invite_r->token, "%s", token);
     }
-    json_decref(o);
+    json_decref(all);
     free(said);
     return rc;
 }

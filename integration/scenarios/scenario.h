@@ -121,6 +121,7 @@ int scenario_idle_nat_over(struct stage *stage, struct cm_err *err);
 int scenario_reboot_orders(struct stage *stage, struct cm_err *err);
 int scenario_many_clients(struct stage *stage, struct cm_err *err);
 int scenario_ban(struct stage *stage, struct cm_err *err);
+int scenario_operator_verbs(struct stage *stage, struct cm_err *err);
 int scenario_unban(struct stage *stage, struct cm_err *err);
 
 #endif

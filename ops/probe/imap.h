@@ -26,6 +26,7 @@ struct imap;
 
 struct imap *imap_open(const struct wire_to *to, struct cm_err *err);
 void imap_close(struct imap **imap);
+struct wire *imap_wire(struct imap *imap); /* borrowed */
 const char *imap_local(const struct imap *imap);
 
 /* Returns 0 when an answer came. text: at least 256 bytes, the answer's text; may be

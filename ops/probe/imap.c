@@ -181,6 +181,11 @@ void imap_close(struct imap **imap)
     }
 }
 
+struct wire *imap_wire(struct imap *imap)
+{
+    return imap->wire;
+}
+
 const char *imap_local(const struct imap *imap)
 {
     return wire_local(imap->wire);

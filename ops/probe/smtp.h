@@ -21,8 +21,9 @@ struct smtp;
 
 /* Greeting, EHLO, TLS, EHLO again. */
 struct smtp *smtp_open(const struct wire_to *to, const char *ehlo, struct cm_err *err);
-void smtp_close(struct smtp **smtp); /* just closes */
-void smtp_quit(struct smtp **smtp);  /* QUIT, waits for the answer, closes */
+void smtp_close(struct smtp **smtp);       /* just closes */
+void smtp_quit(struct smtp **smtp);        /* QUIT, waits for the answer, closes */
+struct wire *smtp_wire(struct smtp *smtp); /* borrowed */
 const char *smtp_local(const struct smtp *smtp);
 
 /* Each returns 0 when an answer came, whatever its code. A closed connection is RETRY.

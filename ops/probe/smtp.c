@@ -157,6 +157,11 @@ void smtp_quit(struct smtp **smtp)
     smtp_close(smtp);
 }
 
+struct wire *smtp_wire(struct smtp *smtp)
+{
+    return smtp->wire;
+}
+
 const char *smtp_local(const struct smtp *smtp)
 {
     return wire_local(smtp->wire);
