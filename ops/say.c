@@ -164,7 +164,13 @@ static struct {
     int64_t from_ms;
     bool shown; /* a time stands on the terminal */
     int64_t said_ms;
+    bool quiet;
 } busy;
+
+void op_wait_quiet(bool quiet)
+{
+    busy.quiet = quiet;
+}
 
 void op_busy(const char *fmt, ...)
 {
@@ -201,6 +207,9 @@ void op_wait_tick(int64_t elapsed_ms, const char *what)
 {
     FILE *to = terminal();
 
+    if (busy.quiet) {
+        return;
+    }
     if (busy.line[0] != '\0') {
         elapsed_ms = cm_now_mono_ms() - busy.from_ms;
     }

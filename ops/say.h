@@ -36,6 +36,8 @@ void op_wait_tick(int64_t elapsed_ms, const char *what);
 /* The same before a question that blocks, with the time since the verb began; nothing
  * in its first second. */
 void op_wait_note(const char *what);
+/* Ticks and notes say nothing: the screen is drawn by somebody else. */
+void op_wait_quiet(bool quiet);
 /* It has come: the terminal is as before. */
 void op_wait_end(void);
 /* "chatops: warning: ..." on stderr. */

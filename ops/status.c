@@ -62,15 +62,15 @@ static void ask_round(struct op_report *r, const struct op_cli *cli)
     op_certs_status(r->c, &r->certificate, op_report_say_wrong, r);
 }
 
-static void say_json(const struct op_report *r, bool more)
+/* Each round is an event of --watch; the last one is the answer. */
+static void say_json(const struct op_report *r, bool watched)
 {
     json_t *o = op_report_json(r);
 
-    if (more) {
-        op_answer_event("round", o);
-    } else {
-        op_answer(o);
+    if (watched) {
+        op_answer_event("round", json_incref(o));
     }
+    op_answer(o);
 }
 
 /* ---- --watch ---- */
@@ -130,6 +130,7 @@ static void watch(struct op_report *r, const struct op_cli *cli, int64_t every_s
     bool in_place = !cli->json && isatty(STDOUT_FILENO);
 
     if (in_place) {
+        op_wait_quiet(true);
         fputs(HIDE_CURSOR "\033[2J", stdout);
     }
     for (;;) {
@@ -148,6 +149,7 @@ static void watch(struct op_report *r, const struct op_cli *cli, int64_t every_s
         op_report_reset(r);
     }
     if (in_place) {
+        op_wait_quiet(false);
         fputs(SHOW_CURSOR "\n", stdout);
         fflush(stdout);
     }

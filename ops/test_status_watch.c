@@ -141,14 +141,21 @@ static void test_json(void **state)
     pid_t pid = start_pipe(&fd, "--json");
     hear(fd, &b, "}\n", 2);
     interrupt(pid);
+    hear(fd, &b, "\"data\"", 1);
     close(fd);
+    int rounds = 0;
     for (char *line = b.data, *end; (end = strchr(line, '\n')) != NULL;
          line = end + 1) {
         json_t *o = json_loadb(line, (size_t)(end - line), 0, NULL);
         assert_non_null(o);
-        assert_true(json_is_false(json_object_get(o, "ok")));
+        bool last = json_object_get(o, "event") == NULL;
+        const json_t *said = last ? json_object_get(o, "data") : o;
+        assert_true(json_is_false(json_object_get(said, "ok")));
+        assert_non_null(json_object_get(said, "probe"));
+        rounds += !last;
         json_decref(o);
     }
+    assert_true(rounds >= 2);
     cm_buf_clear(&b);
 }
 

@@ -38,7 +38,10 @@ static int ask(struct stage *stage, json_t **o_r, int *status_r, struct cm_err *
 {
     char *said = NULL;
     *status_r = cluster_chatops(stage, CLUSTER_INI, "status --json", &said, err);
-    *o_r = *status_r >= 0 ? json_loads(said, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+    json_t *all =
+        *status_r >= 0 ? json_loads(said, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+    *o_r = json_incref(json_object_get(all, "data"));
+    json_decref(all);
     int rc = *status_r < 0  ? -1
              : *o_r == NULL ? cm_err_set(err, CM_ERR_REFUSE, "no JSON (%d): %.300s",
                                          *status_r, said)
