@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "chat/chat.h"
 #include "cluster.h"
 #include "common/mem.h"
@@ -17,7 +18,8 @@
 #define LINK_S    90
 #define JOIN_MS   60000
 #define BACK_MS   60000
-#define AGAIN_MS  60000 /* after a kill or a restart of what lies below */
+#define AGAIN_MS  120000 /* after a kill or a restart of what lies below */
+#define NUDGE_MS  3000
 #define UP_MS     15000
 #define PICTURE   "/var/tmp/echo-picture.bin" /* in node client */
 #define PICTURE_N "echo-picture.bin"
@@ -135,6 +137,35 @@ static int help_is_one_line(const struct chat_end *me, struct cm_err *err)
 
 /* ---- kills ---- */
 
+/* Our own core would wait for a minute before it looks at the network, and does so when
+ * it is told to; the bot tells its core by itself. */
+static int back_after_restart(struct stage *stage, const struct chat_end *me,
+                              struct cm_err *err)
+{
+    struct chat_message message;
+    int64_t sent, start = cm_now_mono_ms();
+    char text[17];
+    int rc;
+    mail_random(text, sizeof text);
+    if (chat_send(me, text, &sent, err) != 0) {
+        return -1;
+    }
+    do {
+        rc = chat_maybe_network(me->client, err);
+        rc = rc != 0 ? rc
+                     : chat_wait_text(me->client, me->account, text, NUDGE_MS, &message,
+                                      err);
+    } while (rc == 0 && cm_now_mono_ms() - start < AGAIN_MS);
+    if (rc == 1) {
+        stage_note(stage, "mail restarted %.1f s",
+                   (double)(cm_now_mono_ms() - start) / 1000);
+        return 0;
+    }
+    return rc < 0 ? -1
+                  : cm_err_set(err, CM_ERR_REFUSE,
+                               "mail restarted: \"%s\" did not come", text);
+}
+
 /* It is not ours, but it is what the bot costs. */
 static int note_core(struct stage *stage, struct cm_err *err)
 {
@@ -162,11 +193,7 @@ static int survives(struct stage *stage, const struct chat_end *me, struct cm_er
                  "systemctl restart dovecot postfix@-") != 0) {
         return -1;
     }
-    /* Our own core would wait for a minute; the bot's is told by itself. */
-    if (chat_maybe_network(me->client, err) != 0) {
-        return -1;
-    }
-    return text_back(stage, me, AGAIN_MS, "mail restarted", err);
+    return back_after_restart(stage, me, err);
 }
 
 static int talk(struct stage *stage, struct chat_end *me, const char *link,
