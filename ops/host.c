@@ -190,6 +190,28 @@ static bool show_wait(int64_t elapsed_ms, void *ctx)
     return true;
 }
 
+/* The socket of a master that was killed: ssh would leave it there, and dial anew for
+ * each command. */
+static void drop_stale(const struct op_host *h)
+{
+    struct ssh_args a;
+    struct cm_run_result res;
+    struct cm_err ignored;
+
+    if (access(h->control, F_OK) != 0) {
+        return;
+    }
+    ssh_begin(&a, h);
+    a.argv[a.n++] = "-O";
+    a.argv[a.n++] = "check";
+    ssh_end(&a, h, NULL);
+    struct cm_run run = {.argv = a.argv, .timeout_ms = 5000};
+    if (cm_run(&run, &res, &ignored) != 0 || res.exit_code != 0) {
+        unlink(h->control);
+    }
+    cm_run_result_clear(&res);
+}
+
 static int open_master(struct op_host *h, struct cm_err *err)
 {
     struct ssh_args a;
@@ -198,6 +220,7 @@ static int open_master(struct op_host *h, struct cm_err *err)
     if (h->open || h->target[0] == '\0' || h->control[0] == '\0') {
         return 0;
     }
+    drop_stale(h);
     ssh_begin(&a, h);
     static const char *const master[] = {"-M", "-N", "-f", "-o", "ControlPersist=60"};
     for (size_t i = 0; i < sizeof(master) / sizeof(master[0]); i++) {
