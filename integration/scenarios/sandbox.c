@@ -40,7 +40,8 @@ static const char units_script[] =
     " sed 's/@/@judged/' | sort";
 
 /* Each line that comes out says what is wrong with $u. A daemon runs as a user of its
- * own, or as root with one capability or none; it has a watchdog and is started again.
+ * own, or as root with one capability or none (to read all only chatmail-tls); it has a
+ * watchdog and is started again.
  */
 static const char judge_script[] =
     "u=%s\n"
@@ -51,7 +52,9 @@ static const char judge_script[] =
     "[ \"$(get ProtectSystem)\" = strict ] || echo may write to the system\n"
     "case $(get User) in\n"
     "  ''|root) case $(get CapabilityBoundingSet) in\n"
-    "    ''|cap_net_admin) ;; *) echo is root with capabilities;; esac;;\n"
+    "    ''|cap_net_admin) ;;\n"
+    "    cap_dac_read_search) [ $u = chatmail-tls.service ] || echo reads all;;\n"
+    "    *) echo is root with capabilities;; esac;;\n"
     "esac\n"
     "[ $(get Type) != notify ] || [ $(get WatchdogUSec) != 0 ] || echo no watchdog\n"
     "[ $(get Type) != notify ] || [ $(get Restart) = %s ] || echo not started "
