@@ -144,7 +144,9 @@ int wire_tls(struct wire *wire, const char *alpn, struct cm_err *err)
         offer_alpn(wire->ssl, alpn);
     }
     if (wire->name != NULL) {
-        SSL_set_tlsext_host_name(wire->ssl, wire->name);
+        char *name = cm_strdup(wire->name); /* the macro takes no const */
+        SSL_set_tlsext_host_name(wire->ssl, name);
+        free(name);
     }
     SSL_set_fd(wire->ssl, wire->fd);
     if (SSL_connect(wire->ssl) != 1) {
