@@ -157,7 +157,18 @@ const struct scenario scenarios[] = {
 };
 
 const char *const scenarios_by_name[] = {
-    "stolen_gateway", "partition", "mtu",          "idle_nat",    "reboot_orders",
-    "rotate",         "ban",       "many_clients", "ssh_dropped", "ssh_dropped_each",
-    "operator_verbs", NULL,
+    "stolen_gateway",
+    "partition",
+    "mtu",
+    "idle_nat",
+    "reboot_orders",
+    "rotate",
+    "ban",
+    "many_clients",
+    "ssh_dropped",
+    "ssh_dropped_each",
+    "taken_back",
+    "mail_off",
+    "operator_verbs",
+    NULL,
 };
