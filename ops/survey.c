@@ -11,7 +11,7 @@
 
 #define PROBE_MS   90000
 #define QUERY_MAX  1200
-#define ANY_DOMAIN "debian.org" /* there is always an answer about it */
+#define ANY_DOMAIN "iana.org" /* there is always an answer about it */
 
 /* One answer per line, "key value". What a tool that is not there would have said is
  * left out. $1: where mail will be; $2, $3: questions to a resolver, as printf(1) makes
