@@ -178,8 +178,8 @@ static void flood_of_accounts(void **state)
     assert_string_equal(ban_of("203.0.113.70"), "too many new accounts");
 }
 
-/* Killed, or stopped as for an upgrade, when Redis has had time to take what was written
- * behind. */
+/* Killed, or stopped as for an upgrade, when Redis has had time to take what was
+ * written behind. */
 static void restart(int signo)
 {
     for (int i = 0; i < 3; i++) {
