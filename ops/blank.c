@@ -35,11 +35,18 @@ void op_blank_keep(struct op_blank *b, const char *word)
     }
 }
 
+static bool is_ip(const char *word)
+{
+    unsigned char raw[16];
+
+    return inet_pton(AF_INET, word, raw) == 1 || inet_pton(AF_INET6, word, raw) == 1;
+}
+
 static bool is_kept(const struct op_blank *b, const char *word)
 {
     static const char *const nets[] = {"127.", "10.77.", "fd77:"};
 
-    for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++) {
+    for (size_t i = 0; is_ip(word) && i < sizeof(nets) / sizeof(nets[0]); i++) {
         if (strncmp(word, nets[i], strlen(nets[i])) == 0) {
             return true;
         }
@@ -62,13 +69,6 @@ static void put_blank(const struct op_blank *b, struct cm_buf *out, const char *
     op_hash(keyed, strlen(keyed), hash);
     free(keyed);
     cm_buf_fmt(out, "[%s %.8s]", kind, hash);
-}
-
-static bool is_ip(const char *word)
-{
-    unsigned char raw[16];
-
-    return inet_pton(AF_INET, word, raw) == 1 || inet_pton(AF_INET6, word, raw) == 1;
 }
 
 static bool is_token(const char *word)
