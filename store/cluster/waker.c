@@ -155,7 +155,8 @@ struct waker {
     bool freeing; /* nobody is to be told */
 };
 
-/* On the inner address of that tunnel; by_header: on all others. */
+/* On the inner address of that tunnel; by_header: on all others. Only
+ * those that a program holds: one that it has closed may live on for minutes. */
 static int sockets_of(const struct waker *w, int number, bool by_header, char **text_r,
                       struct cm_err *err)
 {
@@ -163,10 +164,12 @@ static int sockets_of(const struct waker *w, int number, bool by_header, char **
     px_inner4(number, 2, inner4);
     px_inner6(number, 2, inner6);
     snprintf(bracketed, sizeof(bracketed), "[%s]", inner6);
-    const char *here[] = {w->o.ss, "-H", "-t",  "-n",      "src",
-                          inner4,  "or", "src", bracketed, NULL};
-    const char *elsewhere[] = {w->o.ss, "-H",  "-t",  "-n",  "not",     "src",
-                               inner4,  "and", "not", "src", bracketed, NULL};
+    const char *here[] = {w->o.ss,       "-H",    "-t",         "-n",  "state",
+                          "established", "state", "close-wait", "src", inner4,
+                          "or",          "src",   bracketed,    NULL};
+    const char *elsewhere[] = {
+        w->o.ss, "-H",  "-t",   "-n",  "state", "established", "state",   "close-wait",
+        "not",   "src", inner4, "and", "not",   "src",         bracketed, NULL};
     struct cm_run run = {.argv = by_header ? elsewhere : here, .timeout_ms = TOOL_MS};
     return cm_run_ok(&run, text_r, err);
 }
