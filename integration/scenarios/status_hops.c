@@ -11,7 +11,10 @@
 
 #include "cluster.h"
 
-#define FILTER   "chatmail-filter-out.socket chatmail-filter-out.service"
+/* Its metrics socket would start it again. */
+#define FILTER                                                                         \
+    "chatmail-metrics@filter-out.socket chatmail-filter-out.socket "                   \
+    "chatmail-filter-out.service"
 #define TABLE    "inet status_hops"
 #define SILENT_S "8" /* until its reports are missed */
 #define WELL_MS  60000
