@@ -105,6 +105,7 @@ static void rounds(struct way ways[ROAD_WAYS], const struct road_options *option
     }
 }
 
+/* By SMTP on port 25 or by HTTPS. */
 static int relay2_sources(struct scene *scene, const struct scene_mark *mark,
                           struct road *road, struct cm_err *err)
 {
@@ -113,6 +114,11 @@ static int relay2_sources(struct scene *scene, const struct scene_mark *mark,
         return -1;
     }
     seen_connects(log, road->relay2_saw, sizeof road->relay2_saw);
+    free(log);
+    if (scene_journal(scene, "relay2", mark, "-t nginx", &log, err) != 0) {
+        return -1;
+    }
+    seen_posts(log, "/mxdeliv\" 200", road->relay2_saw, sizeof road->relay2_saw);
     free(log);
     road->relay2_ok = road->relay2_saw[0] != '\0';
     char words[sizeof road->relay2_saw];

@@ -109,3 +109,21 @@ void seen_connects(const char *log, char *out, unsigned size)
         snprintf(out + used, size - used, "%s%s", used ? " " : "", address);
     }
 }
+
+void seen_posts(const char *log, const char *path, char *out, unsigned size)
+{
+    char line[MAX_LOG_LINE];
+    while (next_line(&log, line)) {
+        char *post = strstr(line, " \"POST ");
+        if (post == NULL || strstr(post, path) == NULL) {
+            continue;
+        }
+        *post = '\0';
+        const char *blank = strrchr(line, ' ');
+        const char *address = blank != NULL ? blank + 1 : line;
+        size_t used = strlen(out);
+        if (address[0] != '\0' && !has_word(out, address)) {
+            snprintf(out + used, size - used, "%s%s", used > 0 ? " " : "", address);
+        }
+    }
+}

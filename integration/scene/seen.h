@@ -14,5 +14,8 @@ int seen_address(const char *log, const char *token, char out[SEEN_ADDRESS]);
 /* Every distinct address of Postfix's "connect from" lines, blank-separated, into out.
  */
 void seen_connects(const char *log, char *out, unsigned size);
+/* Appends to those in out the client addresses of nginx lines (our log_format) with a
+ * POST to a path, such as "/mxdeliv". */
+void seen_posts(const char *log, const char *path, char *out, unsigned size);
 
 #endif

@@ -60,12 +60,27 @@ static void connects_are_listed_once(void **state)
     assert_string_equal(out, "");
 }
 
+static void posts_are_seen(void **state)
+{
+    (void)state;
+    char out[200] = "203.0.113.30";
+    seen_posts("198.51.100.11 \"POST _r.example/mxdeliv\" 200 96\n"
+               "2001:db8:2::12 \"POST _r.example/mxdeliv\" 200 96\n"
+               "198.51.100.12 \"POST _r.example/mxdeliv\" 400 96\n"
+               "198.51.100.13 \"POST _r.example/new\" 200 96\n"
+               "198.51.100.11 \"POST _r.example/mxdeliv\" 200 96\n",
+               "/mxdeliv\" 200", out, sizeof out);
+    assert_string_equal(out, "203.0.113.30 198.51.100.11 2001:db8:2::12");
+}
+
 int main(void)
+
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_daemons_line_is_read),
         cmocka_unit_test(a_time_is_not_an_address),
         cmocka_unit_test(connects_are_listed_once),
+        cmocka_unit_test(posts_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
