@@ -101,7 +101,7 @@ static int measure(struct house *house, int64_t ms, struct rows *rows,
     process_pin(CORE_SERVICE);
     struct server auth = {.path = house_socket(house, daemon),
                           .pid = house_start(house, daemon)};
-    struct server echo = {.path = house_path(house, "echo")};
+    struct server echo = {.path = house_path(house, "bare-echo")};
     echo.pid = echo_start(echo.path, LOOKUPS_ANSWER);
     int rc = raw_select_rate(house_db(house, "chatmail_auth"), ms, &raw, err);
     process_pin(CORE_OTHERS);
