@@ -115,11 +115,11 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
     px_inner6(gw->number, 1, inner6);
     cm_buf_str(out, "\n    chain arrive {\n"
                     "        type filter hook input priority filter; policy accept;\n"
-                    "        iifname \"wg0\" jump arrive_tunnel\n");
-    cm_buf_fmt(out, "        iifname != { \"wg0\", \"lo\" } ip daddr %s counter drop\n",
+                    "        " PX_TEXT_FROM_WG0 " jump arrive_tunnel\n");
+    cm_buf_fmt(out, "        ip daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
                inner4);
     cm_buf_fmt(out,
-               "        iifname != { \"wg0\", \"lo\" } ip6 daddr %s counter drop\n",
+               "        ip6 daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
                inner6);
     input_mode(out, state, gw);
     input_proxy(out, state, gw);
@@ -150,8 +150,7 @@ static void output_chain(struct cm_buf *out, const struct px_state *state,
 static void to_tunnel(struct cm_buf *out, const struct px_state *state,
                       const struct px_gateway *gw)
 {
-    cm_buf_str(out, "\n    chain to_tunnel {\n"
-                    "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    cm_buf_str(out, "\n    chain to_tunnel {\n");
     if (gw->mode == CM_MODE_OFF) {
         cm_buf_str(out, "        ct status dnat meta l4proto tcp counter name "
                         "\"refused\" reject with tcp reset\n");
@@ -160,8 +159,10 @@ static void to_tunnel(struct cm_buf *out, const struct px_state *state,
         cm_buf_str(out, "        ct status dnat meta l4proto udp counter name "
                         "\"refused\" " REFUSE_UDP "\n");
     }
-    cm_buf_str(out, "        counter name \"to_store\"\n"
-                    "        ct state established,related accept\n"
+    cm_buf_str(out, "        counter name \"to_store\"\n");
+    cm_buf_str(out, "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    px_guard_acquaint(out, state, gw);
+    cm_buf_str(out, "        ct state established,related accept\n"
                     "        ct status dnat accept\n"
                     "        counter drop\n"
                     "    }\n");
@@ -218,8 +219,7 @@ static void egress(struct cm_buf *out, const struct px_state *state,
 static void from_tunnel(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
 {
-    cm_buf_str(out, "\n    chain from_tunnel {\n"
-                    "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    cm_buf_str(out, "\n    chain from_tunnel {\n");
     if (gw->mode == CM_MODE_OFF) {
         cm_buf_str(out, "        meta l4proto tcp counter name \"refused\" reject with "
                         "tcp reset\n");
@@ -231,7 +231,8 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, "        counter name \"from_store\"\n");
     cm_buf_str(out, "       ");
     px_text_count(out, state, "tcp sport", "out");
-    cm_buf_str(out, "\n"
+    cm_buf_str(out, "\n");
+    cm_buf_str(out, "        tcp flags syn tcp option maxseg size set rt mtu\n"
                     "        ct state established,related accept\n");
     pick_up(out, state, gw);
     relayed(out, state, gw);
@@ -240,12 +241,27 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
                     "    }\n");
 }
 
-static void forward_chain(struct cm_buf *out)
+/* Of what is open nearly every packet is: no names of interfaces are compared. */
+static void open_chain(struct cm_buf *out, const struct px_state *state)
+{
+    cm_buf_str(out, "\n    chain open {\n"
+                    "        ct direction original counter name \"to_store\" accept\n"
+                    "        counter name \"from_store\"\n"
+                    "       ");
+    px_text_count(out, state, "tcp sport", "out");
+    cm_buf_str(out, " accept\n"
+                    "    }\n");
+}
+
+static void forward_chain(struct cm_buf *out, const struct px_state *state,
+                          const struct px_gateway *gw)
 {
     /* Accept as policy: what does not touch the tunnel is not ours. */
-    cm_buf_str(out, "\n    chain onward {\n"
-                    "        type filter hook forward priority filter; policy accept;\n"
-                    "        oifname \"wg0\" jump to_tunnel\n"
+    cm_buf_str(out,
+               "\n    chain onward {\n"
+               "        type filter hook forward priority filter; policy accept;\n");
+    px_guard_open(out, state, gw);
+    cm_buf_str(out, "        oifname \"wg0\" jump to_tunnel\n"
                     "        iifname \"wg0\" jump from_tunnel\n"
                     "    }\n");
 }
@@ -280,7 +296,8 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     returning_chain(&out, gw);
     input_chain(&out, state, gw);
     output_chain(&out, state, gw);
-    forward_chain(&out);
+    open_chain(&out, state);
+    forward_chain(&out, state, gw);
     to_tunnel(&out, state, gw);
     from_tunnel(&out, state, gw);
     snat_chain(&out, gw);
