@@ -147,6 +147,7 @@ static int listen_at(const struct sockaddr_storage *address)
     }
     (void)set_on(fd, SOL_SOCKET, SO_REUSEADDR);
     (void)set_on(fd, IPPROTO_IP, IP_FREEBIND);
+    relay_tune_door(fd);
     if (address->ss_family == AF_INET6) {
         (void)set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     }
