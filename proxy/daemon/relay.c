@@ -72,8 +72,7 @@ static void tune(int fd, bool is_client)
     if (is_client) { /* whether the store lives is the pulse's business */
         set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
         set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, RELAY_KEEPALIVE_S);
-        set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 60);
-        set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 5);
+        set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, RELAY_ASK_AGAIN_S);
     }
 }
 
