@@ -23,6 +23,14 @@ int pair_open(struct stage *stage, struct pair *pair_r, struct cm_err *err)
                : 0;
 }
 
+int pair_open_app(struct pair *pair, struct cm_err *err)
+{
+    return chat_maybe_network(pair->clients[0], err) != 0 ||
+                   chat_maybe_network(pair->clients[1], err) != 0
+               ? cm_err_prefix(err, "chat clients")
+               : 0;
+}
+
 int pair_talk(struct pair *pair, int64_t limit_ms, int64_t *ms_r, struct cm_err *err)
 {
     int64_t ms = 0, worst = 0;

@@ -26,6 +26,9 @@ struct pair {
 /* In node client; their servers are found by DNS, as a user's client finds them. Close
  * in both cases. */
 CM_MUSTUSE int pair_open(struct stage *stage, struct pair *pair_r, struct cm_err *err);
+/* Both users open their app: a client in IDLE whose connection is gone without a word
+ * finds out by this, or after minutes by its own time-out. */
+CM_MUSTUSE int pair_open_app(struct pair *pair, struct cm_err *err);
 /* A message each way, each there within limit_ms. *ms_r (may be NULL): the slower. */
 CM_MUSTUSE int pair_talk(struct pair *pair, int64_t limit_ms, int64_t *ms_r,
                          struct cm_err *err);
