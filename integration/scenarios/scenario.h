@@ -81,6 +81,8 @@ int scenario_web(struct stage *stage, struct cm_err *err);
 int scenario_web_back(struct stage *stage, struct cm_err *err);
 int scenario_clock_hour(struct stage *stage, struct cm_err *err);
 int scenario_clock_right(struct stage *stage, struct cm_err *err);
+int scenario_clock_step(struct stage *stage, struct cm_err *err);
+int scenario_clock_stepped_back(struct stage *stage, struct cm_err *err);
 int scenario_disk_full(struct stage *stage, struct cm_err *err);
 int scenario_large_disk(struct stage *stage, struct cm_err *err);
 int scenario_delivered_once(struct stage *stage, struct cm_err *err);
