@@ -21,8 +21,12 @@
 #define QUEUE      1024
 #define PACKET     2048
 #define TABLE      "ip lab_longway"
-/* Another port makes it a flow that the router does not know yet. */
-#define NEW_FLOW "wg set wg%s listen-port 0"
+/* Another port makes it a flow that the router does not know yet; a word from the store
+ * then tells the gateway where that is. */
+#define NEW_FLOW                                                                       \
+    "wg set wg%s listen-port 0; for i in 1 2 3; do bash -c 'echo "                     \
+    ">/dev/udp/10.77.%s.1/9';"                                                         \
+    " sleep 0.3; done"
 
 struct packet {
     int64_t due_ms;
@@ -158,7 +162,7 @@ static int lead_there(struct stage *stage, const char *gateway, struct cm_err *e
     free(command);
     return rc != 0 ? -1
                    : scene_sh(&stage->scene, "store", 0, NULL, err, NEW_FLOW,
-                              gateway + strlen("edge"));
+                              gateway + strlen("edge"), gateway + strlen("edge"));
 }
 
 struct longway *longway_start(struct stage *stage, const char *gateway,
