@@ -211,5 +211,5 @@ int longway_over(struct stage *stage, struct cm_err *err)
     return router_home(stage, "nft delete table " TABLE, err) != 0
                ? -1
                : scene_sh(&stage->scene, "store", 0, NULL, err, NEW_FLOW "; " NEW_FLOW,
-                          "1", "2");
+                          "1", "1", "2", "2");
 }
