@@ -142,14 +142,18 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
     input_mode(out, state, gw);
     input_missed(out, state, gw);
     input_proxy(out, state, gw);
-    cm_buf_str(out,
-               "    }\n"
-               "\n    chain arrive_tunnel {\n"
-               "        ct state established,related accept\n"
-               "        meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst "
-               "40 packets accept\n"
-               "        counter drop\n"
-               "    }\n");
+    cm_buf_fmt(
+        out,
+        "    }\n"
+        "\n    chain arrive_tunnel {\n"
+        "        ct state established,related accept\n"
+        "        ct state untracked tcp sport %d-%d tcp flags & (syn | ack) != syn "
+        "accept\n"
+        "        meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst "
+        "40 packets accept\n"
+        "        counter drop\n"
+        "    }\n",
+        state->bus_port, state->bus_port + 2);
 }
 
 /* What chatmail-proxy says to its clients. */
@@ -164,6 +168,41 @@ static void output_chain(struct cm_buf *out, const struct px_state *state,
                     "        oifname != \"wg0\"");
     px_text_count(out, state, "tcp sport", "out");
     cm_buf_str(out, "\n    }\n");
+}
+
+/* What this node lives by does not need a place in the table of connections, which may
+ * be full: the tunnel, the bus in it, and the RST for who then comes new (the first
+ * packet of its direction: sequence 0). */
+static void untracked_chains(struct cm_buf *out, const struct px_state *state,
+                             const struct px_gateway *gw)
+{
+    char near[46], far[46];
+    px_inner4(gw->number, 1, near);
+    px_inner4(gw->number, 2, far);
+    cm_buf_fmt(out,
+               "\n    chain untracked_in {\n"
+               "        type filter hook prerouting priority raw; policy accept;\n"
+               "        iifname != \"wg0\" udp dport %d notrack\n"
+               "        iifname \"wg0\" ip saddr %s ip daddr %s tcp sport %d-%d "
+               "notrack\n"
+               "    }\n",
+               gw->wg_port, far, near, state->bus_port, state->bus_port + 2);
+    cm_buf_fmt(out,
+               "\n    chain untracked_out {\n"
+               "        type filter hook output priority raw; policy accept;\n"
+               "        udp sport %d " PX_TEXT_NO_DF "\n"
+               "        udp sport %d notrack\n"
+               "        oifname \"wg0\" ip saddr %s ip daddr %s tcp dport %d-%d "
+               "notrack\n",
+               gw->wg_port, gw->wg_port, near, far, state->bus_port,
+               state->bus_port + 2);
+    if (gw->crowded) {
+        cm_buf_str(out, "        tcp sport ");
+        px_text_ports(out, state);
+        cm_buf_str(out, " tcp sequence 0 tcp flags & (syn | rst | ack) == (rst | ack) "
+                        "notrack\n");
+    }
+    cm_buf_str(out, "    }\n");
 }
 
 static void to_tunnel(struct cm_buf *out, const struct px_state *state,
@@ -295,6 +334,7 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     counters(&out, state);
     px_guard_sets(&out, state);
     px_guard_chains(&out, state, gw);
+    untracked_chains(&out, state, gw);
     dnat_chain(&out, state, gw);
     returning_chain(&out, gw);
     input_chain(&out, state, gw);
