@@ -22,6 +22,8 @@
 /* Remembers on a flow that its source is known already. */
 #define KNOWN_MARK "0x7079"
 
+#define SYN "tcp flags & (fin | syn | rst | ack) == syn"
+
 /* How a packet's source is named in family v6. */
 static const char *source(bool v6)
 {
@@ -31,6 +33,7 @@ static const char *source(bool v6)
 void px_guard_counters(struct cm_buf *out)
 {
     cm_buf_str(out, "    counter banned { }\n"
+                    "    counter crowded { }\n"
                     "    counter flooding { }\n"
                     "    counter strangers { }\n");
 }
@@ -79,7 +82,17 @@ static void newcomer_chain(struct cm_buf *out, const struct px_limits *limits, b
     cm_buf_str(out, "    }\n");
 }
 
-static void door_chain(struct cm_buf *out, const struct px_state *state, bool v6)
+/* The kernel would drop it in silence. Who is refused goes elsewhere at once. */
+static void crowded(struct cm_buf *out, const struct px_gateway *gw)
+{
+    if (gw->crowded && gw->mode != CM_MODE_HOLD) {
+        cm_buf_str(out, "\n        " SYN " counter name \"crowded\" reject with tcp "
+                        "reset");
+    }
+}
+
+static void door_chain(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw, bool v6)
 {
     cm_buf_fmt(out,
                "\n    chain door%d {\n"
@@ -87,8 +100,9 @@ static void door_chain(struct cm_buf *out, const struct px_state *state, bool v6
                "       ",
                v6 ? 6 : 4, source(v6), v6 ? 6 : 4);
     px_text_count(out, state, "tcp dport", "in");
+    crowded(out, gw);
     cm_buf_fmt(out,
-               "\n        tcp flags & (fin | syn | rst | ack) == syn goto newcomer%d\n"
+               "\n        " SYN " goto newcomer%d\n"
                "    }\n",
                v6 ? 6 : 4);
 }
@@ -98,7 +112,8 @@ static void guard_chain(struct cm_buf *out, const struct px_state *state,
 {
     cm_buf_str(out, "\n    chain guard {\n"
                     "        type filter hook prerouting priority raw; policy accept;\n"
-                    "        " PX_TEXT_FROM_WG0 " accept\n");
+                    "        " PX_TEXT_FROM_WG0 " goto from_inside\n");
+    cm_buf_fmt(out, "        udp dport %d notrack accept\n", gw->wg_port);
     for (int v6 = 0; v6 <= 1; v6++) {
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;
@@ -177,7 +192,7 @@ void px_guard_chains(struct cm_buf *out, const struct px_state *state,
 {
     for (int v6 = 0; v6 <= 1; v6++) {
         newcomer_chain(out, &state->limits, v6);
-        door_chain(out, state, v6);
+        door_chain(out, state, gw, v6);
     }
     guard_chain(out, state, gw);
     acquaint_chain(out, state, gw);

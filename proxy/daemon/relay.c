@@ -78,8 +78,7 @@ void relay_tune_door(int fd)
     tune(fd);
     set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, RELAY_KEEPALIVE_S);
-    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 60);
-    set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 5);
+    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, RELAY_ASK_AGAIN_S);
 }
 
 static void unlink_relay(struct relay *r)
