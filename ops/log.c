@@ -73,7 +73,10 @@ static void say_line(const struct wish *w, const struct op_log_line *l)
         for (char *p = text; *p != '\0'; p++) {
             *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
         }
-        op_say(OP_PLAIN, "%s.%03d %-8s %s: %s", stamp, ms, l->node, l->ident, text);
+        char *line =
+            cm_asprintf("%s.%03d %-8s %s: %s", stamp, ms, l->node, l->ident, text);
+        op_print(OP_PLAIN, line);
+        free(line);
     }
     free(text);
 }

@@ -122,6 +122,7 @@ int scenario_reboot_orders(struct stage *stage, struct cm_err *err);
 int scenario_many_clients(struct stage *stage, struct cm_err *err);
 int scenario_ban(struct stage *stage, struct cm_err *err);
 int scenario_operator_verbs(struct stage *stage, struct cm_err *err);
+int scenario_operator_verbs_back(struct stage *stage, struct cm_err *err);
 int scenario_unban(struct stage *stage, struct cm_err *err);
 
 #endif
