@@ -141,17 +141,22 @@ static int show_once(struct wish *w)
     struct op_cluster *c = w->c;
     char **texts = cm_calloc(c->node_count, sizeof(*texts));
     struct op_log log = {.count = 0};
+    size_t asked = 0;
 
     for (size_t i = 0; i < c->node_count; i++) {
         if (!is_wanted(c, &c->nodes[i])) {
             continue;
         }
         size_t before = log.count;
+        asked++;
         texts[i] = ask_node(w, &c->nodes[i]);
         if (texts[i] != NULL) {
             op_log_add(&log, c->nodes[i].host.name, texts[i]);
         }
         w->cut += log.count - before >= OP_LOG_LINES;
+    }
+    if (w->missing > 0 && w->missing == asked) {
+        op_complain("no node's journal could be read");
     }
     op_log_sort(&log);
     for (size_t i = 0; i < log.count; i++) {

@@ -148,6 +148,8 @@ const struct scenario scenarios[] = {
      "each verb: one JSON envelope, exit status, 80 columns; test, bench, log, "
      "completion",
      scenario_operator_verbs, scenario_operator_verbs_back, 420},
+    {"docs_commands", "each command of README.md, docs/ and the man pages, as written",
+     scenario_docs_commands, scenario_docs_commands_back, 1200},
     {"ban", "who only guesses is shut out everywhere, by itself and by hand; no others",
      scenario_ban, scenario_unban, 300},
     {"status_hops", "tunnel, Postfix, Dovecot, filter broken: chatops status names it",
