@@ -81,7 +81,7 @@ const struct op_option op_options[] = {
      "only that gateway, in whatever mode it is"},
     {"--second", NULL, "DOMAIN", offsetof(struct op_cli, second), false,
      "another relay with open registrations, for mail there and back"},
-    {"--node", NULL, "NAME", offsetof(struct op_cli, node), false,
+    {"--node", NULL, "NODE", offsetof(struct op_cli, node), false,
      "only that node: store, or a gateway"},
     {"--unit", NULL, "PATTERN", offsetof(struct op_cli, unit), false,
      "only that unit, for example chatmail-auth or \"postfix*\" (default: all of the "

@@ -142,7 +142,7 @@ const struct docs_elsewhere docs_elsewhere[] = {
     {"./bench edge", "./bench"},
     {"./bench store", "./bench"},
     {"ssh root@198.51.100.11 reboot", "scenario reboot"},
-    {"chatops dns --apply --dry-run", "scenario dns_variants"},
-    {"chatops dns --apply", "scenario dns_variants"},
+    {"chatops dns --apply --dry-run", "at the name servers of dns_variants"},
+    {"chatops dns --apply", "at the name servers of dns_variants"},
     {NULL, NULL},
 };

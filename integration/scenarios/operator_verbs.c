@@ -88,7 +88,6 @@ static const struct call calls[] = {
     {NULL, "run --bogus", 2, false},
     {NULL, "run too many words", 2, false},
     {NULL, "gateway drain", 2, false},
-    {NULL, "log --json --since", 2, false},
 };
 
 static int all_in_json(struct stage *stage, struct cm_err *err)
