@@ -28,13 +28,12 @@ const struct docs_command docs_commands[] = {
      true},
     {"chatops status --page",
      UNTIL("8", "chatops status --page") " & for i in $(seq 60); do sleep 0.1;"
-                                         " curl -s http://localhost:7903/ | grep -m 1 "
-                                         "'<svg' && break; done; wait $!",
+                                         " page 7903 && break; done; wait $!",
      "<svg", true},
     {"ssh -N -L localhost:7903:/run/chatmail-monitor/page.sock root@STORE",
      "timeout 5 ssh $opts -N -L localhost:7904:/run/chatmail-monitor/page.sock"
      " root@10.9.0.2 & for i in $(seq 40); do sleep 0.1;"
-     " curl -s http://localhost:7904/ | grep -m 1 '<svg' && break; done; wait $! ||"
+     " page 7904 && break; done; wait $! ||"
      " true",
      "<svg", true},
     {"ssh STORE touch /var/lib/portico/last-backup",

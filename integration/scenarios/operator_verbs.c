@@ -31,7 +31,7 @@ static const struct call calls[] = {
     {"gateway render", "gateway render edge1 --pf", 0, true},
     {"gateway render", "gateway render nobody", 2, false},
     {"gateway drain", "gateway drain edge1 --for 0", 0, true},
-    {"gateway resume", "gateway resume edge1", 0, false},
+    {"gateway resume", "gateway resume edge1", 0, true},
     {"gateway hold", "gateway hold edge1", 0, true},
     {"gateway off", "gateway off edge1", 0, true},
     {"gateway resume", "gateway resume edge1", 0, true},
@@ -41,10 +41,10 @@ static const struct call calls[] = {
     {"gateway off", "gateway off nobody", 2, false},
     {"gateway remove", "gateway remove nobody", 2, false},
     {"gateway rotate", "gateway rotate edge1 nobody", 2, false},
-    {"gateway rotate", "gateway rotate edge1 edge1", 2, false},
-    {"gateway invite", "gateway invite edge9 --for 1h", 0, false},
-    {"gateway accept", "gateway accept edge9", 1, false},
-    {"gateway reject", "gateway reject edge9", 0, false},
+    {"gateway rotate", "gateway rotate edge1 edge1", 2, true},
+    {"gateway invite", "gateway invite edge9 --for 1h", 0, true},
+    {"gateway accept", "gateway accept edge9", 1, true},
+    {"gateway reject", "gateway reject edge9", 0, true},
     {"gateway add", "gateway add edge1 --ssh root@198.51.100.11", 0, true},
     {"gateway add", "gateway add edge1", 2, false},
     {"gateway add", "gateway add edge1 --ssh root@203.0.113.12", 2, false},
@@ -57,9 +57,9 @@ static const struct call calls[] = {
     {"run", "run --website-only --only store", 2, false},
     {"status", "status --no-probe --all", 0, false},
     {"status", "status", 0, true},
-    {"status", "status --config none.ini", 1, false},
+    {"status", "status --config none.ini", 1, true},
     {"dns", "dns", 0, false},
-    {"dns", "dns --form", 0, false},
+    {"dns", "dns --form", 0, true},
     {"dns", "dns --zonefile /run/zone", 0, true},
     {"dns", "dns --apply", 1, false},
     {"test", "test --gateway nobody", 2, false},
@@ -71,14 +71,14 @@ static const struct call calls[] = {
     {"registrations closed", "registrations closed", 0, true},
     {"registrations invite", "registrations invite", 0, true},
     {"registrations open", "registrations open", 0, true},
-    {"registrations invite", "registrations invite --count 2 --days 1", 0, false},
-    {"registrations revoke", "registrations revoke 2000000000", 2, false},
+    {"registrations invite", "registrations invite --count 2 --days 1", 0, true},
+    {"registrations revoke", "registrations revoke 2000000000", 2, true},
     {"registrations invite", "registrations invite --count many", 2, true},
-    {"ban", "ban 8.8.4.4 --for 1m", 0, false},
-    {"unban", "unban 8.8.4.4", 0, false},
+    {"ban", "ban 8.8.4.4 --for 1m", 0, true},
+    {"unban", "unban 8.8.4.4", 0, true},
     {"ban", "ban 8.8.4", 2, false},
     {"bans", "bans", 0, false},
-    {"bans", "bans --pf", 0, false},
+    {"bans", "bans --pf", 0, true},
     {"completion", "completion bash", 0, false},
     {"completion", "completion fish", 2, false},
     {"run", "run --help", 0, false},
@@ -112,15 +112,15 @@ static int all_on_screens(struct stage *stage, struct cm_err *err)
 {
     static const struct call screens[] = {
         {"", "gateway list", 0, false},
-        {"", "run --dry-run", 0, false},
+        {"", "run --dry-run", 0, true},
         {"", "status --all --no-probe", 0, false},
         {"", "dns", 0, true},
         {"", "registrations", 0, false},
         {"", "bans", 0, true},
-        {"", "log --since 5m --grep nothing-has-this", 0, false},
+        {"", "log --since 5m --grep nothing-has-this", 0, true},
         {"", "--help", 0, true},
         {"", "gateway add edge1 --ssh root@198.51.100.11", 0, true},
-        {"", "status --config none.ini", 1, false},
+        {"", "status --config none.ini", 1, true},
         {"", "gateway drain nobody", 2, false},
         {"", "stauts", 2, false},
     };
@@ -149,7 +149,7 @@ static bool has_check(const json_t *checks, const char *name)
     {
         const char *said = json_string_value(json_object_get(row, "check"));
         const char *result = json_string_value(json_object_get(row, "result"));
-        if (said != NULL && strstr(said, name) != NULL && result != NULL &&
+        if (said != NULL && strcmp(said, name) == 0 && result != NULL &&
             strcmp(result, "ok") == 0) {
             return true;
         }
@@ -157,26 +157,39 @@ static bool has_check(const json_t *checks, const char *name)
     return false;
 }
 
+/* The lab lets its users send more than the check would try. */
+static int limit_senders(struct stage *stage, struct cm_err *err)
+{
+    return scenario_ini_keep(stage, err) != 0 ||
+                   scene_sh(&stage->scene, "operator", 120, NULL, err,
+                            "cd " CLUSTER_DIR
+                            " && sed -i '/^max_user_send_/d' " CLUSTER_INI
+                            " && chatops run --yes --only store") != 0
+               ? -1
+               : 0;
+}
+
 static int tested(struct stage *stage, struct cm_err *err)
 {
     json_t *data = NULL;
-    if (verb_json(stage, "test", "test --gateway edge2 --second " SCENE_RELAY2, 0,
-                  &data, NULL, err) != 0) {
+    if (limit_senders(stage, err) != 0 ||
+        verb_json(stage, "test", "test --gateway edge2 --second " SCENE_RELAY2, 0,
+                  &data, NULL, err) != 0 ||
+        scenario_ini_back(stage, err) != 0) {
+        json_decref(data);
         return -1;
     }
     const json_t *checks = json_object_get(data, "checks");
     size_t n = json_array_size(checks);
     long long wrong = (long long)json_integer_value(json_object_get(data, "wrong"));
-    bool rate = has_check(checks, "limit for one sender"),
-         there = has_check(checks, "to " SCENE_RELAY2),
-         back = has_check(checks, "from " SCENE_RELAY2);
+    bool rate = has_check(checks, "rate"), second = has_check(checks, "second");
     json_decref(data);
     stage_note(stage, "%zu checks", n);
-    return n >= CHECKS_MIN && wrong == 0 && rate && there && back
+    return n >= CHECKS_MIN && wrong == 0 && rate && second
                ? 0
                : cm_err_set(err, CM_ERR_REFUSE,
-                            "test: %zu checks, %lld wrong; rate %d, there %d, back %d",
-                            n, wrong, rate, there, back);
+                            "test: %zu checks, %lld wrong; rate %s, second %s", n,
+                            wrong, rate ? "ok" : "not", second ? "ok" : "not");
 }
 
 /* ---- bench ---- */
@@ -377,5 +390,5 @@ int scenario_operator_verbs_back(struct stage *stage, struct cm_err *err)
         status = cm_err_set(err, CM_ERR_WORLD, "resume: %.300s", said);
     }
     free(said);
-    return status;
+    return status == 0 ? scenario_ini_back(stage, err) : status;
 }
