@@ -368,10 +368,28 @@ static int completed(struct stage *stage, struct cm_err *err)
     return status == 0 ? 0 : -1;
 }
 
+/* Whoever looks at the cluster while a run is under way does not disturb it. */
+static int beside(struct stage *stage, struct cm_err *err)
+{
+    char *said = NULL;
+    int status = stage_ask(
+        stage, "operator", NULL, &said, err,
+        "cd " CLUSTER_DIR "; chatops run --yes --only store >/run/beside 2>&1 & p=$!\n"
+        "while kill -0 $p 2>/dev/null; do chatops gateway list >/dev/null || exit 2;"
+        " done\nwait $p || { tail -n 3 /run/beside; exit 1; }");
+    if (status > 0) {
+        status = cm_err_set(err, CM_ERR_REFUSE, "a run beside gateway list: %d: %.400s",
+                            status, said);
+    }
+    free(said);
+    return status;
+}
+
 int scenario_operator_verbs(struct stage *stage, struct cm_err *err)
 {
     return all_in_json(stage, err) != 0 || all_on_screens(stage, err) != 0 ||
-                   (!stage->quick && tested(stage, err) != 0) ||
+                   (!stage->quick &&
+                    (beside(stage, err) != 0 || tested(stage, err) != 0)) ||
                    timed(stage, err) != 0 || logged(stage, err) != 0 ||
                    filtered(stage, err) != 0 || installed(stage, err) != 0 ||
                    completed(stage, err) != 0

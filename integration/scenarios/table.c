@@ -72,7 +72,7 @@ const struct scenario scenarios[] = {
     {"ssh_dropped_each",
      "SSH cut in the middle of each step of a run, one after another",
      scenario_ssh_dropped_each, scenario_ini_back, 1500},
-    {"preflight", "twelve defects on three nodes: one list, nothing is touched",
+    {"preflight", "thirteen defects on three nodes: one list, nothing is touched",
      scenario_preflight, scenario_preflight_back, 240},
     {"hand_edited", "files edited by hand on nodes: shown, and put right; --only one",
      scenario_hand_edited, scenario_hand_edited_back, 240},
