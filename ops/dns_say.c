@@ -20,14 +20,15 @@ static void say_finding(const struct op_look *k, const struct op_finding *f)
     }
     for (size_t j = 0; j < f->n; j++) {
         char *line = op_zone_line(&r[j]);
-        op_say(OP_PLAIN, "%s", line);
+        op_print(OP_PLAIN, line);
         free(line);
     }
     if (strcmp(r->type, "TXT") == 0 && strstr(r->data, "\" \"") != NULL) {
         char text[OP_TXT_MAX];
         op_txt_join(r->data, text, sizeof(text));
-        op_say(OP_PLAIN, "; for a web form that wants it in one piece:\n%s\n%s",
-               r->name, text);
+        op_say(OP_PLAIN, "; for a web form that wants it in one piece:");
+        op_print(OP_PLAIN, r->name);
+        op_print(OP_PLAIN, text);
     }
     if (strcmp(r->type, OP_REVERSE) == 0) {
         op_say(OP_PLAIN, "; set by whoever rents you the address");
@@ -116,7 +117,7 @@ static int say_text(const struct op_look *k)
     char *zone = op_zone_text(&k->zone);
 
     say_servers(k);
-    op_say(OP_PLAIN, "%s", zone);
+    op_print(OP_PLAIN, zone);
     free(zone);
     if (required > 0) {
         op_say(OP_RED, "Please set required DNS entries at your DNS provider:");

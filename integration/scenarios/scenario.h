@@ -132,6 +132,9 @@ int scenario_many_clients(struct stage *stage, struct cm_err *err);
 int scenario_many_clients_back(struct stage *stage, struct cm_err *err);
 int scenario_ban(struct stage *stage, struct cm_err *err);
 int scenario_operator_verbs(struct stage *stage, struct cm_err *err);
+int scenario_operator_verbs_back(struct stage *stage, struct cm_err *err);
+int scenario_docs_commands(struct stage *stage, struct cm_err *err);
+int scenario_docs_commands_back(struct stage *stage, struct cm_err *err);
 int scenario_unban(struct stage *stage, struct cm_err *err);
 
 #endif
