@@ -119,8 +119,7 @@ static int write_lab_settings(struct lab *lab, const struct deploy_relay *relay,
     return status;
 }
 
-static int init_once(struct lab *lab, const struct deploy_relay *relay,
-                     struct cm_err *err)
+int deploy_begin(struct lab *lab, const struct deploy_relay *relay, struct cm_err *err)
 {
     char *test =
         cm_asprintf("mkdir -p %s && test -e %s/chatmail.ini", relay->dir, relay->dir);
@@ -145,8 +144,8 @@ static int init_once(struct lab *lab, const struct deploy_relay *relay,
     return 0;
 }
 
-static int publish_zone(struct lab *lab, const struct deploy_relay *relay,
-                        struct cm_err *err)
+int deploy_publish(struct lab *lab, const struct deploy_relay *relay,
+                   struct cm_err *err)
 {
     char *file = cm_asprintf("%s/zone", relay->dir);
     const char *dns[] = {"dns", "--zonefile", file, NULL};
@@ -169,15 +168,15 @@ static int deploy_relay(struct lab *lab, const struct deploy_relay *relay,
     fflush(stdout);
     const char *run[] = {"run", "--yes", NULL};
     const char *dns[] = {"dns", NULL};
-    if (init_once(lab, relay, err) != 0 || must(lab, relay, run, err) != 0 ||
-        publish_zone(lab, relay, err) != 0 || must(lab, relay, dns, err) != 0) {
+    if (deploy_begin(lab, relay, err) != 0 || must(lab, relay, run, err) != 0 ||
+        deploy_publish(lab, relay, err) != 0 || must(lab, relay, dns, err) != 0) {
         return cm_err_prefix(err, "%s", relay->domain);
     }
     return 0;
 }
 
 /* As on a laptop: one package, from wherever apt finds it. */
-static int install_chatops(struct lab *lab, struct cm_err *err)
+int deploy_install_chatops(struct lab *lab, struct cm_err *err)
 {
     const char *argv[] = {"sh", "-c",
                           "command -v chatops >/dev/null || { apt-get -qq update &&"
@@ -189,7 +188,7 @@ static int install_chatops(struct lab *lab, struct cm_err *err)
 
 int deploy_all(struct lab *lab, struct cm_err *err)
 {
-    if (install_chatops(lab, err) != 0) {
+    if (deploy_install_chatops(lab, err) != 0) {
         return -1;
     }
     for (const struct deploy_relay *r = deploy_relays; r->domain != NULL; r++) {
