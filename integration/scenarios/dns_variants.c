@@ -1,0 +1,223 @@
+/* What `chatops dns` says of zones in every state, at real name servers: Knot and BIND,
+ * the lab's NSD for the domains above and Unbound for a resolver. */
+#include "scenario.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "zoo.h"
+
+#define ONE   "@ NS ns1\nns1 A " NS_ONE "\n"
+#define BOTH  ONE "@ NS ns2\nns2 A " NS_TWO "\n"
+#define DKIM  "opendkim._domainkey." ZOO_MAIL
+#define EDGE1 "198.51.100.58"
+#define EDGE2 "198.51.100.59"
+
+/* ---- one zone, at two servers ---- */
+
+static const struct variant {
+    const char *what;
+    const char *drop; /* lines of the right zone */
+    const char *more; /* and others instead */
+    int status;
+    const char *found; /* exactly, but for what is behind a line's "*" */
+    bool quick;
+} variants[] = {
+    {"as asked for", NULL, "", 0, "", true},
+    {"nothing but the zone", ".", "", 1, "?", true},
+    {"a foreign address extra", NULL, "chat A 192.0.2.1\n", 1, "?", true},
+    {"one of two addresses of a gateway", " A +198.51.100.61", "", 1, "?", true},
+    {"two A records, other order, upper case, other TTL", " A +198",
+     "CHAT 7 A " EDGE2 "\nChat A 198.51.100.61\nchat 99999 A " EDGE1 "\n", 0, "", true},
+    {"names in upper case", "MX|CNAME|SRV",
+     "CHAT MX 10 Chat.ZOO.Example.\nWWW.chat CNAME CHAT\nMTA-STS.Chat CNAME chat\n"
+     "_IMAPS._TCP.chat SRV 0 1 993 CHAT\n_imap._tcp.chat SRV 0 1 143 CHAT\n"
+     "_submission._tcp.chat SRV 0 1 587 Chat\n_submissions._tcp.chat SRV 0 1 465 chat\n",
+     0, "", true},
+    {"www behind three aliases", "^www",
+     "www.chat CNAME web\nweb CNAME hop\nhop CNAME end\nend CNAME chat\n", 0, "", true},
+    {"www with addresses, no alias", "^www",
+     "www.chat A " EDGE1 "\nwww.chat A " EDGE2 "\nwww.chat A 198.51.100.61\n"
+     "www.chat AAAA 2001:db8:1::58\nwww.chat AAAA 2001:db8:1::59\n",
+     0, "", false},
+    {"www an alias of nothing", "^www", "www.chat CNAME nowhere\n", 1, "?", false},
+    {"www elsewhere", "^www", "www.chat CNAME ns1\n", 1, "?", false},
+    {"a wildcard for the aliases", "CNAME", "*.chat CNAME chat\n", 0, "", false},
+    {"a wildcard where DMARC is missing", "^_dmarc",
+     "*.chat TXT \"v=spf1 -all\"\n*.chat A " EDGE1 "\n", 0, "?", false},
+    {"the domain an alias", "^chat", "chat CNAME host\nhost A " EDGE1 "\n", 1, "?",
+     false},
+    {"another MX beside", NULL, "chat MX 20 mx.elsewhere.example.\n", 1, "?", false},
+    {"no MX", " MX ", "", 1, "?", true},
+    {"two SPF records", NULL, "chat TXT \"v=spf1 mx -all\"\n", 0, "?", true},
+    {"other TXT beside SPF", NULL, "chat TXT \"google=1\"\nchat TXT \"v=spf10 x\"\n", 0,
+     "", false},
+    {"SPF of one gateway", "spf1",
+     "chat TXT \"v=spf1 ip4:" EDGE1 " ip6:2001:db8:1::58 -all\"\n", 0, "?", false},
+    {"SPF by a chain of includes", "spf1",
+     "chat TXT \"v=spf1 include:a.zoo.example -all\"\n"
+     "a TXT \"v=spf1 include:b.zoo.example ~all\"\n"
+     "b TXT \"v=spf1 ip4:198.51.100.0/24 \" \"ip6:2001:db8:1::/64 ?all\"\n",
+     0, "", false},
+    {"DMARC that asks for nothing", "^_dmarc", "_dmarc.chat TXT \"v=DMARC1;p=none\"\n",
+     0, "?", false},
+    {"MTA-STS without id", "^_mta-sts", "_mta-sts.chat TXT \"v=STSv1\"\n", 1, "?",
+     false},
+    {"SRV at another port", "^_imaps", "_imaps._tcp.chat SRV 0 1 143 chat\n", 0, "?",
+     false},
+    {"CAA for another account", " CAA ",
+     "chat CAA 0 issue \"ca.zoo.example; accounturi=https://ca.zoo.example/acct/2\"\n",
+     0, "?", true},
+    {"CAA without account", " CAA ", "chat CAA 0 issue \"ca.zoo.example\"\n", 0, "?",
+     false},
+};
+
+/* ---- TXT ---- */
+
+/* The key as it stands in the records, in one piece. */
+static char *key_of(const struct zoo *zoo)
+{
+    const char *p = strstr(zoo->records, "p=");
+    char *key = cm_malloc(1024);
+    size_t n = 0;
+    cm_assert(p != NULL);
+    for (p += 2; *p != ';' && n < 1023; p++) {
+        if (strchr("\" ", *p) == NULL) {
+            key[n++] = *p;
+        }
+    }
+    key[n] = '\0';
+    return key;
+}
+
+static const struct {
+    const char *what, *format; /* with the key's first 7, 200, and other characters */
+    int status;
+    const char *found;
+    bool quick;
+} splits[] = {
+    {"DKIM split oddly", "\"v=DKIM1;k=r\" \"sa;p=%.7s\" \"%.200s\" \"%s;s=email;t=s\"",
+     0, "", true},
+    {"DKIM with blanks, as pasted",
+     "\" v=DKIM1 ; k=rsa; p=%.7s %.200s\" \" %s ; s=email ; t=s\"", 0, "", true},
+    {"DKIM without tags that say nothing", "\"p=%.7s%.200s\" \"%s\"", 0, "", false},
+    {"another DKIM key", "\"v=DKIM1;k=rsa;p=%.7sAAAA%.200s\" \"%s;s=email;t=s\"", 1,
+     "?", true},
+};
+
+/* ---- playing ---- */
+
+/* Lines may end in "*", which is anything; "?" is anything at all. */
+static bool matches(const char *pattern, const char *text)
+{
+    if (strcmp(pattern, "?") == 0) {
+        return text[0] != '\0';
+    }
+    while (*pattern != '\0') {
+        if (*pattern == '*') {
+            text += strcspn(text, "\n");
+            pattern++;
+        } else if (*pattern++ != *text++) {
+            return false;
+        }
+    }
+    return *text == '\0';
+}
+
+static int judge(const char *what, const struct zoo_said *said, int status,
+                 const char *found, const char *servers, struct cm_err *err)
+{
+    if (getenv("ZOO_SHOW") != NULL) {
+        printf("#### %s: %d\n%s---- %s---- %s%s\n", what, said->status, said->text,
+               said->servers, said->policy, said->found);
+        return 0;
+    }
+    if (said->status != status || !matches(found, said->found) ||
+        !matches(servers, said->servers)) {
+        return cm_err_set(err, CM_ERR_REFUSE, "%s: status %d; %.400s%.300s", what,
+                          said->status, said->servers, said->found);
+    }
+    return 0;
+}
+
+static int ask(struct zoo *zoo, const char *what, const char *words, int status,
+               const char *found, const char *servers, struct cm_err *err)
+{
+    struct zoo_said said;
+    if (zoo_flush(zoo->stage, err) != 0 || zoo_ask(zoo, words, &said, err) != 0) {
+        return cm_err_prefix(err, "%s", what);
+    }
+    int rc = judge(what, &said, status, found, servers, err);
+    zoo_said_clear(&said);
+    return rc;
+}
+
+static int play_variant(struct zoo *zoo, const char *what, const char *drop,
+                        const char *more, int status, const char *found,
+                        struct cm_err *err)
+{
+    char *zone = zoo_zone(zoo, 10, BOTH, drop, more);
+    struct nameserver_how how = {.address = NS_ONE, .zone = ZOO_ZONE, .records = zone};
+    struct nameserver *knot = nameserver_start(zoo->stage, &how, err);
+    how.address = NS_TWO;
+    how.bind = true;
+    struct nameserver *bind =
+        knot != NULL ? nameserver_start(zoo->stage, &how, err) : NULL;
+    int rc = bind != NULL ? ask(zoo, what, "", status, found, "", err)
+                          : cm_err_prefix(err, "%s", what);
+    nameserver_stop(&bind);
+    nameserver_stop(&knot);
+    free(zone);
+    return rc;
+}
+
+static int play_variants(struct zoo *zoo, struct cm_err *err)
+{
+    char *key = key_of(zoo);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof variants / sizeof variants[0]; i++) {
+        const struct variant *v = &variants[i];
+        if (v->quick || !zoo->stage->quick) {
+            rc = play_variant(zoo, v->what, v->drop, v->more, v->status, v->found, err);
+        }
+    }
+    for (size_t i = 0; rc == 0 && i < sizeof splits / sizeof splits[0]; i++) {
+        if (!splits[i].quick && zoo->stage->quick) {
+            continue;
+        }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        char *data = cm_asprintf(splits[i].format, key, key + 7, key + 207);
+#pragma GCC diagnostic pop
+        char *more = cm_asprintf("OpenDKIM._DomainKey.chat TXT %s\n", data);
+        rc = play_variant(zoo, splits[i].what, "^opendkim", more, splits[i].status,
+                          splits[i].found, err);
+        free(more);
+        free(data);
+    }
+    free(key);
+    return rc;
+}
+
+static int play(struct zoo *zoo, struct cm_err *err)
+{
+    return play_variants(zoo, err);
+}
+
+int scenario_dns_variants_back(struct stage *stage, struct cm_err *err)
+{
+    return zoo_back(stage, err);
+}
+
+int scenario_dns_variants(struct stage *stage, struct cm_err *err)
+{
+    struct zoo zoo;
+    if (zoo_open(stage, &zoo, err) != 0) {
+        return -1;
+    }
+    int rc = play(&zoo, err);
+    zoo_close(&zoo);
+    return rc;
+}
