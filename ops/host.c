@@ -60,7 +60,8 @@ void op_last_line(const char *text, char *out, size_t size)
 
 /* ---- the connection ---- */
 
-/* A socket path must be short, so it lies under a directory of ours in the runtime
+/* Of this process alone: another chatops that ends must not take our connection along.
+ * A socket path must be short, so it lies under a directory of ours in the runtime
  * directory or /tmp. It must be ours alone: whoever owns it could speak as us. */
 static void control_path(struct op_host *h, const char *state_dir)
 {
@@ -78,7 +79,8 @@ static void control_path(struct op_host *h, const char *state_dir)
         h->control[0] = '\0';
         return;
     }
-    char *id = cm_asprintf("%s %s %s", state_dir, h->name, h->target);
+    char *id =
+        cm_asprintf("%s %s %s %ld", state_dir, h->name, h->target, (long)getpid());
     op_hash(id, strlen(id), hash);
     free(id);
     snprintf(h->control, sizeof(h->control), "%s/%.16s", dir, hash);
@@ -227,7 +229,8 @@ static int open_master(struct op_host *h, struct cm_err *err)
         a.argv[a.n++] = master[i];
     }
     ssh_end(&a, h, NULL);
-    /* A master of an earlier chatops may still be there: then this is not one. */
+    /* One that was killed may have had this number, and its master may still be there:
+     * then this is not one. */
     struct cm_run run = {
         .argv = a.argv, .timeout_ms = MASTER_MS, .on_wait = show_wait, .ctx = h};
     int rc = cm_run(&run, &res, err);

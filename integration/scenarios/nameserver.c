@@ -146,11 +146,12 @@ static char *knot_conf(const struct nameserver *ns, const struct nameserver_how 
     char *remote = peer == NULL
                        ? cm_strdup("")
                        : cm_asprintf("remote:\n  - id: peer\n    address: %s\n", peer);
-    char *only = how->only == NULL ? cm_strdup("")
-                                   : cm_asprintf("    update-owner: name\n"
-                                                 "    update-owner-match: sub-or-equal\n"
-                                                 "    update-owner-name: [%s]\n",
-                                                 how->only);
+    char *only = how->only == NULL
+                     ? cm_strdup("")
+                     : cm_asprintf("    update-owner: name\n"
+                                   "    update-owner-match: sub-or-equal\n"
+                                   "    update-owner-name: [%s]\n",
+                                   how->only);
     char *conf = cm_asprintf(
         "server:\n    rundir: \"%s\"\n    listen: %s@53\n    tcp-workers: 1\n"
         "    udp-workers: 1\n    background-workers: 1\n"
@@ -193,8 +194,8 @@ static char *bind_conf(const struct nameserver *ns, const struct nameserver_how 
         "  pid-file none;\n  lock-file none;\n  session-keyfile none;\n"
         "  empty-zones-enable no;\n  allow-transfer { any; };\n};\n"
         "controls { };\n"
-        "key \"" NAMESERVER_KEY "\" { algorithm hmac-sha256; secret \"" NAMESERVER_SECRET
-        "\"; };\n"
+        "key \"" NAMESERVER_KEY
+        "\" { algorithm hmac-sha256; secret \"" NAMESERVER_SECRET "\"; };\n"
         "zone \"%s\" { %s file \"zone\"; };\n",
         ns->dir, v6 ? "none" : how->address, v6 ? how->address : "none", how->zone,
         role);
@@ -209,9 +210,8 @@ static int run(struct stage *stage, struct nameserver *ns,
 {
     char *conf_file = cm_asprintf("%s/conf", ns->dir);
     char *conf = how->bind ? bind_conf(ns, how) : knot_conf(ns, how);
-    char *zone =
-        cm_asprintf("$ORIGIN %s\n$TTL 300\n%s", how->zone,
-                    how->records != NULL ? how->records : "");
+    char *zone = cm_asprintf("$ORIGIN %s\n$TTL 300\n%s", how->zone,
+                             how->records != NULL ? how->records : "");
     const char *knot[] = {KNOTD, "-c", conf_file, NULL};
     const char *bind[] = {NAMED, "-g", "-n", "1", "-c", conf_file, NULL};
     int rc = put(ns, "conf", conf, err);
@@ -223,7 +223,7 @@ static int run(struct stage *stage, struct nameserver *ns,
         rc = scene_sh(&stage->scene, "client", READY_S, NULL, err,
                       "until dig +time=1 +tries=1 +norecurse @%s %s SOA |"
                       " grep -q 'flags:.* aa'; do sleep 0.05; done",
-                         how->address, how->zone);
+                      how->address, how->zone);
     }
     free(zone);
     free(conf);

@@ -28,7 +28,7 @@ struct nameserver_how {
     const char *records;
     const char *primary; /* where a secondary fetches it */
     const char *tell;    /* a secondary that hears of changes, or NULL */
-    const char *only;    /* names below this one may be changed with the key; NULL all */
+    const char *only; /* names below this one may be changed with the key; NULL all */
 };
 
 /* Waits until it answers for the zone. NULL with err. */

@@ -21,7 +21,8 @@
 #define TEXT_MAX (256 * 1024)
 #define COLUMNS  80
 
-static const char *const gateways[ZOO_GATEWAYS] = {"198.51.100.58", "198.51.100.59"};
+static const char *const doors[ZOO_DOORS] = {"198.51.100.58", "198.51.100.61",
+                                             "198.51.100.59"};
 
 /* edge1 has two addresses of one family. */
 static const char ini_script[] =
@@ -33,7 +34,8 @@ static const char ini_script[] =
 
 static const char delegate_script[] =
     "cd /etc/nsd/zones && sed -i '/" MARK "$/d' *.zone && cat >/run/zoo.records &&"
-    " ptr() { grep -F \"$1\" /run/zoo.records | sed -e 's/^; //' -e 's/$/ " MARK "/'; } &&"
+    " ptr() { grep -F \"$1\" /run/zoo.records | sed -e 's/^; //' -e 's/$/ " MARK
+    "/'; } &&"
     " ptr in-addr.arpa. >>100.51.198.in-addr.arpa.zone &&"
     " ptr ip6.arpa. >>8.b.d.0.1.0.0.2.ip6.arpa.zone &&"
     " for l in 'zoo NS ns1.zoo' 'zoo NS ns2.zoo' 'ns1.zoo A " NS_ONE "'"
@@ -71,9 +73,9 @@ static int start_policies(struct zoo *zoo, struct cm_err *err)
 {
     static const char policy[] = "version: STSv1\r\nmode: enforce\r\n"
                                  "mx: chat.zoo.example\r\nmax_age: 604800\r\n";
-    for (size_t i = 0; i < ZOO_GATEWAYS; i++) {
+    for (size_t i = 0; i < ZOO_DOORS; i++) {
         zoo->policies[i] =
-            nameserver_policy(zoo->stage, gateways[i], zoo->cert, policy, err);
+            nameserver_policy(zoo->stage, doors[i], zoo->cert, policy, err);
         if (zoo->policies[i] == NULL) {
             return -1;
         }
@@ -112,7 +114,7 @@ int zoo_open(struct stage *stage, struct zoo *zoo_r, struct cm_err *err)
 
 void zoo_close(struct zoo *zoo)
 {
-    for (size_t i = 0; i < ZOO_GATEWAYS; i++) {
+    for (size_t i = 0; i < ZOO_DOORS; i++) {
         nameserver_stop(&zoo->policies[i]);
     }
     if (zoo->cert[0] != '\0') {
@@ -129,7 +131,8 @@ int zoo_back(struct stage *stage, struct cm_err *err)
                     " sed -i '/" MARK "$/d' *.zone && systemctl restart nsd &&"
                     " unbound-control -q flush_zone .; }; }") != 0 ||
                    scene_sh(&stage->scene, "store", 0, NULL, err,
-                            "! grep -qsF " CA_NAME " " ACCOUNT " || rm " ACCOUNT) != 0 ||
+                            "! grep -qsF " CA_NAME " " ACCOUNT
+                            " || rm " ACCOUNT) != 0 ||
                    scene_sh(&stage->scene, "operator", 0, NULL, err,
                             "cd " CLUSTER_DIR " && rm -f " INI " " CA " zoo-*.key") != 0
                ? -1
@@ -227,7 +230,8 @@ static char *policy_of(const json_t *all)
     cm_buf_init(&b, TEXT_MAX);
     json_array_foreach(json_object_get(all, "mta_sts_policy"), i, o)
     {
-        if (!json_is_true(json_object_get(o, "right"))) {
+        if (json_is_true(json_object_get(o, "tried")) &&
+            !json_is_true(json_object_get(o, "right"))) {
             cm_buf_fmt(&b, "%s: %s\n", string_of(o, "through"), string_of(o, "why"));
         }
     }
@@ -249,13 +253,15 @@ static int read_json(const char *text, struct zoo_said *said, struct cm_err *err
     return 0;
 }
 
-/* A record cannot be broken, nor what is pasted into a form. */
+/* A record cannot be broken, nor what is pasted into a form, nor a long string. */
 static int judge_width(const char *text, struct cm_err *err)
 {
     for (const char *p = text; *p != '\0';) {
         size_t n = strcspn(p, "\n");
         char *line = cm_strndup(p, n);
-        bool record = strstr(line, " IN ") != NULL || strncmp(line, "v=DKIM1", 7) == 0;
+        bool record = strstr(line, " IN ") != NULL ||
+                      strncmp(line, "v=DKIM1", 7) == 0 ||
+                      (n > 2 && strchr(line + 2, ' ') == NULL);
         int rc = n > COLUMNS && !record
                      ? cm_err_set(err, CM_ERR_REFUSE, "%zu columns: %.200s", n, line)
                      : 0;
@@ -279,7 +285,8 @@ int zoo_ask(struct zoo *zoo, const char *words, struct zoo_said *said_r,
         "cd " CLUSTER_DIR "; export SSL_CERT_FILE=" CA "; d=$(mktemp -d);"
         " chatops dns --config " INI " %s --json >$d/j 2>$d/e </dev/null & p=$!;"
         " chatops dns --config " INI " %s >$d/t 2>&1 </dev/null; s=$?; wait $p; r=$?;"
-        " tail -n 1 $d/j; printf '\\001'; cat $d/t; [ $s = $r ] || echo \"statuses $s $r\";"
+        " tail -n 1 $d/j; printf '\\001'; cat $d/t; [ $s = $r ] || echo \"statuses $s "
+        "$r\";"
         " rm -r $d; exit $s",
         words, words);
     if (status < 0) {

@@ -10,15 +10,15 @@
 #include "nameserver.h"
 #include "stage.h"
 
-#define ZOO_ZONE "zoo.example."
-#define ZOO_MAIL "chat.zoo.example."
-#define ZOO_GATEWAYS 2
+#define ZOO_ZONE  "zoo.example."
+#define ZOO_MAIL  "chat.zoo.example."
+#define ZOO_DOORS 3 /* IPv4 addresses of its gateways */
 
 struct zoo {
     struct stage *stage;
     char *records; /* as `chatops dns --zonefile -` says */
     char cert[96]; /* PEM with key, on this machine */
-    struct nameserver *policies[ZOO_GATEWAYS];
+    struct nameserver *policies[ZOO_DOORS];
 };
 
 /* Makes all that; what was left of another is no hindrance. */
