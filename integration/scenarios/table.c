@@ -50,6 +50,8 @@ const struct scenario scenarios[] = {
     {"dns_variants",
      "zones in every state at Knot, BIND, NSD, Unbound: missing, wrong, not yet told",
      scenario_dns_variants, scenario_dns_variants_back, 300},
+    {"dns_apply", "chatops dns --apply at Knot and BIND; keys and clocks that are wrong",
+     scenario_dns_apply, scenario_dns_variants_back, 240},
     {"big_messages", "50 messages of 30 MB at once: each there once, the filter small",
      scenario_big_messages, NULL, 420},
     {"group", "60 members on two relays: joins, text, image, file, read receipts",

@@ -21,8 +21,7 @@
 #define TEXT_MAX (256 * 1024)
 #define COLUMNS  80
 
-static const char *const doors[ZOO_DOORS] = {"198.51.100.58", "198.51.100.61",
-                                             "198.51.100.59"};
+static const char *const doors[ZOO_DOORS] = {ZOO_DOOR_1, ZOO_DOOR_2, ZOO_DOOR_3};
 
 /* edge1 has two addresses of one family. */
 static const char ini_script[] =
@@ -69,18 +68,17 @@ static int make_cert(struct zoo *zoo, char **pem_r, struct cm_err *err)
     return cm_run_ok(&(struct cm_run){.argv = argv}, pem_r, err);
 }
 
-static int start_policies(struct zoo *zoo, struct cm_err *err)
+const char zoo_good_policy[] = "version: STSv1\r\nmode: enforce\r\n"
+                               "mx: chat.zoo.example\r\nmax_age: 604800\r\n";
+
+int zoo_policy(struct zoo *zoo, size_t door, const char *policy, struct cm_err *err)
 {
-    static const char policy[] = "version: STSv1\r\nmode: enforce\r\n"
-                                 "mx: chat.zoo.example\r\nmax_age: 604800\r\n";
-    for (size_t i = 0; i < ZOO_DOORS; i++) {
-        zoo->policies[i] =
-            nameserver_policy(zoo->stage, doors[i], zoo->cert, policy, err);
-        if (zoo->policies[i] == NULL) {
-            return -1;
-        }
+    nameserver_stop(&zoo->policies[door]);
+    if (policy != NULL) {
+        zoo->policies[door] =
+            nameserver_policy(zoo->stage, doors[door], zoo->cert, policy, err);
     }
-    return 0;
+    return policy == NULL || zoo->policies[door] != NULL ? 0 : -1;
 }
 
 int zoo_open(struct stage *stage, struct zoo *zoo_r, struct cm_err *err)
@@ -103,7 +101,9 @@ int zoo_open(struct stage *stage, struct zoo *zoo_r, struct cm_err *err)
     if (rc == 0) {
         rc = feed(stage, "dns", zoo.records, delegate_script, err);
     }
-    rc = rc == 0 ? start_policies(&zoo, err) : -1;
+    for (size_t i = 0; rc == 0 && i < ZOO_DOORS; i++) {
+        rc = zoo_policy(&zoo, i, zoo_good_policy, err);
+    }
     if (rc != 0) {
         zoo_close(&zoo);
         return -1;
@@ -134,7 +134,9 @@ int zoo_back(struct stage *stage, struct cm_err *err)
                             "! grep -qsF " CA_NAME " " ACCOUNT
                             " || rm " ACCOUNT) != 0 ||
                    scene_sh(&stage->scene, "operator", 0, NULL, err,
-                            "cd " CLUSTER_DIR " && rm -f " INI " " CA " zoo-*.key") != 0
+                            "cd " CLUSTER_DIR " && rm -f " INI " " CA
+                            " zoo-*.key zoo-clock.so"
+                            " /var/lib/clockshift") != 0
                ? -1
                : nameserver_addresses_back(stage, err);
 }
@@ -180,6 +182,21 @@ int zoo_chatops(struct zoo *zoo, const char *words, char **out_r, struct cm_err 
                      "cd " CLUSTER_DIR " && SSL_CERT_FILE=" CA
                      " chatops dns --config " INI " %s </dev/null",
                      words);
+}
+
+struct said {
+    int status;
+    char *text;                     /* stderr too */
+    char *found, *servers, *policy; /* as zoo_expect() has them */
+};
+
+static void said_clear(struct said *said)
+{
+    free(said->text);
+    free(said->found);
+    free(said->servers);
+    free(said->policy);
+    *said = (struct said){.status = -1};
 }
 
 static const char *string_of(const json_t *o, const char *key)
@@ -238,7 +255,7 @@ static char *policy_of(const json_t *all)
     return cm_buf_steal(&b);
 }
 
-static int read_json(const char *text, struct zoo_said *said, struct cm_err *err)
+static int read_json(const char *text, struct said *said, struct cm_err *err)
 {
     json_error_t why;
     json_t *envelope = json_loads(text, 0, &why);
@@ -253,7 +270,8 @@ static int read_json(const char *text, struct zoo_said *said, struct cm_err *err
     return 0;
 }
 
-/* A record cannot be broken, nor what is pasted into a form, nor a long string. */
+/* A record cannot be broken, nor what is pasted into a form, nor a long string; a
+ * warning is one line. */
 static int judge_width(const char *text, struct cm_err *err)
 {
     for (const char *p = text; *p != '\0';) {
@@ -261,6 +279,7 @@ static int judge_width(const char *text, struct cm_err *err)
         char *line = cm_strndup(p, n);
         bool record = strstr(line, " IN ") != NULL ||
                       strncmp(line, "v=DKIM1", 7) == 0 ||
+                      strncmp(line, "chatops: ", 9) == 0 ||
                       (n > 2 && strchr(line + 2, ' ') == NULL);
         int rc = n > COLUMNS && !record
                      ? cm_err_set(err, CM_ERR_REFUSE, "%zu columns: %.200s", n, line)
@@ -274,10 +293,10 @@ static int judge_width(const char *text, struct cm_err *err)
     return 0;
 }
 
-int zoo_ask(struct zoo *zoo, const char *words, struct zoo_said *said_r,
-            struct cm_err *err)
+static int ask(struct zoo *zoo, const char *words, struct said *said_r,
+               struct cm_err *err)
 {
-    struct zoo_said said = {.status = -1};
+    struct said said = {.status = -1};
     char *json = NULL, *all = NULL;
     /* Both at once: time is what a scenario has least of. */
     int status = stage_ask(
@@ -307,18 +326,48 @@ int zoo_ask(struct zoo *zoo, const char *words, struct zoo_said *said_r,
     free(json);
     free(all);
     if (rc != 0) {
-        zoo_said_clear(&said);
+        said_clear(&said);
         return -1;
     }
     *said_r = said;
     return 0;
 }
 
-void zoo_said_clear(struct zoo_said *said)
+/* "*" is the rest of a line. */
+static bool matches(const char *pattern, const char *text)
 {
-    free(said->text);
-    free(said->found);
-    free(said->servers);
-    free(said->policy);
-    *said = (struct zoo_said){.status = -1};
+    while (*pattern != '\0') {
+        if (*pattern == '*') {
+            text += strcspn(text, "\n");
+            pattern++;
+        } else if (*pattern++ != *text++) {
+            return false;
+        }
+    }
+    return *text == '\0';
+}
+
+int zoo_expect_now(struct zoo *zoo, const char *words, int status, const char *found,
+                   const char *servers, const char *policy, struct cm_err *err)
+{
+    struct said said;
+    if (ask(zoo, words, &said, err) != 0) {
+        return -1;
+    }
+    int rc = 0;
+    if (said.status != status || !matches(found, said.found) ||
+        !matches(servers, said.servers) || !matches(policy, said.policy)) {
+        rc = cm_err_set(err, CM_ERR_REFUSE, "status %d; %.300s%.200s%.200s%.200s",
+                        said.status, said.servers, said.policy, said.found, said.text);
+    }
+    said_clear(&said);
+    return rc;
+}
+
+int zoo_expect(struct zoo *zoo, const char *words, int status, const char *found,
+               const char *servers, const char *policy, struct cm_err *err)
+{
+    return zoo_flush(zoo->stage, err) != 0
+               ? -1
+               : zoo_expect_now(zoo, words, status, found, servers, policy, err);
 }

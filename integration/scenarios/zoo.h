@@ -10,9 +10,14 @@
 #include "nameserver.h"
 #include "stage.h"
 
-#define ZOO_ZONE  "zoo.example."
-#define ZOO_MAIL  "chat.zoo.example."
-#define ZOO_DOORS 3 /* IPv4 addresses of its gateways */
+#define ZOO_ZONE   "zoo.example."
+#define ZOO_MAIL   "chat.zoo.example."
+#define ZOO_DOORS  3 /* IPv4 addresses of its gateways, each with a policy */
+#define ZOO_DOOR_1 "198.51.100.58"
+#define ZOO_DOOR_2 "198.51.100.61" /* edge1's other */
+#define ZOO_DOOR_3 "198.51.100.59"
+
+extern const char zoo_good_policy[];
 
 struct zoo {
     struct stage *stage;
@@ -36,19 +41,24 @@ char *zoo_zone(const struct zoo *zoo, unsigned serial, const char *head,
 /* The resolver forgets the zone, and who is slow. */
 CM_MUSTUSE int zoo_flush(struct stage *stage, struct cm_err *err);
 
-struct zoo_said {
-    int status;  /* of chatops dns */
-    char *text;  /* what it printed, stderr too */
-    char *found; /* for each set that is not right "TYPE NAME VERDICT: WHY" in a line */
-    char *servers; /* for each that does not answer or is stale, its name and why */
-    char *policy;  /* for each gateway without policy "ADDRESS: WHY" */
-};
+/* Another policy behind one door (from 0 on); NULL: nothing listens there. */
+CM_MUSTUSE int zoo_policy(struct zoo *zoo, size_t door, const char *policy,
+                          struct cm_err *err);
 
-/* chatops dns with more words, as text and --json; both must agree on the status, and
- * no line of the text but records is longer than 80 columns. */
-CM_MUSTUSE int zoo_ask(struct zoo *zoo, const char *words, struct zoo_said *said_r,
-                       struct cm_err *err);
-void zoo_said_clear(struct zoo_said *said);
+/* chatops dns with more words, as text and --json at once. An error, with what was
+ * seen, when the exit status is another, when no line but a record may be longer than
+ * 80 columns and one is, or when one of these is not exactly so ("*" is the rest of a
+ * line): found    for each set that is not right "TYPE NAME VERDICT: WHY\n" servers for
+ * each that does not answer why, for one that is behind "NAME is stale" policy   for
+ * each gateway without a good one "ADDRESS: WHY\n" The resolver's cache is emptied
+ * first. */
+CM_MUSTUSE int zoo_expect(struct zoo *zoo, const char *words, int status,
+                          const char *found, const char *servers, const char *policy,
+                          struct cm_err *err);
+/* The same with what the resolver has. */
+CM_MUSTUSE int zoo_expect_now(struct zoo *zoo, const char *words, int status,
+                              const char *found, const char *servers,
+                              const char *policy, struct cm_err *err);
 /* One run of chatops dns, as it is. Returns its status, or -1. Caller frees *out_r. */
 CM_MUSTUSE int zoo_chatops(struct zoo *zoo, const char *words, char **out_r,
                            struct cm_err *err);
