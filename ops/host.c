@@ -60,7 +60,8 @@ void op_last_line(const char *text, char *out, size_t size)
 
 /* ---- the connection ---- */
 
-/* A socket path must be short, so it lies under a directory of ours in the runtime
+/* Of this process alone: another chatops that ends must not take our connection along.
+ * A socket path must be short, so it lies under a directory of ours in the runtime
  * directory or /tmp. It must be ours alone: whoever owns it could speak as us. */
 static void control_path(struct op_host *h, const char *state_dir)
 {
