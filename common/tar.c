@@ -98,7 +98,10 @@ static void put_block(struct cm_buf *out, const struct cm_tar_entry *e, int type
     put_octal(b + AT_MTIME, e->mtime_s > 0 ? (uint64_t)e->mtime_s : 0, 11);
     b[AT_TYPE] = (unsigned char)type;
     put_text(b + AT_LINK, e->link, sizeof(e->link) - 1);
-    memcpy(b + AT_MAGIC, "ustar\0" "00", 8);
+    memcpy(b + AT_MAGIC,
+           "ustar\0"
+           "00",
+           8);
     put_text(b + AT_USER, e->user, sizeof(e->user) - 1);
     put_text(b + AT_GROUP, e->group, sizeof(e->group) - 1);
     put_octal(b + AT_SUM, sum_of(b), 6);
@@ -124,8 +127,8 @@ static void put_long_name(struct cm_buf *out, const struct cm_tar_entry *e)
     static const char zeros[CM_TAR_BLOCK];
     size_t len = strlen(e->path) + 1;
 
-    put_block(out, &(struct cm_tar_entry){.mode = 0}, LONG_NAME, "././@LongLink", "",
-              0, len);
+    put_block(out, &(struct cm_tar_entry){.mode = 0}, LONG_NAME, "././@LongLink", "", 0,
+              len);
     cm_buf_add(out, e->path, len);
     cm_buf_add(out, zeros, cm_tar_padding((int64_t)len));
 }
@@ -140,8 +143,9 @@ int cm_tar_put(struct cm_buf *out, const struct cm_tar_entry *e, struct cm_err *
     }
     if (e->size < 0 || e->size > CM_TAR_SIZE_MAX ||
         (e->type != CM_TAR_FILE && e->size != 0)) {
-        return cm_err_set(err, CM_ERR_WORLD, "%s: too large for an archive (%lld bytes)",
-                          e->path, (long long)e->size);
+        return cm_err_set(err, CM_ERR_WORLD,
+                          "%s: too large for an archive (%lld bytes)", e->path,
+                          (long long)e->size);
     }
     if (strlen(e->path) <= NAME_LEN) {
         put_block(out, e, e->type, e->path, "", 0, (uint64_t)e->size);
@@ -355,8 +359,8 @@ int cm_tar_next(struct cm_tar *t, const char **data, size_t *n,
             return 0;
         }
         if (t->state == DATA) {
-            *event_r = take_piece(t, data, n, piece, piece_len) ? CM_TAR_DATA
-                                                                : CM_TAR_MORE;
+            *event_r =
+                take_piece(t, data, n, piece, piece_len) ? CM_TAR_DATA : CM_TAR_MORE;
             return 0;
         }
         if (t->state == PADDING) {

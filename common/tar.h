@@ -54,9 +54,9 @@ struct cm_tar {
     /* the reader's own */
     unsigned char block[CM_TAR_BLOCK];
     size_t have;
-    int64_t left;    /* of the entry's bytes */
-    size_t padding;  /* behind them */
-    unsigned zeros;  /* blocks of zeros seen in a row */
+    int64_t left;   /* of the entry's bytes */
+    size_t padding; /* behind them */
+    unsigned zeros; /* blocks of zeros seen in a row */
     int state;
     char name[CM_TAR_PATH]; /* a long name that came before its entry */
     size_t name_len;

@@ -160,9 +160,9 @@ static void test_damaged(void **state)
 
 static void test_paths(void **state)
 {
-    static const char *const bad[] = {"",     "/etc",  "a//b", "../a", "a/../b",
-                                      "a/..", "./a",   "a/.",  "a\nb", "a\x7f",
-                                      "a/",   "\x01b"};
+    static const char *const bad[] = {"",       "/etc",  "a//b", "../a",
+                                      "a/../b", "a/..",  "./a",  "a/.",
+                                      "a\nb",   "a\x7f", "a/",   "\x01b"};
     struct cm_tar_entry e = {.type = CM_TAR_FILE};
     struct cm_buf b;
     struct cm_err err;
