@@ -7,6 +7,7 @@
 #include "restore.h"
 
 #define STOP_MS (5 * 60 * 1000)
+#define INI_MAX (1 << 20)
 #define DATA_MS (24 * 60 * 60 * 1000)
 
 static struct op_restore *restore_of(const struct op_step *step)
@@ -109,7 +110,7 @@ static int check_ini(struct op_step *step, struct cm_err *err)
     const struct op_restore *r = restore_of(step);
     const struct op_node *store = step->ctx;
     char *text;
-    int rc = cm_file_read(r->config, SIZE_MAX / 2, &text, NULL, err);
+    int rc = cm_file_read(r->config, INI_MAX, &text, NULL, err);
 
     if (rc == 1) {
         rc = strcmp(text, store->cluster->ini) == 0;

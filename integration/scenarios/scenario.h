@@ -123,5 +123,7 @@ int scenario_many_clients(struct stage *stage, struct cm_err *err);
 int scenario_ban(struct stage *stage, struct cm_err *err);
 int scenario_operator_verbs(struct stage *stage, struct cm_err *err);
 int scenario_unban(struct stage *stage, struct cm_err *err);
+int scenario_restore(struct stage *stage, struct cm_err *err);
+int scenario_restore_back(struct stage *stage, struct cm_err *err);
 
 #endif

@@ -151,6 +151,9 @@ const struct scenario scenarios[] = {
      scenario_ban, scenario_unban, 300},
     {"status_hops", "tunnel, Postfix, Dovecot, filter broken: chatops status names it",
      scenario_status_hops, scenario_status_hops_back, 120},
+    {"restore",
+     "store and laptop lost, a backup left: same passwords, mail, UIDs and keys",
+     scenario_restore, scenario_restore_back, 600},
     {"reboot", "power cut of store and of a gateway: all serves again by itself",
      scenario_reboot, NULL, 300},
     {NULL, NULL, NULL, NULL, 0},
@@ -170,5 +173,6 @@ const char *const scenarios_by_name[] = {
     "taken_back",
     "mail_off",
     "operator_verbs",
+    "restore",
     NULL,
 };
