@@ -165,6 +165,7 @@ int main(int argc, char **argv)
     }
     umask(077);
     p.root = w.root;
+    p.mail_owner = w.root[0] != '\0' ? "root" : "vmail";
     p.conninfo = w.db;
     if (place_open(&p, w.config, &err) == 0) {
         rc = sends ? send_all(&p, w.mail, &err) : take_part(&p, &w, &err);

@@ -15,9 +15,10 @@
 
 struct place {
     struct cm_conf conf;
-    const char *root;     /* "" but in tests: stands before every path */
-    const char *conninfo; /* of a database to be used by this user; NULL: database
-                           * chatmail, as user postgres */
+    const char *mail_owner; /* user and group of mailboxes; "root" in tests */
+    const char *root;       /* "" but in tests: stands before every path */
+    const char *conninfo;   /* of a database to be used by this user; NULL: database
+                             * chatmail, as user postgres */
 };
 
 CM_MUSTUSE int place_open(struct place *p, const char *config, struct cm_err *err);

@@ -412,10 +412,13 @@ static int move_boxes(const char *staging, const char *dir, struct take_counts *
     return rc;
 }
 
-static int make_mail_dirs(const char *dir, const char *staging, struct cm_err *err)
+static int make_mail_dirs(const struct place *p, const char *dir, const char *staging,
+                          struct cm_err *err)
 {
-    struct cm_tar_entry vmail = {
-        .type = CM_TAR_DIR, .mode = 0700, .user = "vmail", .group = "vmail"};
+    struct cm_tar_entry vmail = {.type = CM_TAR_DIR, .mode = 0700};
+
+    snprintf(vmail.user, sizeof(vmail.user), "%s", p->mail_owner);
+    snprintf(vmail.group, sizeof(vmail.group), "%s", p->mail_owner);
 
     if (access(dir, F_OK) != 0 &&
         (parents_of(dir, err) != 0 || make_dir(dir, &vmail, err) != 0)) {
@@ -430,7 +433,7 @@ int take_mail(const struct place *p, int fd, struct take_counts *n, struct cm_er
     char *staging = cm_asprintf("%s/" STAGING, dir);
     struct taker t = {
         .part = PLACE_MAIL, .p = p, .n = n, .begin = begin_mail, .end = end_mail};
-    int rc = make_mail_dirs(dir, staging, err);
+    int rc = make_mail_dirs(p, dir, staging, err);
 
     if (rc == 0) {
         rc = read_all(&t, fd, err);
