@@ -36,6 +36,7 @@ struct op_cmd {
     void (*on_output)(int fd, const char *data, size_t n, void *ctx);
     bool (*on_wait)(int64_t elapsed_ms, void *ctx);
     void *ctx;
+    size_t max_output; /* kept of each stream, as in struct cm_run */
     bool repeatable; /* changes nothing: tried again once after a lost connection */
 };
 

@@ -145,5 +145,7 @@ int scenario_operator_verbs_back(struct stage *stage, struct cm_err *err);
 int scenario_docs_commands(struct stage *stage, struct cm_err *err);
 int scenario_docs_commands_back(struct stage *stage, struct cm_err *err);
 int scenario_unban(struct stage *stage, struct cm_err *err);
+int scenario_restore(struct stage *stage, struct cm_err *err);
+int scenario_restore_back(struct stage *stage, struct cm_err *err);
 
 #endif

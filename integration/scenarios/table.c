@@ -181,6 +181,9 @@ const struct scenario scenarios[] = {
      "from bare nodes with a CA: all doors, renewals, CA away, gateway dead; IDLE "
      "stays",
      scenario_acme, scenario_acme_back, 900},
+    {"restore",
+     "store and laptop lost, a backup left: same passwords, mail, UIDs and keys",
+     scenario_restore, scenario_restore_back, 600},
     {"reboot", "power cut of store and of a gateway: all serves again by itself",
      scenario_reboot, NULL, 300},
     {NULL, NULL, NULL, NULL, 0},
@@ -204,6 +207,7 @@ const char *const scenarios_by_name[] = {
     "taken_back",
     "mail_off",
     "operator_verbs",
+    "restore",
     NULL,
     "stolen_gateway", "partition", "mtu",          "idle_nat",    "reboot_orders",
     "rotate",         "ban",       "many_clients", "ssh_dropped", "ssh_dropped_each",
