@@ -166,17 +166,21 @@ static void untracked_chains(struct cm_buf *out, const struct px_state *state,
                "        iifname != \"wg0\" udp dport %d notrack\n"
                "        iifname \"wg0\" ip saddr %s ip daddr %s tcp sport %d-%d "
                "notrack\n"
+               "        iifname \"wg0\" ip saddr %s ip daddr %s meta l4proto icmp "
+               "notrack\n"
                "    }\n",
-               gw->wg_port, far, near, state->bus_port, state->bus_port + 2);
+               gw->wg_port, far, near, state->bus_port, state->bus_port + 2, far, near);
     cm_buf_fmt(out,
                "\n    chain untracked_out {\n"
                "        type filter hook output priority raw; policy accept;\n"
                "        udp sport %d " PX_TEXT_NO_DF "\n"
                "        udp sport %d notrack\n"
                "        oifname \"wg0\" ip saddr %s ip daddr %s tcp dport %d-%d "
+               "notrack\n"
+               "        oifname \"wg0\" ip saddr %s ip daddr %s meta l4proto icmp "
                "notrack\n",
                gw->wg_port, gw->wg_port, near, far, state->bus_port,
-               state->bus_port + 2);
+               state->bus_port + 2, near, far);
     if (gw->crowded) {
         cm_buf_str(out, "        tcp sport ");
         px_text_ports(out, state);
