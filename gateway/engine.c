@@ -14,6 +14,7 @@
 #include "proxy/apply.h"
 #include "reach.h"
 #include "report.h"
+#include "room.h"
 #include "trial.h"
 
 #define REFUSED_MAX 16
@@ -24,6 +25,7 @@ struct job {
     bool apply;
     bool has_document;
     bool gone;         /* the store is not reached */
+    bool crowded;      /* no room for new connections */
     enum cm_mode mode; /* as the document says */
     int64_t epoch;     /* found in the kernel */
     struct px_state state;
@@ -33,6 +35,7 @@ struct job {
     struct gw_tally tally;
     struct px_outcome out;
     struct px_report measured;
+    struct gw_room_sight room;
     struct cm_err err;
     int rc;
 };
@@ -54,7 +57,9 @@ struct gw_engine {
     struct gw_trial trial; /* of newest */
     struct gw_reach reach;
     struct gw_knock *knock;
-    bool shut;        /* the rules in force are those for a store that is gone */
+    bool shut; /* the rules in force are those for a store that is gone */
+    struct gw_room room;
+    bool crowded;     /* the rules in force are those for a full table */
     int64_t epoch;    /* high-water mark */
     int64_t in_force; /* put in force by this process; -1: none yet */
     char *early;      /* came before we knew what is in force */
@@ -127,6 +132,14 @@ static void shut_doors(struct job *job)
     }
 }
 
+static void say_crowded(struct job *job)
+{
+    for (size_t i = 0; i < job->state.gateway_count; i++) {
+        struct px_gateway *gw = &job->state.gateways[i];
+        gw->crowded = job->crowded && strcmp(gw->name, job->boot.name) == 0;
+    }
+}
+
 static int bring_up(struct job *job)
 {
     if (job->has_document) {
@@ -134,13 +147,16 @@ static int bring_up(struct job *job)
         if (job->gone) {
             shut_doors(job);
         }
+        say_crowded(job);
         const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
         cm_assert(gw != NULL);
-        if (gw_plane_follow(&job->state, gw, &job->out.changed, &job->err) != 0) {
-            return -1;
-        }
-        return px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
-                                &job->out, &job->err);
+        bool *changed = &job->out.changed;
+        return gw_plane_enter(&job->state, gw, changed, &job->err) != 0 ||
+                       px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
+                                        &job->out, &job->err) != 0 ||
+                       gw_plane_leave(gw, changed, &job->err) != 0
+                   ? -1
+                   : 0;
     }
     /* No document since our start. Rules that are loaded stay: they serve people.
      * Without any, shut what the tunnel could reach. */
@@ -167,6 +183,7 @@ static void run_job(void *arg)
         gw_tally_measure(&job->tally);
         job->rc = bring_up(job);
     }
+    gw_room_measure(&job->room);
     gw_report_measure(job->boot.number, &job->tally, &job->measured);
 }
 
@@ -234,8 +251,9 @@ static void applied(struct gw_engine *e, struct job *job)
     e->report.applied_epoch = job->state.epoch;
     snprintf(e->report.applied_mode, sizeof(e->report.applied_mode), "%s",
              cm_mode_name(job->mode));
-    bool turned = e->shut != job->gone;
+    bool turned = e->shut != job->gone || e->crowded != job->crowded;
     e->shut = job->gone;
+    e->crowded = job->crowded;
     if (news) {
         char epoch[24];
         snprintf(epoch, sizeof(epoch), "%" PRId64, job->state.epoch);
@@ -303,6 +321,29 @@ static void note_reach(struct gw_engine *e)
     e->dirty = e->dirty || e->has_newest;
 }
 
+/* Refusing takes the place of the kernel's silence until there is room again. */
+static void note_room(struct gw_engine *e, const struct gw_room_sight *sight)
+{
+    struct px_counts *counts = &e->report.counts;
+    bool changed = gw_room_take(&e->room, sight);
+    counts->table_used = sight->used;
+    counts->table_max = sight->max;
+    counts->table_full = sight->used < 0 || sight->max < 0 ? -1 : e->room.full;
+    if (!changed) {
+        return;
+    }
+    char used[24], max[24];
+    snprintf(used, sizeof(used), "%" PRId64, sight->used);
+    snprintf(max, sizeof(max), "%" PRId64, sight->max);
+    if (e->room.full) {
+        cm_log(CM_LOG_WARNING, "table_full", "used", used, "max", max, "reason",
+               "the kernel drops new connections; they are refused instead", NULL);
+    } else {
+        cm_log(CM_LOG_INFO, "table_has_room", "used", used, "max", max, NULL);
+    }
+    e->dirty = e->dirty || e->has_newest;
+}
+
 static void job_done(void *arg)
 {
     struct job *job = arg;
@@ -315,6 +356,7 @@ static void job_done(void *arg)
     e->report.tx_bytes = job->measured.tx_bytes;
     e->report.flows = job->measured.flows;
     e->report.counts = job->measured.counts;
+    note_room(e, &job->room);
     note_reach(e);
     if (job->apply) {
         note_warning(e, &job->out.warning);
@@ -352,6 +394,7 @@ static void submit(struct gw_engine *e)
     job->apply = apply_due(e);
     job->has_document = e->has_newest;
     job->gone = e->reach.gone;
+    job->crowded = e->room.full;
     wanted_state(e, &job->state);
     job->boot = e->boot;
     job->seen = e->seen;

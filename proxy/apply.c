@@ -525,9 +525,37 @@ static void trust_checksums(struct px_outcome *out)
     }
 }
 
+/* Room for new connections. At boot these settings are not there yet, so what is in
+ * /etc/sysctl.d may not have come to pass. A flow whose ends are gone is forgotten
+ * after two hours (RFC 5382) instead of five days: the store speaks in each every two
+ * minutes.
+ */
+#define TABLE_MAX      262144
+#define ESTABLISHED_S  "7440"
+#define ESTABLISHED_AS "432000" /* the kernel's own; another is somebody's wish */
+
+static void make_room(struct px_outcome *out)
+{
+    static const char max[] = "net/netfilter/nf_conntrack_max",
+                      time[] = "net/netfilter/nf_conntrack_tcp_timeout_established";
+    char now[32];
+    if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_max", now) == 0 &&
+        strtoll(now, NULL, 10) < TABLE_MAX) {
+        char want[16];
+        snprintf(want, sizeof(want), "%d", TABLE_MAX);
+        sysctl_set(max, want, out);
+    }
+    if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established",
+                    now) == 0 &&
+        strcmp(now, ESTABLISHED_AS) == 0) {
+        sysctl_set(time, ESTABLISHED_S, out);
+    }
+}
+
 static void gateway_sysctls(struct px_outcome *out)
 {
     trust_checksums(out);
+    make_room(out);
     keep_router_advertisements(out);
     sysctl_set("net/ipv4/ip_forward", "1", out);
     if (access("/proc/net/if_inet6", F_OK) == 0) {

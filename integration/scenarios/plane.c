@@ -24,16 +24,26 @@ static int proxies(struct stage *stage, bool run, struct cm_err *err)
     return 0;
 }
 
+static int publish(struct stage *stage, const char *edit, struct cm_err *err)
+{
+    return scene_sh(&stage->scene, "store", 0, NULL, err,
+                    DOCUMENT " | sed -e 's/\"epoch\":[0-9]*/\"epoch\":0/' -e '%s'"
+                             " | chatmail-cluster ctl publish",
+                    edit);
+}
+
+int plane_publish(struct stage *stage, struct cm_err *err)
+{
+    return publish(stage, "", err);
+}
+
 int plane_set(struct stage *stage, bool by_proxy, struct cm_err *err)
 {
     /* Keys are sorted: number, plane, wg_port. */
     const char *edit = by_proxy ? "s/\\(\"number\":[0-9]*,\\)\"wg_port/\\1\"plane\":"
                                   "\"proxy\",\"wg_port/g"
                                 : "s/" PROXY "//g";
-    if (scene_sh(&stage->scene, "store", 0, NULL, err,
-                 DOCUMENT " | sed -e 's/\"epoch\":[0-9]*/\"epoch\":0/' -e '%s'"
-                          " | chatmail-cluster ctl publish",
-                 edit) != 0 ||
+    if (publish(stage, edit, err) != 0 ||
         cluster_until_well(stage, WELL_MS, NULL, err) != 0) {
         return -1;
     }
