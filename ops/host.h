@@ -37,7 +37,7 @@ struct op_cmd {
     bool (*on_wait)(int64_t elapsed_ms, void *ctx);
     void *ctx;
     size_t max_output; /* kept of each stream, as in struct cm_run */
-    bool repeatable; /* changes nothing: tried again once after a lost connection */
+    bool repeatable;   /* changes nothing: tried again once after a lost connection */
 };
 
 /* state_dir: DIR/.chatops, where known_hosts is kept. Connects to nothing yet. */

@@ -163,7 +163,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
-    umask(077);
+    umask(022); /* of directories on the way; what is secret has a mode of its own */
     p.root = w.root;
     p.mail_owner = w.root[0] != '\0' ? "root" : "vmail";
     p.conninfo = w.db;

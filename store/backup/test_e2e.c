@@ -190,6 +190,12 @@ static void test_mail(void **state)
     is("new", BOX "/cur/1.M1.h:2,S", "first\n");
     is("new", BOX "/new/2.M2.h", "second\n");
     is("new", BOX "/.Sent/cur/4.M4.h:2,", "folder\n");
+    /* Who is not root gets there. */
+    struct stat st;
+    char *vmail = at("new", "/home/vmail/mail");
+    assert_int_equal(stat(vmail, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0755);
+    free(vmail);
     is("new", BOX "/dovecot.index.log", NULL);
     is("new", BOX "/tmp/3.M3.h", NULL);
     /* What came since is not touched. */
