@@ -60,7 +60,8 @@ void op_last_line(const char *text, char *out, size_t size)
 
 /* ---- the connection ---- */
 
-/* A socket path must be short, so it lies under a directory of ours in the runtime
+/* Of this process alone: another chatops that ends must not take our connection along.
+ * A socket path must be short, so it lies under a directory of ours in the runtime
  * directory or /tmp. It must be ours alone: whoever owns it could speak as us. */
 static void control_path(struct op_host *h, const char *state_dir)
 {
@@ -316,7 +317,8 @@ static int exec_local(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms};
+                         .timeout_ms = cmd->timeout_ms,
+                         .max_output = cmd->max_output};
     set_hooks(&run, h, cmd);
     return cm_run(&run, res, err);
 }
@@ -339,7 +341,8 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = a.argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms};
+                         .timeout_ms = cmd->timeout_ms,
+                         .max_output = cmd->max_output};
     set_hooks(&run, h, cmd);
     rc = cm_run(&run, res, err);
     if (rc == 0 && (res->exit_code == SSH_FAILED || res->by_signal)) {

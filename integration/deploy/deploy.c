@@ -138,27 +138,46 @@ static int init_once(struct lab *lab, const struct deploy_relay *relay,
     return 0;
 }
 
+int deploy_begin(struct lab *lab, const struct deploy_relay *relay, struct cm_err *err)
+{
+    if (init_once(lab, relay, err) != 0) {
+        return -1;
+    }
+    for (const struct deploy_gateway *g = relay->gateways; g->name != NULL; g++) {
+        const char *add[] = {"gateway", "add",      g->name, "--ssh",
+                             g->ssh,    "--no-run", NULL};
+        if (must(lab, relay, add, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int deploy_publish(struct lab *lab, const struct deploy_relay *relay,
+                   struct cm_err *err)
+{
+    char *file = cm_asprintf("%s/zone", relay->dir);
+    const char *dns[] = {"dns", "--zonefile", file, NULL};
+    const char *cat[] = {"cat", file, NULL};
+    char *zone = NULL;
+    int status = -1;
+    if (must(lab, relay, dns, err) == 0 &&
+        lab_exec_ok(lab, "operator", cat, 0, &zone, err) == 0) {
+        status = lab_zone(lab, relay->domain, zone, err);
+    }
+    free(zone);
+    free(file);
+    return status;
+}
+
 /* The three commands of README.md, and one for each further gateway; what chatops dns
  * prints is carried to the name server, and chatops dns is content with it. */
 static int publish_zone(struct lab *lab, const struct deploy_relay *relay,
                         struct cm_err *err)
 {
-    char *file = cm_asprintf("%s/zone", relay->dir);
-    const char *to_file[] = {"dns", "--zonefile", file, NULL};
     const char *dns[] = {"dns", NULL};
-    const char *cat[] = {"cat", file, NULL};
-    char *zone = NULL;
-    int status = -1;
-    if (must(lab, relay, to_file, err) == 0 &&
-        lab_exec_ok(lab, "operator", cat, 0, &zone, err) == 0) {
-        status = lab_zone(lab, relay->domain, zone, err);
-    }
-    if (status == 0) {
-        status = must(lab, relay, dns, err);
-    }
-    free(zone);
-    free(file);
-    return status;
+    return deploy_publish(lab, relay, err) != 0 || must(lab, relay, dns, err) != 0 ? -1
+                                                                                   : 0;
 }
 
 static int deploy_relay(struct lab *lab, const struct deploy_relay *relay,
@@ -182,7 +201,7 @@ static int deploy_relay(struct lab *lab, const struct deploy_relay *relay,
 }
 
 /* As on a laptop: one package, from wherever apt finds it. */
-static int install_chatops(struct lab *lab, struct cm_err *err)
+int deploy_install_chatops(struct lab *lab, struct cm_err *err)
 {
     const char *argv[] = {"sh", "-c",
                           "command -v chatops >/dev/null || { apt-get -qq update &&"
@@ -194,7 +213,7 @@ static int install_chatops(struct lab *lab, struct cm_err *err)
 
 int deploy_all(struct lab *lab, struct cm_err *err)
 {
-    if (install_chatops(lab, err) != 0) {
+    if (deploy_install_chatops(lab, err) != 0) {
         return -1;
     }
     for (const struct deploy_relay *r = deploy_relays; r->domain != NULL; r++) {

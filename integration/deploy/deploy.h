@@ -34,6 +34,14 @@ extern const struct deploy_relay deploy_relays[];
  * to stdout as it comes. */
 CM_MUSTUSE int deploy_all(struct lab *lab, struct cm_err *err);
 
+/* The parts of it, for a relay of another table: chatops in node operator; chatmail.ini
+ * with store and gateways, once; the zone that chatops dns gives. */
+CM_MUSTUSE int deploy_install_chatops(struct lab *lab, struct cm_err *err);
+CM_MUSTUSE int deploy_begin(struct lab *lab, const struct deploy_relay *relay,
+                            struct cm_err *err);
+CM_MUSTUSE int deploy_publish(struct lab *lab, const struct deploy_relay *relay,
+                              struct cm_err *err);
+
 /* Runs chatops for a relay in node operator; words: NULL-terminated, without "chatops"
  * and
  * --config. Returns its exit code, -1 when it could not run. out_r may be NULL (output
