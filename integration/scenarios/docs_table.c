@@ -44,6 +44,7 @@ const struct docs_command docs_commands[] = {
     {"chatops run --dry-run", NULL, "nothing to change", false},
     {"chatops run", NULL, "nothing to change", true},
     {"chatops run --only edge1", NULL, "(", true},
+    {"chatops run --only store", NULL, "(", true},
     {"chatops run --website-only", NULL, "(", true},
     {"chatops run --disable-mail", NULL, "mail is switched off", true},
     {"chatops run", NULL, "is up", true},
@@ -56,6 +57,8 @@ const struct docs_command docs_commands[] = {
     {"chatops gateway resume edge1", NULL, "edge1", true},
     {"chatops gateway off edge1", NULL, "edge1", true},
     {"chatops gateway resume edge1", NULL, "edge1", true},
+    {"chatops gateway off edge2", NULL, "edge2", true},
+    {NULL, "chatops gateway resume edge2", "edge2", true},
     {"chatops gateway hold edge1", NULL, "edge1", true},
     {"chatops gateway resume edge1", NULL, "edge1", true},
 
