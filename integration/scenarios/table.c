@@ -160,7 +160,7 @@ const struct scenario scenarios[] = {
     {"acme",
      "from bare nodes with a CA: all doors, renewals, CA away, gateway dead; IDLE "
      "stays",
-     scenario_acme, scenario_acme_back, 900},
+     scenario_acme, scenario_acme_back, 1200},
     {"reboot", "power cut of store and of a gateway: all serves again by itself",
      scenario_reboot, NULL, 300},
     {NULL, NULL, NULL, NULL, 0},
