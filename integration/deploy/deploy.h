@@ -12,7 +12,6 @@
 struct deploy_gateway {
     const char *name;
     const char *ssh;
-    const char *addresses;
 };
 
 struct deploy_relay {
