@@ -313,6 +313,7 @@ static int ask(struct run *r, struct cm_err *err)
                       .url = r->o->conf->store.acme_directory,
                       .email = email[0] == '-' ? "" : email,
                       .hook = r->o->hook};
+    int64_t from = cm_now_mono_ms();
     int rc = -1, nonces = 0;
 
     /* uacme would try for minutes, and not say why. */
@@ -334,7 +335,8 @@ static int ask(struct run *r, struct cm_err *err)
             cm_log(CM_LOG_WARNING, "certificate_denied", "type", said.type, "reason",
                    err->text, NULL);
         }
-        if (rc != 0 && !order_again(said.type)) {
+        if (rc != 0 &&
+            (!order_again(said.type) || cm_now_mono_ms() - from > ORDER_TRY_MS)) {
             break;
         }
         if (rc != 0 && only_nonce(said.type) && nonces++ < NONCES_MAX) {
