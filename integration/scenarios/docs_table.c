@@ -44,6 +44,7 @@ const struct docs_command docs_commands[] = {
     {"chatops run --dry-run", NULL, "nothing to change", false},
     {"chatops run", NULL, "nothing to change", true},
     {"chatops run --only edge1", NULL, "(", true},
+    {"chatops run --only store", NULL, "(", true},
     {"chatops run --website-only", NULL, "(", true},
     {"chatops run --disable-mail", NULL, "mail is switched off", true},
     {"chatops run", NULL, "is up", true},
