@@ -213,7 +213,7 @@ static int away(struct act *a, struct cm_err *err)
 {
     return ca_stop(a->stage, err) != 0 ||
                    store(a, NULL, err, FORGET "! systemctl start chatmail-acme") != 0 ||
-                   named_once(a, "onnect", err) != 0
+                   named_once(a, "the CA cannot be reached: " CA_DIRECTORY, err) != 0
                ? -1
                : still(a, NULL, err);
 }

@@ -184,7 +184,7 @@ const struct scenario scenarios[] = {
     {"acme",
      "from bare nodes with a CA: all doors, renewals, CA away, gateway dead; IDLE "
      "stays",
-     scenario_acme, scenario_acme_back, 900},
+     scenario_acme, scenario_acme_back, 1200},
     {"restore",
      "store and laptop lost, a backup left: same passwords, mail, UIDs and keys",
      scenario_restore, scenario_restore_back, 600},
@@ -216,5 +216,6 @@ const char *const scenarios_by_name[] = {
     "operator_verbs",
     "restore",
     "own_certificate",
+    "acme",
     NULL,
 };
