@@ -156,11 +156,13 @@ static int bring_up(struct job *job)
         say_crowded(job);
         const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
         cm_assert(gw != NULL);
-        if (gw_plane_follow(&job->state, gw, &job->out.changed, &job->err) != 0) {
-            return -1;
-        }
-        return px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
-                                &job->out, &job->err);
+        bool *changed = &job->out.changed;
+        return gw_plane_enter(&job->state, gw, changed, &job->err) != 0 ||
+                       px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
+                                        &job->out, &job->err) != 0 ||
+                       gw_plane_leave(gw, changed, &job->err) != 0
+                   ? -1
+                   : 0;
     }
     /* No document since our start. Rules that are loaded stay: they serve people.
      * Without any, shut what the tunnel could reach. */

@@ -389,6 +389,58 @@ static void banned(void **unused)
     }
 }
 
+/* Opens one connection after another for that long; how many were refused. */
+static int refused_for(int64_t ms, int *opened_r)
+{
+    int *shared = mmap(NULL, 2 * sizeof(int), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = netkit_fork(host[CLIENT]);
+    if (pid == 0) {
+        int64_t end = cm_now_mono_ms() + ms;
+        while (cm_now_mono_ms() < end) {
+            int fd = begin("198.51.100.40"), error = 0;
+            struct pollfd p = {.fd = fd, .events = POLLOUT};
+            socklen_t len = sizeof(error);
+            if (poll(&p, 1, 3000) == 1) {
+                getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+                shared[error != 0]++;
+            }
+            close(fd);
+        }
+        _exit(0);
+    }
+    while (waitpid(pid, NULL, WNOHANG) == 0) {
+        load();
+    }
+    int refused = shared[1];
+    *opened_r = shared[0];
+    munmap(shared, 2 * sizeof(int));
+    return refused;
+}
+
+/* Rules that are loaded anew, again and again, lose nobody; and a SYN that was not
+ * translated, for whatever reason, is not refused but waits for the rules. */
+static void comes_while_rules_are_loaded(void **unused)
+{
+    (void)unused;
+    for (int by_proxy = 0; by_proxy <= 1; by_proxy++) {
+        int opened = 0;
+        use_plane(by_proxy);
+        assert_int_equal(refused_for(2500, &opened), 0);
+        assert_true(opened > 100);
+    }
+    use_plane(false);
+    nft("flush chain inet chatmail inward\n");
+    pid_t pid = fork();
+    if (pid == 0) {
+        usleep(500000);
+        load();
+        _exit(0);
+    }
+    assert_int_equal(open_many("198.51.100.40", 5, 6000), 5);
+    await(pid);
+}
+
 static int set_up(void **unused)
 {
     (void)unused;
@@ -444,6 +496,7 @@ int main(void)
         cmocka_unit_test(no_room),
         cmocka_unit_test(flood_from_invented_addresses),
         cmocka_unit_test(banned),
+        cmocka_unit_test(comes_while_rules_are_loaded),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -148,6 +148,9 @@ static void plan_one(struct op_plan *plan, struct op_cluster *c)
             op_add_reach(plan, &c->nodes[i]);
         }
     }
+    if (!c->nodes[0].skipped) {
+        op_add_acme(plan, &c->nodes[0]);
+    }
 }
 
 static void make_plan(struct op_plan *plan, struct op_cluster *c)

@@ -78,6 +78,24 @@ static void input_mode(struct cm_buf *out, const struct px_state *state,
     }
 }
 
+/* What is open is translated before it arrives here. A SYN that is not fell between the
+ * old rules and the new: a nat chain that replaces another is asked before it, and in
+ * the moment between the two answers the kernel may go over from the old to the new;
+ * or it is taken for one of a connection that ended seconds ago, when another mode or
+ * plane was in force. It is sent again in a second and meets the rules then; without a
+ * word from us its client does not take it for refused. */
+static void input_missed(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1 && gw->mode == CM_MODE_ACTIVE && !gw->by_proxy; v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            px_text_match_tcp(out, state, gw, v6);
+            cm_buf_str(out,
+                       " tcp flags & (fin | syn | rst | ack) == syn counter drop\n");
+        }
+    }
+}
+
 /* To the listeners of chatmail-proxy, and counted on the way. */
 static void input_proxy(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
@@ -115,13 +133,15 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
     px_inner6(gw->number, 1, inner6);
     cm_buf_str(out, "\n    chain arrive {\n"
                     "        type filter hook input priority filter; policy accept;\n"
-                    "        iifname \"wg0\" jump arrive_tunnel\n");
-    cm_buf_fmt(out, "        iifname != { \"wg0\", \"lo\" } ip daddr %s counter drop\n",
+                    "        " PX_TEXT_FROM_WG0 " jump arrive_tunnel\n");
+    cm_buf_fmt(out, "        udp dport %d accept\n", gw->wg_port);
+    cm_buf_fmt(out, "        ip daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
                inner4);
     cm_buf_fmt(out,
-               "        iifname != { \"wg0\", \"lo\" } ip6 daddr %s counter drop\n",
+               "        ip6 daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
                inner6);
     input_mode(out, state, gw);
+    input_missed(out, state, gw);
     input_proxy(out, state, gw);
     cm_buf_fmt(
         out,
@@ -161,26 +181,22 @@ static void untracked_chains(struct cm_buf *out, const struct px_state *state,
     px_inner4(gw->number, 1, near);
     px_inner4(gw->number, 2, far);
     cm_buf_fmt(out,
-               "\n    chain untracked_in {\n"
-               "        type filter hook prerouting priority raw; policy accept;\n"
-               "        iifname != \"wg0\" udp dport %d notrack\n"
-               "        iifname \"wg0\" ip saddr %s ip daddr %s tcp sport %d-%d "
-               "notrack\n"
-               "        iifname \"wg0\" ip saddr %s ip daddr %s meta l4proto icmp "
-               "notrack\n"
+               "\n    chain from_inside {\n"
+               "        ip daddr %s ip saddr %s tcp sport %d-%d notrack\n"
+               "        ip daddr %s ip saddr %s meta l4proto icmp notrack\n"
+               "    }\n"
+               "\n    chain tunnelling {\n"
+               "        notrack\n"
+               "        " PX_TEXT_NO_DF "\n"
                "    }\n",
-               gw->wg_port, far, near, state->bus_port, state->bus_port + 2, far, near);
+               near, far, state->bus_port, state->bus_port + 2, near, far);
     cm_buf_fmt(out,
-               "\n    chain untracked_out {\n"
+               "\n    chain untracked {\n"
                "        type filter hook output priority raw; policy accept;\n"
-               "        udp sport %d " PX_TEXT_NO_DF "\n"
-               "        udp sport %d notrack\n"
-               "        oifname \"wg0\" ip saddr %s ip daddr %s tcp dport %d-%d "
-               "notrack\n"
-               "        oifname \"wg0\" ip saddr %s ip daddr %s meta l4proto icmp "
-               "notrack\n",
-               gw->wg_port, gw->wg_port, near, far, state->bus_port,
-               state->bus_port + 2, near, far);
+               "        udp sport %d goto tunnelling\n"
+               "        ip daddr %s ip saddr %s tcp dport %d-%d notrack\n"
+               "        ip daddr %s ip saddr %s meta l4proto icmp notrack\n",
+               gw->wg_port, far, near, state->bus_port, state->bus_port + 2, far, near);
     if (gw->crowded) {
         cm_buf_str(out, "        tcp sport ");
         px_text_ports(out, state);
@@ -193,8 +209,7 @@ static void untracked_chains(struct cm_buf *out, const struct px_state *state,
 static void to_tunnel(struct cm_buf *out, const struct px_state *state,
                       const struct px_gateway *gw)
 {
-    cm_buf_str(out, "\n    chain to_tunnel {\n"
-                    "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    cm_buf_str(out, "\n    chain to_tunnel {\n");
     if (gw->mode == CM_MODE_OFF) {
         cm_buf_str(out, "        ct status dnat meta l4proto tcp counter name "
                         "\"refused\" reject with tcp reset\n");
@@ -203,8 +218,10 @@ static void to_tunnel(struct cm_buf *out, const struct px_state *state,
         cm_buf_str(out, "        ct status dnat meta l4proto udp counter name "
                         "\"refused\" " REFUSE_UDP "\n");
     }
-    cm_buf_str(out, "        counter name \"to_store\"\n"
-                    "        ct state established,related accept\n"
+    cm_buf_str(out, "        counter name \"to_store\"\n");
+    cm_buf_str(out, "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    px_guard_acquaint(out, state, gw);
+    cm_buf_str(out, "        ct state established,related accept\n"
                     "        ct status dnat accept\n"
                     "        counter drop\n"
                     "    }\n");
@@ -261,8 +278,7 @@ static void egress(struct cm_buf *out, const struct px_state *state,
 static void from_tunnel(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
 {
-    cm_buf_str(out, "\n    chain from_tunnel {\n"
-                    "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    cm_buf_str(out, "\n    chain from_tunnel {\n");
     if (gw->mode == CM_MODE_OFF) {
         cm_buf_str(out, "        meta l4proto tcp counter name \"refused\" reject with "
                         "tcp reset\n");
@@ -274,7 +290,8 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, "        counter name \"from_store\"\n");
     cm_buf_str(out, "       ");
     px_text_count(out, state, "tcp sport", "out");
-    cm_buf_str(out, "\n"
+    cm_buf_str(out, "\n");
+    cm_buf_str(out, "        tcp flags syn tcp option maxseg size set rt mtu\n"
                     "        ct state established,related accept\n");
     pick_up(out, state, gw);
     relayed(out, state, gw);
@@ -283,12 +300,27 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
                     "    }\n");
 }
 
-static void forward_chain(struct cm_buf *out)
+/* Of what is open nearly every packet is: no names of interfaces are compared. */
+static void open_chain(struct cm_buf *out, const struct px_state *state)
+{
+    cm_buf_str(out, "\n    chain open {\n"
+                    "        ct direction original counter name \"to_store\" accept\n"
+                    "        counter name \"from_store\"\n"
+                    "       ");
+    px_text_count(out, state, "tcp sport", "out");
+    cm_buf_str(out, " accept\n"
+                    "    }\n");
+}
+
+static void forward_chain(struct cm_buf *out, const struct px_state *state,
+                          const struct px_gateway *gw)
 {
     /* Accept as policy: what does not touch the tunnel is not ours. */
-    cm_buf_str(out, "\n    chain onward {\n"
-                    "        type filter hook forward priority filter; policy accept;\n"
-                    "        oifname \"wg0\" jump to_tunnel\n"
+    cm_buf_str(out,
+               "\n    chain onward {\n"
+               "        type filter hook forward priority filter; policy accept;\n");
+    px_guard_open(out, state, gw);
+    cm_buf_str(out, "        oifname \"wg0\" jump to_tunnel\n"
                     "        iifname \"wg0\" jump from_tunnel\n"
                     "    }\n");
 }
@@ -324,7 +356,8 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     returning_chain(&out, gw);
     input_chain(&out, state, gw);
     output_chain(&out, state, gw);
-    forward_chain(&out);
+    open_chain(&out, state);
+    forward_chain(&out, state, gw);
     to_tunnel(&out, state, gw);
     from_tunnel(&out, state, gw);
     snat_chain(&out, gw);
