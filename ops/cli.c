@@ -37,6 +37,12 @@ const struct op_option op_options[] = {
      "bring the web pages to the store, and nothing else"},
     {"--skip-dns-check", NULL, NULL, offsetof(struct op_cli, skip_dns_check), false,
      "do not look whether the mail domain leads here"},
+    {"--mail", NULL, NULL, offsetof(struct op_cli, mail), false,
+     "take the messages too"},
+    {"--to", NULL, "FILE", offsetof(struct op_cli, to), false,
+     "where to write it (default: backup-DOMAIN-DATE.tar beside chatmail.ini)"},
+    {"--overwrite", NULL, NULL, offsetof(struct op_cli, overwrite), false,
+     "though the store has accounts: those of the backup replace them"},
     {"--packages", NULL, "DIR", offsetof(struct op_cli, packages), false,
      "take the nodes' packages from DIR"},
     {"--ssh", NULL, "TARGET", offsetof(struct op_cli, ssh), false,
@@ -181,6 +187,20 @@ const struct op_verb op_verbs[] = {
      "goes on. A service that does not start with its new files gets its former ones "
      "back.",
      op_run},
+    {"backup", "", "--mail --to",
+     "Copy what the relay needs to live on into one file on this machine: accounts and "
+     "all else in the database, every key, where each mailbox counts on, chatmail.ini; "
+     "with --mail the messages. The store goes on meanwhile. The file is read back "
+     "before it gets its name; it holds secrets and is not encrypted.",
+     op_backup},
+    {"restore", "FILE", "--ssh --overwrite --dry-run --skip-dns-check --yes --packages",
+     "Set up a store from a file of chatops backup: the one in chatmail.ini, or the "
+     "fresh "
+     "machine that --ssh names. The file is checked to its end before anything is "
+     "touched. Then as run; gateways, DNS and clients need no change. Without a "
+     "chatmail.ini here it writes that of the backup. What was interrupted goes on "
+     "with the same command.",
+     op_restore},
     {"status", "", "--watch --every --all --no-probe --page",
      "Ask the store about itself and every gateway, and send a probe message in "
      "through each gateway and out through the next; what is broken is named by its "

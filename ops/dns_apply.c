@@ -332,5 +332,8 @@ int op_dns_apply(const struct op_cluster *c, struct op_look *look, struct cm_err
     }
     op_dns_plan_clear(&plan);
     dns_key_wipe(&primary.key);
+    if (rc < 0 && err->kind == CM_ERR_REFUSE) {
+        err->kind = CM_ERR_WORLD; /* the server refuses; the line was well */
+    }
     return rc;
 }

@@ -317,7 +317,8 @@ static int exec_local(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms};
+                         .timeout_ms = cmd->timeout_ms,
+                         .max_output = cmd->max_output};
     set_hooks(&run, h, cmd);
     return cm_run(&run, res, err);
 }
@@ -340,7 +341,8 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = a.argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms};
+                         .timeout_ms = cmd->timeout_ms,
+                         .max_output = cmd->max_output};
     set_hooks(&run, h, cmd);
     rc = cm_run(&run, res, err);
     if (rc == 0 && (res->exit_code == SSH_FAILED || res->by_signal)) {

@@ -182,14 +182,15 @@ static void untracked_chains(struct cm_buf *out, const struct px_state *state,
     px_inner4(gw->number, 2, far);
     cm_buf_fmt(out,
                "\n    chain from_inside {\n"
-               "        ip daddr %s ip saddr %s tcp sport %d-%d notrack\n"
-               "        ip daddr %s ip saddr %s meta l4proto icmp notrack\n"
+               "        ip daddr != %s accept\n"
+               "        ip saddr %s tcp sport %d-%d notrack\n"
+               "        ip saddr %s meta l4proto icmp notrack\n"
                "    }\n"
                "\n    chain tunnelling {\n"
                "        notrack\n"
                "        " PX_TEXT_NO_DF "\n"
                "    }\n",
-               near, far, state->bus_port, state->bus_port + 2, near, far);
+               near, far, state->bus_port, state->bus_port + 2, far);
     cm_buf_fmt(out,
                "\n    chain untracked {\n"
                "        type filter hook output priority raw; policy accept;\n"

@@ -72,7 +72,9 @@ const struct docs_command docs_commands[] = {
      "edge3 is invited", true},
     {NULL, "bare && grep '^t=' /run/invite | on 203.0.113.12 sh", "fingerprint", true},
     {"chatops gateway list", NULL, "fingerprint", true},
-    {"chatops gateway accept edge3", NULL, "edge3 is part of the cluster", true},
+    {"chatops gateway accept edge3", /* it asks whether the fingerprint is the same */
+     "echo y | script -qec 'chatops gateway accept edge3' /dev/null",
+     "edge3 is part of the cluster", true},
     {NULL, "chatops gateway remove edge3 --for 0", "edge3", true},
     {"chatops gateway invite edge3 --for 7d --cloud-init > user-data",
      "chatops gateway invite edge3 --for 7d --cloud-init > /run/user-data &&"

@@ -7,11 +7,11 @@
 
 #include <stdio.h>
 
+#include "chatter.h"
 #include "cluster.h"
 #include "common/clock.h"
 #include "door.h"
 #include "mailbox.h"
-#include "pair.h"
 #include "plane.h"
 #include "stream.h"
 
@@ -35,7 +35,7 @@ struct cast {
     struct stream_lane lanes[LANES];
     struct ledger ledger;
     struct stream *stream;
-    struct pair pair;
+    struct chatter *chatter;
 };
 
 /* Both gateways, so that some mail is always under way. */
@@ -54,7 +54,8 @@ static int gather(struct stage *stage, struct cast *c, struct cm_err *err)
             return -1;
         }
     }
-    if (pair_open(stage, &c->pair, err) != 0) {
+    c->chatter = chatter_start(stage, err);
+    if (c->chatter == NULL) {
         return -1;
     }
     c->stream = stream_start(stage, c->lanes, LANES, &c->ledger);
@@ -94,15 +95,16 @@ static int all_doors(struct stage *stage, const struct scene_account *account,
 static int again(struct stage *stage, struct cast *c, const char *const order[NODES],
                  struct cm_err *err)
 {
-    int64_t ms = 0, talk_ms = 0;
+    int64_t ms = 0;
+    size_t texts;
     if (cut_and_boot(stage, order, err) != 0 ||
         all_doors(stage, &c->to, cm_now_mono_ms(), &ms, err) != 0 ||
         cluster_until_well(stage, WELL_MS, NULL, err) != 0 ||
-        pair_open_app(&c->pair, err) != 0 ||
-        pair_talk(&c->pair, TALK_MS, &talk_ms, err) != 0) {
+        chatter_wake(c->chatter, err) != 0 || chatter_say(c->chatter, err) != 0 ||
+        chatter_even(c->chatter, TALK_MS, &texts, err) != 0) {
         return cm_err_prefix(err, "%s, %s, %s", order[0], order[1], order[2]);
     }
-    stage_note(stage, "%.1f s, chat %.1f s", (double)ms / 1000, (double)talk_ms / 1000);
+    stage_note(stage, "%.1f s", (double)ms / 1000);
     return 0;
 }
 
@@ -119,16 +121,15 @@ static int play_cast(struct stage *stage, struct cast *c, struct cm_err *err)
         }
     }
     stream_stop(&c->stream);
-    if (mailbox_even(stage, &inbox, &c->to, &c->ledger, DELIVER_MS, err) != 0 ||
-        pair_even(stage, &c->pair, err) != 0) {
+    if (mailbox_even(stage, &inbox, &c->to, &c->ledger, DELIVER_MS, err) != 0) {
         return -1;
     }
     size_t accepted = ledger_count(&c->ledger, LEDGER_ACCEPTED);
     stage_note(stage, "%zu mails, each once", accepted);
-    return accepted >= n * LANES ? 0
-                                 : cm_err_set(err, CM_ERR_REFUSE,
-                                              "hardly any mail was accepted: %zu",
-                                              accepted);
+    return accepted >= n * LANES
+               ? 0
+               : cm_err_set(err, CM_ERR_REFUSE, "hardly any mail was accepted: %zu",
+                            accepted);
 }
 
 static int play(struct stage *stage, struct cm_err *err)
@@ -137,7 +138,7 @@ static int play(struct stage *stage, struct cm_err *err)
     ledger_init(&c.ledger);
     int rc = play_cast(stage, &c, err);
     stream_stop(&c.stream);
-    pair_close(&c.pair);
+    chatter_stop(&c.chatter);
     ledger_clear(&c.ledger);
     return rc;
 }

@@ -134,6 +134,7 @@ int scenario_slow_tunnel_over(struct stage *stage, struct cm_err *err);
 int scenario_conntrack_full(struct stage *stage, struct cm_err *err);
 int scenario_conntrack_room(struct stage *stage, struct cm_err *err);
 int scenario_idle_nat(struct stage *stage, struct cm_err *err);
+int scenario_idle_half_hour(struct stage *stage, struct cm_err *err);
 int scenario_idle_nat_over(struct stage *stage, struct cm_err *err);
 int scenario_reboot_orders(struct stage *stage, struct cm_err *err);
 int scenario_reboot_orders_back(struct stage *stage, struct cm_err *err);
@@ -145,5 +146,7 @@ int scenario_operator_verbs_back(struct stage *stage, struct cm_err *err);
 int scenario_docs_commands(struct stage *stage, struct cm_err *err);
 int scenario_docs_commands_back(struct stage *stage, struct cm_err *err);
 int scenario_unban(struct stage *stage, struct cm_err *err);
+int scenario_restore(struct stage *stage, struct cm_err *err);
+int scenario_restore_back(struct stage *stage, struct cm_err *err);
 
 #endif

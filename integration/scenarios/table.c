@@ -50,7 +50,8 @@ const struct scenario scenarios[] = {
     {"dns_variants",
      "zones in every state at Knot, BIND, NSD, Unbound: missing, wrong, not yet told",
      scenario_dns_variants, scenario_dns_variants_back, 300},
-    {"dns_apply", "chatops dns --apply at Knot and BIND; keys and clocks that are wrong",
+    {"dns_apply",
+     "chatops dns --apply at Knot and BIND; keys and clocks that are wrong",
      scenario_dns_apply, scenario_dns_variants_back, 240},
     {"big_messages", "50 messages of 30 MB at once: each there once, the filter small",
      scenario_big_messages, NULL, 420},
@@ -156,6 +157,9 @@ const struct scenario scenarios[] = {
      scenario_conntrack_full, scenario_conntrack_room, 480},
     {"idle_nat", "IDLE outlives the memory of the boxes on the way", scenario_idle_nat,
      scenario_idle_nat_over, 180},
+    {"idle_half_hour",
+     "the same for half an hour, carrier NAT and home router forgetful, both planes",
+     scenario_idle_half_hour, scenario_idle_nat_over, 2400},
     {"reboot_orders",
      "power of edge, store and home cut at once, back in every order; both planes",
      scenario_reboot_orders, scenario_reboot_orders_back, 1800},
@@ -181,11 +185,16 @@ const struct scenario scenarios[] = {
      "from bare nodes with a CA: all doors, renewals, CA away, gateway dead; IDLE "
      "stays",
      scenario_acme, scenario_acme_back, 900},
+    {"restore",
+     "store and laptop lost, a backup left: same passwords, mail, UIDs and keys",
+     scenario_restore, scenario_restore_back, 600},
     {"reboot", "power cut of store and of a gateway: all serves again by itself",
      scenario_reboot, NULL, 300},
     {NULL, NULL, NULL, NULL, 0},
 };
 
+/* One a line, so that branches merge. */
+/* clang-format off */
 const char *const scenarios_by_name[] = {
     "stolen_gateway",
     "partition",
@@ -195,6 +204,7 @@ const char *const scenarios_by_name[] = {
     "clock_step",
     "conntrack_full",
     "idle_nat",
+    "idle_half_hour",
     "reboot_orders",
     "rotate",
     "ban",
@@ -204,12 +214,7 @@ const char *const scenarios_by_name[] = {
     "taken_back",
     "mail_off",
     "operator_verbs",
+    "restore",
+    "own_certificate",
     NULL,
-    "stolen_gateway", "partition", "mtu",          "idle_nat",    "reboot_orders",
-    "rotate",         "ban",       "many_clients", "ssh_dropped", "ssh_dropped_each",
-    "taken_back",     "mail_off",  NULL,
-    "stolen_gateway", "partition",        "mtu",        "idle_nat",
-    "reboot_orders",  "rotate",           "ban",        "many_clients",
-    "ssh_dropped",    "ssh_dropped_each", "taken_back", "mail_off",
-    "operator_verbs", "own_certificate",  NULL,
 };
