@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "knock.h"
 #include "plane.h"
 #include "proxy/apply.h"
+#include "proxy/daemon/pulse.h"
 #include "reach.h"
 #include "report.h"
 #include "room.h"
@@ -32,6 +34,7 @@ struct job {
     struct gw_boot boot;
     char private_key[PX_WG_KEY_TEXT];
     struct px_seen seen;
+    struct px_tunnel_facts facts;
     struct gw_tally tally;
     struct px_outcome out;
     struct px_report measured;
@@ -57,7 +60,9 @@ struct gw_engine {
     struct gw_trial trial; /* of newest */
     struct gw_reach reach;
     struct gw_knock *knock;
-    bool shut; /* the rules in force are those for a store that is gone */
+    struct pulse *pulse; /* NULL: this machine does not let us */
+    int64_t heard_ms;    /* over the bus; -1: never */
+    bool shut;           /* the rules in force are those for a store that is gone */
     struct gw_room room;
     bool crowded;     /* the rules in force are those for a full table */
     int64_t epoch;    /* high-water mark */
@@ -69,6 +74,7 @@ struct gw_engine {
     bool dirty;      /* apply at the next occasion */
     int64_t applied_ms;
     struct px_seen seen;
+    struct px_tunnel_facts facts;
     struct gw_tally tally;
     struct px_report report;
     char warned[256];
@@ -184,7 +190,7 @@ static void run_job(void *arg)
         job->rc = bring_up(job);
     }
     gw_room_measure(&job->room);
-    gw_report_measure(job->boot.number, &job->tally, &job->measured);
+    gw_report_measure(job->boot.number, &job->tally, &job->facts, &job->measured);
 }
 
 /* ---- the loop's side ---- */
@@ -307,14 +313,22 @@ static void tunnel_up(struct gw_engine *e, const struct job *job)
 
 static void submit(struct gw_engine *e);
 
+/* Without a pulse nobody asks often enough. */
+static int64_t answered_ms(const struct gw_engine *e)
+{
+    int64_t pulse = e->pulse != NULL ? pulse_heard_ms(e->pulse) : -1;
+    return pulse >= 0 && e->heard_ms > pulse ? e->heard_ms : pulse;
+}
+
 static void note_reach(struct gw_engine *e)
 {
-    if (!gw_reach_measure(&e->reach, e->report.rx_bytes, cm_now_mono_ms())) {
+    if (!gw_reach_measure(&e->reach, e->report.rx_bytes, answered_ms(e),
+                          cm_now_mono_ms())) {
         return;
     }
     if (e->reach.gone) {
-        cm_log(CM_LOG_WARNING, "store_gone", "reason", "nothing comes from the tunnel",
-               NULL);
+        cm_log(CM_LOG_WARNING, "store_gone", "reason",
+               "nothing comes from the tunnel, or nothing is answered", NULL);
     } else {
         cm_log(CM_LOG_INFO, "store_back", NULL);
     }
@@ -351,6 +365,7 @@ static void job_done(void *arg)
     e->job = NULL;
     e->seen = job->seen;
     e->tally = job->tally;
+    e->facts = job->facts;
     e->report.handshake_age_s = job->measured.handshake_age_s;
     e->report.rx_bytes = job->measured.rx_bytes;
     e->report.tx_bytes = job->measured.tx_bytes;
@@ -399,6 +414,7 @@ static void submit(struct gw_engine *e)
     job->boot = e->boot;
     job->seen = e->seen;
     job->tally = e->tally;
+    job->facts = e->facts;
     memcpy(job->private_key, e->private_key, sizeof(job->private_key));
     if (cm_work_submit(e->work, run_job, job_done, job, &job->err) != 0) {
         cm_wipe(job, sizeof(*job));
@@ -459,6 +475,7 @@ static void watch_trial(struct gw_engine *e)
 
 void gw_engine_heard(struct gw_engine *e)
 {
+    e->heard_ms = cm_now_mono_ms();
     if (gw_trial_heard(&e->trial, cm_now_mono_ms())) {
         e->good = e->newest;
         e->has_good = true;
@@ -563,6 +580,26 @@ void gw_engine_boot(struct gw_engine *e, const struct gw_boot *boot)
     submit(e);
 }
 
+static void pulse_turned(bool alive, void *ctx)
+{
+    (void)alive; /* a tunnel that loses much is given more time */
+    (void)ctx;
+}
+
+static void start_pulse(struct gw_engine *e, struct cm_loop *loop)
+{
+    char inner[46];
+    struct in_addr store;
+    struct cm_err err;
+    px_inner4(e->boot.number, 2, inner);
+    e->heard_ms = -1;
+    cm_assert(inet_pton(AF_INET, inner, &store) == 1);
+    e->pulse = pulse_new(loop, &store, pulse_turned, NULL, &err);
+    if (e->pulse == NULL) {
+        cm_log_err(CM_LOG_WARNING, "no_pulse", &err);
+    }
+}
+
 struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot,
                                 const char *private_key,
                                 const struct gw_engine_hooks *hooks)
@@ -581,6 +618,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     memcpy(e->private_key, private_key, sizeof(e->private_key));
     e->work = cm_work_new(loop, 1, 2);
     e->knock = gw_knock_new(loop);
+    start_pulse(e, loop);
     e->tick = cm_timer_new(loop, tick, e);
     cm_timer_set(e->tick, 0);
     return e;
@@ -595,6 +633,7 @@ void gw_engine_free(struct gw_engine **engine)
     e->dirty = false;
     cm_timer_free(&e->tick);
     gw_knock_free(&e->knock);
+    pulse_free(&e->pulse);
     cm_work_free(&e->work);
     cm_wipe(e->private_key, sizeof(e->private_key));
     free(e->envelope);

@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "policy.h"
+#include "reach.h"
 #include "spf.h"
 #include "txt.h"
 
@@ -33,7 +34,12 @@ static void probe(const struct op_look *k, struct op_authority *s)
         k->origin[0] != '\0' ? cm_strdup(k->origin) : cm_asprintf("%s.", k->domain);
 
     s->answers = false;
-    if (op_resolve(&s->at, name, "SOA", &a, &err) != 0) {
+    s->no_route = !op_reach_route(s->at.address);
+    a.count = 0;
+    if (s->no_route) {
+        snprintf(s->why, sizeof(s->why), "no way to %.80s %s from this machine",
+                 s->at.name, s->at.address);
+    } else if (op_resolve(&s->at, name, "SOA", &a, &err) != 0) {
         snprintf(s->why, sizeof(s->why), "%.255s", err.text);
     } else if (!a.authoritative || a.count == 0) {
         snprintf(s->why, sizeof(s->why), "%.80s %s is not authoritative for %.80s",
@@ -244,6 +250,10 @@ int op_look_at(const struct op_look *k, const struct op_server *server, size_t f
         bool same = same_addresses(k, server, r->name) ||
                     (a->count > 0 && same_addresses(k, &k->resolver, r->name));
         f->verdict = same ? OP_RIGHT : f->verdict;
+        if (f->verdict == OP_WRONG) {
+            snprintf(f->why, sizeof(f->why),
+                     "it does not lead to the addresses of %.250s", k->domain);
+        }
     } else if (f->verdict == OP_WRONG && r->type[0] == 'A') {
         explain_addresses(r, f->n, a, f->why, sizeof(f->why));
     }
@@ -288,6 +298,21 @@ void op_look_forward(const struct op_look *k, struct op_finding *f)
     op_answers_clear(&a);
 }
 
+/* Is the address set of that family right, or only judged later? What is wrong there is
+ * said there. */
+static bool forward_is_right(const struct op_look *k, const struct op_finding *reverse)
+{
+    bool v6 = strstr(k->zone.items[reverse->first].name, ".ip6.arpa") != NULL;
+
+    for (size_t i = 0; i < k->count && k->findings[i].first < reverse->first; i++) {
+        const struct op_record *r = &k->zone.items[k->findings[i].first];
+        if (strcmp(r->type, v6 ? "AAAA" : "A") == 0) {
+            return k->findings[i].verdict == OP_RIGHT;
+        }
+    }
+    return true;
+}
+
 /* Not in the zone of these servers. A resolver that cannot tell is no fault of ours. */
 static void judge_reverse(const struct op_look *k, struct op_finding *f)
 {
@@ -299,7 +324,8 @@ static void judge_reverse(const struct op_look *k, struct op_finding *f)
         snprintf(f->why, sizeof(f->why), "%.900s", err.text);
     }
     op_answers_clear(&a);
-    if (strcmp(k->zone.items[f->first].type, OP_REVERSE) == 0) {
+    if (strcmp(k->zone.items[f->first].type, OP_REVERSE) == 0 &&
+        forward_is_right(k, f)) {
         op_look_forward(k, f);
     }
 }
@@ -324,8 +350,9 @@ static void count_server(struct tally *t, const struct op_authority *s,
     }
     t->bad += !s->stale;
     t->stale_bad += s->stale;
-    snprintf(text, sizeof(text), s->stale ? "%s (%s) has an old serial, %u" : "%s (%s)",
-             s->at.name, s->at.address, s->serial);
+    snprintf(text, sizeof(text),
+             s->stale ? "%s (%s) has an old serial, %u" : "not on %s (%s)", s->at.name,
+             s->at.address, s->serial);
     append(t->where, sizeof(t->where), text);
 }
 
@@ -361,7 +388,7 @@ static void weigh(const struct op_look *k, struct op_finding *f, const struct ta
     }
     *f = t->worst;
     if (t->right > 0) {
-        snprintf(text, sizeof(text), "right on %zu of %zu servers, not on %s", t->right,
+        snprintf(text, sizeof(text), "right on %zu of %zu servers; %s", t->right,
                  t->right + t->bad + t->stale_bad, t->where);
         append(f->why, sizeof(f->why), text);
         f->verdict = t->bad == 0                ? OP_NOT_YET
@@ -397,16 +424,12 @@ static void judge_visible(const struct op_look *k, struct op_finding *f)
 static void judge_set(const struct op_look *k, struct op_finding *f)
 {
     struct tally t = {.right = 0};
-    size_t authorities = 0;
 
     if (strcmp(k->zone.items[f->first].type, OP_REVERSE) == 0) {
         judge_reverse(k, f);
         return;
     }
-    for (size_t i = 0; i < k->server_count; i++) {
-        authorities += k->servers[i].answers;
-    }
-    if (authorities == 0) {
+    if (op_look_answering(k) == 0) {
         judge_reverse(k, f); /* a resolver is all there is */
         return;
     }
@@ -440,6 +463,16 @@ int op_look_judge(struct op_look *k, struct cm_err *err)
     return 0;
 }
 
+size_t op_look_answering(const struct op_look *k)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < k->server_count; i++) {
+        n += k->servers[i].answers;
+    }
+    return n;
+}
+
 size_t op_look_bad(const struct op_look *k, bool required)
 {
     size_t n = 0;
@@ -452,7 +485,6 @@ size_t op_look_bad(const struct op_look *k, bool required)
     return n;
 }
 
-/* A family that this machine has no way into says nothing; curl then names it. */
 void op_look_policies(struct op_look *k)
 {
     bool wanted = false;
@@ -465,7 +497,12 @@ void op_look_policies(struct op_look *k)
         if (strcmp(r->type, "A") == 0 || strcmp(r->type, "AAAA") == 0) {
             struct op_policy *p = &k->policies[k->policy_count++];
             snprintf(p->address, sizeof(p->address), "%s", r->data);
-            p->right = op_policy_check(k->domain, r->data, p->why, sizeof(p->why));
+            p->tried = op_reach_route(r->data);
+            if (p->tried) {
+                p->right = op_policy_check(k->domain, r->data, p->why, sizeof(p->why));
+            } else {
+                snprintf(p->why, sizeof(p->why), "no way to it from this machine");
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 /* look: asks every authoritative server of the zone, and the resolver, for what a relay
  * needs, and says what is missing, wrong, or only not visible yet.
  *
+ * A server or gateway that this machine has no way to (IPv6, at most homes) is not
+ * asked, and is no fault.
+ *
  * A set is right when all servers that answer have it and the resolver shows it. It is
  * pending when a server with an older serial is the only one without it, or when only
  * the resolver still has what was there before. SPF is evaluated for each address that
@@ -22,6 +25,7 @@ struct op_authority {
     struct op_server at;
     bool hidden;   /* not among the zone's NS: the primary that the operator named */
     bool answers;  /* with authority for the zone */
+    bool no_route; /* this machine has no way to such an address; it was not asked */
     char why[256]; /* when it does not */
     uint32_t serial;
     bool stale; /* another has a newer one */
@@ -46,6 +50,7 @@ struct op_look {
     size_t count;
     struct op_policy {
         char address[46]; /* through which gateway */
+        bool tried;       /* false: this machine has no way to such an address */
         bool right;
         char why[256];
     } policies[CM_GATEWAYS_MAX * CM_ADDRESSES_MAX]; /* MTA-STS; none without a policy */
@@ -73,6 +78,8 @@ void op_look_policies(struct op_look *look);
 void op_look_clear(struct op_look *look);
 
 const char *op_verdict_name(enum op_verdict verdict); /* "not yet visible" */
+/* Servers that answer for the zone. */
+size_t op_look_answering(const struct op_look *look);
 /* Sets that are missing, wrong or not known. */
 size_t op_look_bad(const struct op_look *look, bool required);
 

@@ -138,10 +138,15 @@ static bool is_wrong(const struct op_step *s)
     return s->defects != NULL && s->defects->count > 0;
 }
 
+/* The list names the node before each text already. */
 static int survey(struct op_step *s, struct cm_err *err)
 {
+    size_t n = strlen(s->node);
+
     if (s->check(s, err) < 0) {
-        op_defects_add(s->defects, "", "%s", err->text);
+        bool named = strncmp(err->text, s->node, n) == 0 && err->text[n] == ':' &&
+                     err->text[n + 1] == ' ';
+        op_defects_add(s->defects, "", "%s", err->text + (named ? n + 2 : 0));
     }
     if (is_wrong(s)) {
         op_step_note(s, "%zu in the way", s->defects->count);

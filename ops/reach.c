@@ -1,5 +1,6 @@
 #include "reach.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -30,6 +31,25 @@ static enum op_reach from_errno(int e, char *said, size_t size)
         return OP_REACH_NO_ROUTE;
     }
     return e == ETIMEDOUT || e == EHOSTUNREACH ? OP_REACH_TIMEOUT : OP_REACH_BAD;
+}
+
+bool op_reach_route(const char *address)
+{
+    bool v6 = strchr(address, ':') != NULL;
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(53)};
+    const struct sockaddr *to =
+        v6 ? (const struct sockaddr *)&six : (const struct sockaddr *)&four;
+    int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool way = fd >= 0 &&
+               (v6 ? inet_pton(AF_INET6, address, &six.sin6_addr)
+                   : inet_pton(AF_INET, address, &four.sin_addr)) == 1 &&
+               connect(fd, to, v6 ? sizeof(six) : sizeof(four)) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return way;
 }
 
 static bool wait_for(int fd, short events, int64_t until_ms)

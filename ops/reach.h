@@ -15,6 +15,8 @@ enum op_reach {
     OP_REACH_BAD, /* refused, reset, or something else answers */
 };
 
+/* Is there a way to that address from this machine? Sends nothing. */
+bool op_reach_route(const char *address);
 /* Begins to connect: 0, and *fd_r is non-blocking and the caller's; else an errno. */
 int op_reach_start(const char *address, uint16_t port, int *fd_r);
 /* When it is writable: 0, or the errno why it is not connected. */

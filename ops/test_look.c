@@ -230,6 +230,17 @@ static void test_texts(void **state)
     variant(D, "CAA",
             "chat CAA 0 issue \"letsencrypt.org; accounturi=https://acme.example/2\"\n",
             OP_WRONG, "");
+    /* Any account of that CA could have a certificate. */
+    variant(
+        D, "CAA",
+        "chat CAA 0 issue \"letsencrypt.org; accounturi=https://acme.example/acct/1\"\n"
+        "chat CAA 0 issue \"LetsEncrypt.org\"\n",
+        OP_WRONG, "");
+    variant(
+        D, "CAA",
+        "chat CAA 0 issue \"letsencrypt.org; accounturi=https://acme.example/acct/1\"\n"
+        "chat CAA 0 issue \"elsewhere.example\"\nchat CAA 0 iodef \"mailto:a@b.c\"\n",
+        OP_RIGHT, "");
     free(split);
 }
 
@@ -287,9 +298,9 @@ static void test_stale_secondary(void **state)
     judge(&p);
     assert_true(p.k.servers[1].stale);
     assert_int_equal(p.k.servers[1].serial, 10);
-    expect(&p, D, "MX", OP_NOT_YET,
-           "right on 1 of 2 servers, not on ns2.example.net (127.0.0.1) has an old "
-           "serial, 10");
+    expect(
+        &p, D, "MX", OP_NOT_YET,
+        "right on 1 of 2 servers; ns2.example.net (127.0.0.1) has an old serial, 10");
     rest_is_right(&p, D, "MX");
     end(&p);
     free(zone);

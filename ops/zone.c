@@ -303,6 +303,22 @@ bool op_zone_is_spf(const struct op_record *r)
     return strcmp(r->type, "TXT") == 0 && strncmp(r->data, "\"v=spf1", 7) == 0;
 }
 
+/* 0 issue "letsencrypt.org; ..." of the same CA: without account it lets anybody's in,
+ * whatever stands beside it. */
+static bool same_issuer(const char *want, const char *have)
+{
+    const char *a = strstr(want, "issue \""), *b = strcasestr(have, "issue \"");
+
+    if (a == NULL || b == NULL) {
+        return false;
+    }
+    a += strlen("issue \"");
+    b += strlen("issue \"");
+    b += strspn(b, " \t");
+    size_t n = strcspn(a, "; \t\"");
+    return n == strcspn(b, "; \t\"") && strncasecmp(a, b, n) == 0;
+}
+
 /* At the domain itself there are other people's TXT records, and anybody's CAA. Of
  * DMARC and MTA-STS only records that say so count, for their readers too. */
 bool op_zone_is_ours(const struct op_record *r, const char *published)
@@ -311,7 +327,8 @@ bool op_zone_is_ours(const struct op_record *r, const char *published)
     char want[OP_TXT_MAX], have[OP_TXT_MAX];
 
     if (strcmp(r->type, "CAA") == 0) {
-        return strcasestr(published, "accounturi") != NULL;
+        return strcasestr(published, "accounturi") != NULL ||
+               same_issuer(r->data, published);
     }
     if (strcmp(r->type, "TXT") != 0) {
         return true;

@@ -67,7 +67,7 @@ enum op_verdict {
 /* How many records from `first` on are of one name and type. */
 size_t op_zone_set(const struct op_zone *zone, size_t first);
 /* Whether a published record is in the place of this one: foreign TXT records beside
- * SPF and foreign CAA records are not our business. */
+ * SPF and CAA records of other CAs are not our business. */
 bool op_zone_is_ours(const struct op_record *r, const char *published);
 /* Whether a published record does what this one is for: the same, or TXT of the same
  * meaning (txt.h). */

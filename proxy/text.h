@@ -22,6 +22,14 @@ void px_text_header_ports(struct cm_buf *out, const struct px_state *state);
 void px_text_turn(struct cm_buf *out, const struct px_state *state);
 /* "{ 198.51.100.11 }", of that family. */
 void px_text_addresses(struct cm_buf *out, const struct px_gateway *gw, bool v6);
+/* The name alone would do. It is 16 bytes long to copy and compare, for each packet, so
+ * what came by Ethernet, as nearly all that comes from outside, is told by its type. */
+#define PX_TEXT_FROM_WG0 "meta iiftype != ether iifname \"wg0\""
+/* "ip daddr { ... } tcp dport { ... }": to one of our public addresses. */
+void px_text_to_tcp(struct cm_buf *out, const struct px_state *state,
+                    const struct px_gateway *gw, bool v6);
+void px_text_to_turn(struct cm_buf *out, const struct px_state *state,
+                     const struct px_gateway *gw, bool v6);
 /* "        iifname != "wg0" ip daddr { ... } tcp dport { ... }": from outside to one of
  * our public addresses. */
 void px_text_match_tcp(struct cm_buf *out, const struct px_state *state,

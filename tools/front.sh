@@ -13,7 +13,7 @@ packages="gcc libc6-dev make cmake ninja-build pkg-config git clang clang-format
  libcrypt-dev libmilter-dev gnupg dovecot-dev libssl-dev mandoc dpkg-dev file apt-utils
  mmdebstrap debian-archive-keyring systemd-container nftables iproute2 wireguard-tools
  wireguard-go postgresql coturn uacme pebble util-linux ca-certificates openssl
- knot unbound"
+ knot unbound bind9"
 
 packages_arm64="mmdebstrap debian-archive-keyring gcc-aarch64-linux-gnu libc6-dev-arm64-cross
  qemu-user-static file"
@@ -47,8 +47,9 @@ install_missing() {
         echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
     # Nor shall these servers run here.
     mkdir -p /etc/systemd/system
-    for s in coturn nginx haproxy knot unbound; do
-        case " $missing " in *" $s "*)
+    for s in coturn nginx haproxy knot unbound bind9:named; do
+        case " $missing " in *" ${s%:*} "*)
+            s=${s#*:}
             [ -e /lib/systemd/system/$s.service ] || [ -L /etc/systemd/system/$s.service ] ||
                 ln -s /dev/null /etc/systemd/system/$s.service ;;
         esac

@@ -120,8 +120,9 @@ static void test_refused(void **state)
 
     wrong.secret[0] ^= 1;
     snprintf(unknown.name, sizeof(unknown.name), "stranger");
-    expect(&p, &wrong, "does not accept key portico");
-    expect(&p, &unknown, "does not accept key stranger");
+    expect(&p, &wrong, "does not accept key portico: it has another secret there");
+    expect(&p, &unknown,
+           "does not accept key stranger: there is none of that name and algorithm");
     assert_int_equal(dns_update(&p, &good, &bad, 1, &err), -1);
     assert_non_null(strstr(err.text, "not a record"));
     snprintf(p.zone, sizeof(p.zone), "example.net.");

@@ -9,11 +9,20 @@
 
 #include <ldns/ldns.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 
 #define DNS_PORT   53
 #define FUDGE_S    300
 #define LABELS_MAX 20
+
+/* TSIG: fields, their sizes, and errors (RFC 8945 4.2, 3). */
+#define TSIG_ERROR 5
+#define TSIG_OTHER 6
+#define TSIG_TIME  6 /* bytes */
+#define BADSIG     16
+#define BADKEY     17
+#define BADTIME    18
 
 int dns_primary_parse(const char *text, struct dns_primary *primary_r,
                       struct cm_err *err)
@@ -182,6 +191,51 @@ static ldns_rr_list *records(const struct dns_change *changes, size_t count,
     return list;
 }
 
+/* Why the server does not take the signature (RFC 8945 3, 5.3): 0 it does not say.
+ * *ahead_s: with BADTIME, by how much its clock is ahead. */
+static int tsig_error(const ldns_pkt *answer, int64_t *ahead_s)
+{
+    const ldns_rr *tsig = ldns_pkt_tsig(answer);
+
+    *ahead_s = 0;
+    if (tsig == NULL || ldns_rr_rd_count(tsig) <= TSIG_OTHER) {
+        return 0;
+    }
+    const ldns_rdf *other = ldns_rr_rdf(tsig, TSIG_OTHER);
+    const uint8_t *data = ldns_rdf_data(other);
+    if (ldns_rdf_size(other) == 2 + TSIG_TIME) {
+        int64_t at = 0;
+        for (size_t i = 0; i < TSIG_TIME; i++) {
+            at = at << 8 | data[2 + i];
+        }
+        *ahead_s = at - cm_now_wall_ms() / 1000;
+    }
+    return ldns_rdf2native_int16(ldns_rr_rdf(tsig, TSIG_ERROR));
+}
+
+static int not_accepted(const ldns_pkt *answer, const struct dns_primary *p,
+                        const struct dns_key *key, struct cm_err *err)
+{
+    int64_t ahead_s;
+    int why = tsig_error(answer, &ahead_s);
+
+    if (why == BADTIME) {
+        return cm_err_set(err, CM_ERR_REFUSE,
+                          "%s does not accept key %s: its clock is %lld s %s this "
+                          "one, and %d s are allowed",
+                          p->host, key->name, llabs((long long)ahead_s),
+                          ahead_s < 0 ? "behind" : "ahead of", FUDGE_S);
+    }
+    if (why == BADKEY || why == BADSIG) {
+        return cm_err_set(err, CM_ERR_REFUSE, "%s does not accept key %s: %s", p->host,
+                          key->name,
+                          why == BADSIG ? "it has another secret there"
+                                        : "there is none of that name and algorithm");
+    }
+    return cm_err_set(err, CM_ERR_REFUSE, "%s is not the primary of zone %s", p->host,
+                      p->zone);
+}
+
 static int judge(const ldns_pkt *answer, const struct dns_primary *p,
                  const struct dns_key *key, struct cm_err *err)
 {
@@ -196,11 +250,7 @@ static int judge(const ldns_pkt *answer, const struct dns_primary *p,
                           "%s refuses: key %s may not change zone %s there", where,
                           key->name, p->zone);
     case LDNS_RCODE_NOTAUTH:
-        return cm_err_set(err, CM_ERR_REFUSE,
-                          "%s does not accept key %s (name, algorithm and secret must "
-                          "be the same there, and the clocks within %d s), or is not "
-                          "the primary of zone %s",
-                          where, key->name, FUDGE_S, p->zone);
+        return not_accepted(answer, p, key, err);
     case LDNS_RCODE_NOTIMPL:
         return cm_err_set(err, CM_ERR_REFUSE,
                           "%s takes no updates (RFC 2136); see chatops dns --form",

@@ -18,7 +18,7 @@
 #define LANES      6
 #define GAP_MS     1200
 #define BLOW_MS    14000
-#define REFUSES_MS 9000 /* after the tunnel fell silent */
+#define REFUSES_MS 12000 /* one way: 7 s without an answer, and a look each second */
 #define WELL_MS    45000
 #define DELIVER_MS 120000
 #define KNOCK_MS   2000

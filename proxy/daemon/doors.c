@@ -152,6 +152,7 @@ static int listen_at(const struct sockaddr_storage *address)
     }
     (void)set_on(fd, SOL_SOCKET, SO_REUSEADDR);
     (void)set_on(fd, IPPROTO_IP, IP_FREEBIND);
+    relay_tune_door(fd);
     int segment = address->ss_family == AF_INET6 ? SEGMENT6 : SEGMENT4;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
     if (address->ss_family == AF_INET6) {

@@ -48,7 +48,10 @@ relays_new(struct cm_loop *loop, size_t max,
 /* Resets what is open. */
 void relays_free(struct relays **relays);
 
-/* Owns fd: a connection just accepted from `client`, non-blocking. false: refused or
+/* For a listener; what it accepts has it by that (ip(7), tcp(7): inherited). */
+void relay_tune_door(int fd);
+
+/* Owns fd: a connection just accepted at such a door, non-blocking. false: refused or
  * not to be connected; the client has been reset, and gone is not called. */
 bool relays_add(struct relays *relays, int fd, const struct sockaddr_storage *client,
                 const struct relay_target *target);
