@@ -123,6 +123,8 @@ int scenario_reboot(struct stage *stage, struct cm_err *err);
 int scenario_drain(struct stage *stage, struct cm_err *err);
 int scenario_modes(struct stage *stage, struct cm_err *err);
 int scenario_modes_back(struct stage *stage, struct cm_err *err);
+int scenario_unreachable(struct stage *stage, struct cm_err *err);
+int scenario_unreachable_back(struct stage *stage, struct cm_err *err);
 int scenario_rotate(struct stage *stage, struct cm_err *err);
 int scenario_status_hops(struct stage *stage, struct cm_err *err);
 int scenario_status_hops_back(struct stage *stage, struct cm_err *err);
