@@ -174,7 +174,7 @@ const struct scenario scenarios[] = {
      scenario_status_hops, scenario_status_hops_back, 120},
     {"restore",
      "store and laptop lost, a backup left: same passwords, mail, UIDs and keys",
-     scenario_restore, scenario_restore_back, 600},
+     scenario_restore, scenario_restore_back, 900},
     {"wrong_certificate",
      "a gateway shows one that expired, one of another name: chatops says which",
      scenario_wrong_certificate, scenario_wrong_certificate_back, 180},
