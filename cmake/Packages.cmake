@@ -59,6 +59,7 @@ include(CPack)
 
 install(FILES ops/man/chatmail-acme.8 ops/man/chatmail-tls.8
               ops/man/chatmail-auth.8 ops/man/chatmail-cluster.8
+              ops/man/chatmail-backup.8
               ops/man/chatmail-clock.8
               ops/man/chatmail-dns.8
               ops/man/chatmail-echo.8

@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,10 @@
 #include "knock.h"
 #include "plane.h"
 #include "proxy/apply.h"
+#include "proxy/daemon/pulse.h"
 #include "reach.h"
 #include "report.h"
+#include "room.h"
 #include "trial.h"
 
 #define REFUSED_MAX 16
@@ -24,15 +27,18 @@ struct job {
     bool apply;
     bool has_document;
     bool gone;         /* the store is not reached */
+    bool crowded;      /* no room for new connections */
     enum cm_mode mode; /* as the document says */
     int64_t epoch;     /* found in the kernel */
     struct px_state state;
     struct gw_boot boot;
     char private_key[PX_WG_KEY_TEXT];
     struct px_seen seen;
+    struct px_tunnel_facts facts;
     struct gw_tally tally;
     struct px_outcome out;
     struct px_report measured;
+    struct gw_room_sight room;
     struct cm_err err;
     int rc;
 };
@@ -54,7 +60,11 @@ struct gw_engine {
     struct gw_trial trial; /* of newest */
     struct gw_reach reach;
     struct gw_knock *knock;
-    bool shut;        /* the rules in force are those for a store that is gone */
+    struct pulse *pulse; /* NULL: this machine does not let us */
+    int64_t heard_ms;    /* over the bus; -1: never */
+    bool shut;           /* the rules in force are those for a store that is gone */
+    struct gw_room room;
+    bool crowded;     /* the rules in force are those for a full table */
     int64_t epoch;    /* high-water mark */
     int64_t in_force; /* put in force by this process; -1: none yet */
     char *early;      /* came before we knew what is in force */
@@ -64,6 +74,7 @@ struct gw_engine {
     bool dirty;      /* apply at the next occasion */
     int64_t applied_ms;
     struct px_seen seen;
+    struct px_tunnel_facts facts;
     struct gw_tally tally;
     struct px_report report;
     char warned[256];
@@ -127,6 +138,14 @@ static void shut_doors(struct job *job)
     }
 }
 
+static void say_crowded(struct job *job)
+{
+    for (size_t i = 0; i < job->state.gateway_count; i++) {
+        struct px_gateway *gw = &job->state.gateways[i];
+        gw->crowded = job->crowded && strcmp(gw->name, job->boot.name) == 0;
+    }
+}
+
 static int bring_up(struct job *job)
 {
     if (job->has_document) {
@@ -134,13 +153,16 @@ static int bring_up(struct job *job)
         if (job->gone) {
             shut_doors(job);
         }
+        say_crowded(job);
         const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
         cm_assert(gw != NULL);
-        if (gw_plane_follow(&job->state, gw, &job->out.changed, &job->err) != 0) {
-            return -1;
-        }
-        return px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
-                                &job->out, &job->err);
+        bool *changed = &job->out.changed;
+        return gw_plane_enter(&job->state, gw, changed, &job->err) != 0 ||
+                       px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
+                                        &job->out, &job->err) != 0 ||
+                       gw_plane_leave(gw, changed, &job->err) != 0
+                   ? -1
+                   : 0;
     }
     /* No document since our start. Rules that are loaded stay: they serve people.
      * Without any, shut what the tunnel could reach. */
@@ -167,7 +189,8 @@ static void run_job(void *arg)
         gw_tally_measure(&job->tally);
         job->rc = bring_up(job);
     }
-    gw_report_measure(job->boot.number, &job->tally, &job->measured);
+    gw_room_measure(&job->room);
+    gw_report_measure(job->boot.number, &job->tally, &job->facts, &job->measured);
 }
 
 /* ---- the loop's side ---- */
@@ -234,8 +257,9 @@ static void applied(struct gw_engine *e, struct job *job)
     e->report.applied_epoch = job->state.epoch;
     snprintf(e->report.applied_mode, sizeof(e->report.applied_mode), "%s",
              cm_mode_name(job->mode));
-    bool turned = e->shut != job->gone;
+    bool turned = e->shut != job->gone || e->crowded != job->crowded;
     e->shut = job->gone;
+    e->crowded = job->crowded;
     if (news) {
         char epoch[24];
         snprintf(epoch, sizeof(epoch), "%" PRId64, job->state.epoch);
@@ -289,16 +313,47 @@ static void tunnel_up(struct gw_engine *e, const struct job *job)
 
 static void submit(struct gw_engine *e);
 
+/* Without a pulse nobody asks often enough. */
+static int64_t answered_ms(const struct gw_engine *e)
+{
+    int64_t pulse = e->pulse != NULL ? pulse_heard_ms(e->pulse) : -1;
+    return pulse >= 0 && e->heard_ms > pulse ? e->heard_ms : pulse;
+}
+
 static void note_reach(struct gw_engine *e)
 {
-    if (!gw_reach_measure(&e->reach, e->report.rx_bytes, cm_now_mono_ms())) {
+    if (!gw_reach_measure(&e->reach, e->report.rx_bytes, answered_ms(e),
+                          cm_now_mono_ms())) {
         return;
     }
     if (e->reach.gone) {
-        cm_log(CM_LOG_WARNING, "store_gone", "reason", "nothing comes from the tunnel",
-               NULL);
+        cm_log(CM_LOG_WARNING, "store_gone", "reason",
+               "nothing comes from the tunnel, or nothing is answered", NULL);
     } else {
         cm_log(CM_LOG_INFO, "store_back", NULL);
+    }
+    e->dirty = e->dirty || e->has_newest;
+}
+
+/* Refusing takes the place of the kernel's silence until there is room again. */
+static void note_room(struct gw_engine *e, const struct gw_room_sight *sight)
+{
+    struct px_counts *counts = &e->report.counts;
+    bool changed = gw_room_take(&e->room, sight);
+    counts->table_used = sight->used;
+    counts->table_max = sight->max;
+    counts->table_full = sight->used < 0 || sight->max < 0 ? -1 : e->room.full;
+    if (!changed) {
+        return;
+    }
+    char used[24], max[24];
+    snprintf(used, sizeof(used), "%" PRId64, sight->used);
+    snprintf(max, sizeof(max), "%" PRId64, sight->max);
+    if (e->room.full) {
+        cm_log(CM_LOG_WARNING, "table_full", "used", used, "max", max, "reason",
+               "the kernel drops new connections; they are refused instead", NULL);
+    } else {
+        cm_log(CM_LOG_INFO, "table_has_room", "used", used, "max", max, NULL);
     }
     e->dirty = e->dirty || e->has_newest;
 }
@@ -310,11 +365,13 @@ static void job_done(void *arg)
     e->job = NULL;
     e->seen = job->seen;
     e->tally = job->tally;
+    e->facts = job->facts;
     e->report.handshake_age_s = job->measured.handshake_age_s;
     e->report.rx_bytes = job->measured.rx_bytes;
     e->report.tx_bytes = job->measured.tx_bytes;
     e->report.flows = job->measured.flows;
     e->report.counts = job->measured.counts;
+    note_room(e, &job->room);
     note_reach(e);
     if (job->apply) {
         note_warning(e, &job->out.warning);
@@ -352,10 +409,12 @@ static void submit(struct gw_engine *e)
     job->apply = apply_due(e);
     job->has_document = e->has_newest;
     job->gone = e->reach.gone;
+    job->crowded = e->room.full;
     wanted_state(e, &job->state);
     job->boot = e->boot;
     job->seen = e->seen;
     job->tally = e->tally;
+    job->facts = e->facts;
     memcpy(job->private_key, e->private_key, sizeof(job->private_key));
     if (cm_work_submit(e->work, run_job, job_done, job, &job->err) != 0) {
         cm_wipe(job, sizeof(*job));
@@ -416,6 +475,7 @@ static void watch_trial(struct gw_engine *e)
 
 void gw_engine_heard(struct gw_engine *e)
 {
+    e->heard_ms = cm_now_mono_ms();
     if (gw_trial_heard(&e->trial, cm_now_mono_ms())) {
         e->good = e->newest;
         e->has_good = true;
@@ -520,6 +580,26 @@ void gw_engine_boot(struct gw_engine *e, const struct gw_boot *boot)
     submit(e);
 }
 
+static void pulse_turned(bool alive, void *ctx)
+{
+    (void)alive; /* a tunnel that loses much is given more time */
+    (void)ctx;
+}
+
+static void start_pulse(struct gw_engine *e, struct cm_loop *loop)
+{
+    char inner[46];
+    struct in_addr store;
+    struct cm_err err;
+    px_inner4(e->boot.number, 2, inner);
+    e->heard_ms = -1;
+    cm_assert(inet_pton(AF_INET, inner, &store) == 1);
+    e->pulse = pulse_new(loop, &store, pulse_turned, NULL, &err);
+    if (e->pulse == NULL) {
+        cm_log_err(CM_LOG_WARNING, "no_pulse", &err);
+    }
+}
+
 struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot,
                                 const char *private_key,
                                 const struct gw_engine_hooks *hooks)
@@ -538,6 +618,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     memcpy(e->private_key, private_key, sizeof(e->private_key));
     e->work = cm_work_new(loop, 1, 2);
     e->knock = gw_knock_new(loop);
+    start_pulse(e, loop);
     e->tick = cm_timer_new(loop, tick, e);
     cm_timer_set(e->tick, 0);
     return e;
@@ -552,6 +633,7 @@ void gw_engine_free(struct gw_engine **engine)
     e->dirty = false;
     cm_timer_free(&e->tick);
     gw_knock_free(&e->knock);
+    pulse_free(&e->pulse);
     cm_work_free(&e->work);
     cm_wipe(e->private_key, sizeof(e->private_key));
     free(e->envelope);

@@ -73,12 +73,17 @@ static int take_leave(bool *changed, struct cm_err *err)
     return rc < 0 ? -1 : 0;
 }
 
-int gw_plane_follow(const struct px_state *state, const struct px_gateway *gw,
-                    bool *changed, struct cm_err *err)
+int gw_plane_enter(const struct px_state *state, const struct px_gateway *gw,
+                   bool *changed, struct cm_err *err)
 {
     char *conf = px_gateway_proxy(state, gw);
-    int rc = conf != NULL ? run_with(conf, changed, err) : take_leave(changed, err);
+    int rc = conf != NULL ? run_with(conf, changed, err) : 0;
 
     free(conf);
     return rc;
+}
+
+int gw_plane_leave(const struct px_gateway *gw, bool *changed, struct cm_err *err)
+{
+    return gw->by_proxy ? 0 : take_leave(changed, err);
 }

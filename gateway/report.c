@@ -41,18 +41,17 @@ int64_t gw_report_flows(FILE *conntrack, int number, struct px_counts *counts)
 }
 
 void gw_report_measure(int number, const struct gw_tally *tally,
-                       struct px_report *report)
+                       struct px_tunnel_facts *facts, struct px_report *report)
 {
     static const struct px_tunnel_facts unknown = {
         .handshake_age_s = -1, .rx_bytes = -1, .tx_bytes = -1};
-    struct px_tunnel_facts facts = unknown;
     struct cm_err err;
-    if (px_tunnel_facts("wg0", &facts, &err) != 0) {
-        facts = unknown;
+    if (px_tunnel_facts("wg0", facts, &err) != 0) {
+        *facts = unknown;
     }
-    report->handshake_age_s = facts.handshake_age_s;
-    report->rx_bytes = facts.rx_bytes;
-    report->tx_bytes = facts.tx_bytes;
+    report->handshake_age_s = facts->handshake_age_s;
+    report->rx_bytes = facts->rx_bytes;
+    report->tx_bytes = facts->tx_bytes;
     report->flows = -1;
     report->counts = px_counts_unknown();
     gw_uplink_measure(&report->counts);

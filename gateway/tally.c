@@ -122,6 +122,8 @@ void gw_tally_fill(const struct gw_tally *tally, struct px_counts *counts)
             counts->flooding = c->packets;
         } else if (strcmp(c->name, "strangers") == 0) {
             counts->strangers = c->packets;
+        } else if (strcmp(c->name, "crowded") == 0) {
+            counts->crowded = c->packets;
         } else {
             fill_port(c, counts);
         }

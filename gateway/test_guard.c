@@ -11,12 +11,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -253,6 +255,24 @@ static void await(pid_t pid)
     assert_int_equal(status, 0);
 }
 
+/* One connection over which data goes until then; ends badly when it breaks. */
+static pid_t talk_for_a_while(const char *from, int64_t ms)
+{
+    pid_t pid = netkit_fork(host[CLIENT]);
+    if (pid == 0) {
+        int64_t end = cm_now_mono_ms() + ms;
+        int fd = begin(from);
+        bool well = finish(fd, end);
+        for (; well && cm_now_mono_ms() < end; usleep(50000)) {
+            int queued = 0;
+            well = send(fd, "x", 1, MSG_NOSIGNAL) == 1 &&
+                   ioctl(fd, SIOCOUTQ, &queued) == 0 && queued < 10;
+        }
+        _exit(well ? 0 : 94);
+    }
+    return pid;
+}
+
 /* ---- the tests ---- */
 
 static void crowd_behind_one_address(void **unused)
@@ -319,6 +339,28 @@ static void flood_from_invented_addresses(void **unused)
     }
 }
 
+/* Who comes new is told so at once; who is there stays. */
+static void no_room(void **unused)
+{
+    (void)unused;
+    for (int by_proxy = 0; by_proxy <= 1; by_proxy++) {
+        use_plane(by_proxy);
+        assert_int_equal(open_many("198.51.100.40", 1, 2000), 1);
+        pid_t there = talk_for_a_while("198.51.100.40", 1500);
+        usleep(300000);
+        state.gateways[0].crowded = true;
+        load();
+        int64_t from = cm_now_mono_ms();
+        assert_int_equal(open_many("198.51.100.40", 5, 5000), 0);
+        assert_true(cm_now_mono_ms() - from < 1000);
+        assert_int_equal(packets("crowded"), 5);
+        await(there);
+        state.gateways[0].crowded = false;
+        load();
+        assert_int_equal(open_many("198.51.100.40", 1, 2000), 1);
+    }
+}
+
 static void banned(void **unused)
 {
     (void)unused;
@@ -345,6 +387,58 @@ static void banned(void **unused)
         load_bans();
         assert_int_equal(open_many("198.51.100.66", 1, 2000), 1);
     }
+}
+
+/* Opens one connection after another for that long; how many were refused. */
+static int refused_for(int64_t ms, int *opened_r)
+{
+    int *shared = mmap(NULL, 2 * sizeof(int), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = netkit_fork(host[CLIENT]);
+    if (pid == 0) {
+        int64_t end = cm_now_mono_ms() + ms;
+        while (cm_now_mono_ms() < end) {
+            int fd = begin("198.51.100.40"), error = 0;
+            struct pollfd p = {.fd = fd, .events = POLLOUT};
+            socklen_t len = sizeof(error);
+            if (poll(&p, 1, 3000) == 1) {
+                getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+                shared[error != 0]++;
+            }
+            close(fd);
+        }
+        _exit(0);
+    }
+    while (waitpid(pid, NULL, WNOHANG) == 0) {
+        load();
+    }
+    int refused = shared[1];
+    *opened_r = shared[0];
+    munmap(shared, 2 * sizeof(int));
+    return refused;
+}
+
+/* Rules that are loaded anew, again and again, lose nobody; and a SYN that was not
+ * translated, for whatever reason, is not refused but waits for the rules. */
+static void comes_while_rules_are_loaded(void **unused)
+{
+    (void)unused;
+    for (int by_proxy = 0; by_proxy <= 1; by_proxy++) {
+        int opened = 0;
+        use_plane(by_proxy);
+        assert_int_equal(refused_for(2500, &opened), 0);
+        assert_true(opened > 100);
+    }
+    use_plane(false);
+    nft("flush chain inet chatmail inward\n");
+    pid_t pid = fork();
+    if (pid == 0) {
+        usleep(500000);
+        load();
+        _exit(0);
+    }
+    assert_int_equal(open_many("198.51.100.40", 5, 6000), 5);
+    await(pid);
 }
 
 static int set_up(void **unused)
@@ -399,8 +493,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crowd_behind_one_address),
         cmocka_unit_test(flood_from_one_address),
+        cmocka_unit_test(no_room),
         cmocka_unit_test(flood_from_invented_addresses),
         cmocka_unit_test(banned),
+        cmocka_unit_test(comes_while_rules_are_loaded),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

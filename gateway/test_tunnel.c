@@ -411,6 +411,31 @@ static void knocks_through_the_tunnel(void **unused)
     assert_in_range(report.probes[0].ms, 0, 4000);
 }
 
+/* The tunnel and the bus in it need no place in the table of connections, and dead
+ * flows do not keep theirs for days. */
+static void takes_no_place_in_the_table(void **unused)
+{
+    (void)unused;
+    struct px_report report;
+    char said[64];
+    wait_report(5, &report);
+    assert_int_equal(dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+    if (netkit_sh(host[GATEWAY], "test -r /proc/net/nf_conntrack") != 0) {
+        skip();
+    }
+    assert_int_equal(netkit_sh(host[GATEWAY],
+                               "grep -q dport=993 /proc/net/nf_conntrack && "
+                               "! grep -qE 'port=(51820|471[0-2])' "
+                               "/proc/net/nf_conntrack"),
+                     0);
+    assert_int_equal(netkit_sh(host[GATEWAY], "grep -qx 7440 /proc/sys/net/netfilter/"
+                                              "nf_conntrack_tcp_timeout_established"),
+                     0);
+    assert_true(report.counts.table_used >= 0);
+    assert_true(report.counts.table_max > 0);
+    assert_int_equal(report.counts.table_full, 0);
+}
+
 static void mail_leaves_by_the_gateway(void **unused)
 {
     (void)unused;
@@ -725,6 +750,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forwards_with_the_true_address),
         cmocka_unit_test(knocks_through_the_tunnel),
+        cmocka_unit_test(takes_no_place_in_the_table),
         cmocka_unit_test(mail_leaves_by_the_gateway),
         cmocka_unit_test(stolen_gateway_reaches_nothing_else),
         cmocka_unit_test(refuses_what_is_not_right),

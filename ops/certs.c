@@ -41,10 +41,21 @@ static void add_addresses(struct op_certs *certs, const char *owner, const char 
     }
 }
 
-void op_certs_list(const struct cm_conf *conf, struct op_certs *certs_r)
+static void certs_init(struct op_certs *certs_r)
 {
     *certs_r =
         (struct op_certs){.items = cm_calloc(OP_CERTS_MAX, sizeof(*certs_r->items))};
+}
+
+void op_certs_of(const char *owner, const char *address, struct op_certs *certs_r)
+{
+    certs_init(certs_r);
+    add_addresses(certs_r, owner, address);
+}
+
+void op_certs_list(const struct cm_conf *conf, struct op_certs *certs_r)
+{
+    certs_init(certs_r);
     if (conf->gateway_count == 0) {
         add_addresses(certs_r, "store", conf->store.addresses);
     }

@@ -50,6 +50,8 @@ struct op_certs {
 /* All public addresses of the gateways that serve (mode active), or of a store without
  * gateways, with each TLS port; nothing is asked yet. */
 void op_certs_list(const struct cm_conf *conf, struct op_certs *certs_r);
+/* The same for one address. owner: borrowed. */
+void op_certs_of(const char *owner, const char *address, struct op_certs *certs_r);
 void op_certs_clear(struct op_certs *certs);
 
 /* Asks all of them at the same time: TLS with `name`, and what is shown. Blocks until

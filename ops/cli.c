@@ -5,10 +5,10 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "wrap.h"
 
 #define HELP_MAX (64 * 1024)
 #define COLUMN   22 /* where the explanations begin */
-#define WIDTH    79
 
 const struct op_option op_options[] = {
     {"--config", NULL, "FILE", offsetof(struct op_cli, config), true,
@@ -37,6 +37,12 @@ const struct op_option op_options[] = {
      "bring the web pages to the store, and nothing else"},
     {"--skip-dns-check", NULL, NULL, offsetof(struct op_cli, skip_dns_check), false,
      "do not look whether the mail domain leads here"},
+    {"--mail", NULL, NULL, offsetof(struct op_cli, mail), false,
+     "take the messages too"},
+    {"--to", NULL, "FILE", offsetof(struct op_cli, to), false,
+     "where to write it (default: backup-DOMAIN-DATE.tar beside chatmail.ini)"},
+    {"--overwrite", NULL, NULL, offsetof(struct op_cli, overwrite), false,
+     "though the store has accounts: those of the backup replace them"},
     {"--packages", NULL, "DIR", offsetof(struct op_cli, packages), false,
      "take the nodes' packages from DIR"},
     {"--ssh", NULL, "TARGET", offsetof(struct op_cli, ssh), false,
@@ -81,7 +87,7 @@ const struct op_option op_options[] = {
      "only that gateway, in whatever mode it is"},
     {"--second", NULL, "DOMAIN", offsetof(struct op_cli, second), false,
      "another relay with open registrations, for mail there and back"},
-    {"--node", NULL, "NAME", offsetof(struct op_cli, node), false,
+    {"--node", NULL, "NODE", offsetof(struct op_cli, node), false,
      "only that node: store, or a gateway"},
     {"--unit", NULL, "PATTERN", offsetof(struct op_cli, unit), false,
      "only that unit, for example chatmail-auth or \"postfix*\" (default: all of the "
@@ -132,7 +138,8 @@ const struct op_verb op_verbs[] = {
      "Make a machine gateway NAME, over SSH: look at it, append it to chatmail.ini, "
      "set it up, let it serve, and print what was measured: the address that the "
      "store saw, added latency, open ports, MTU, and the DNS records to publish. What "
-     "was interrupted goes on with the same command.",
+     "was interrupted goes on with the same command. Of a gateway that joined by an "
+     "invite: adopt it, with the key it has, so that run updates it too.",
      op_gateway_add},
     {"gateway invite", "NAME", "--for --cloud-init --number --packages",
      "Print one line to paste into the console of a fresh machine, which then waits to "
@@ -181,6 +188,20 @@ const struct op_verb op_verbs[] = {
      "goes on. A service that does not start with its new files gets its former ones "
      "back.",
      op_run},
+    {"backup", "", "--mail --to",
+     "Copy what the relay needs to live on into one file on this machine: accounts and "
+     "all else in the database, every key, where each mailbox counts on, chatmail.ini; "
+     "with --mail the messages. The store goes on meanwhile. The file is read back "
+     "before it gets its name; it holds secrets and is not encrypted.",
+     op_backup},
+    {"restore", "FILE", "--ssh --overwrite --dry-run --skip-dns-check --yes --packages",
+     "Set up a store from a file of chatops backup: the one in chatmail.ini, or the "
+     "fresh "
+     "machine that --ssh names. The file is checked to its end before anything is "
+     "touched. Then as run; gateways, DNS and clients need no change. Without a "
+     "chatmail.ini here it writes that of the backup. What was interrupted goes on "
+     "with the same command.",
+     op_restore},
     {"status", "", "--watch --every --all --no-probe --page",
      "Ask the store about itself and every gateway, and send a probe message in "
      "through each gateway and out through the next; what is broken is named by its "
@@ -249,35 +270,14 @@ const struct op_verb op_verbs[] = {
 
 /* ---- help ---- */
 
-/* Text wrapped at WIDTH, further lines indented to `column`; the cursor is at `column`.
- */
-static void put_wrapped(struct cm_buf *b, const char *text, size_t column)
-{
-    size_t at = column;
-
-    while (*text != '\0') {
-        size_t word = strcspn(text, " ");
-        if (at > column && at + 1 + word > WIDTH) {
-            cm_buf_fmt(b, "\n%*s", (int)column, "");
-            at = column;
-        } else if (at > column) {
-            cm_buf_str(b, " ");
-            at++;
-        }
-        cm_buf_add(b, text, word);
-        at += word;
-        text += word + (text[word] == ' ');
-    }
-    cm_buf_str(b, "\n");
-}
-
 static void put_entry(struct cm_buf *b, const char *left, const char *text)
 {
     cm_buf_fmt(b, "  %-*s", COLUMN - 2, left);
     if (strlen(left) + 3 > COLUMN) {
         cm_buf_fmt(b, "\n%*s", COLUMN, "");
     }
-    put_wrapped(b, text, COLUMN);
+    op_wrap(b, text, COLUMN, COLUMN);
+    cm_buf_str(b, "\n");
 }
 
 static void put_option(struct cm_buf *b, const struct op_option *o)
@@ -305,7 +305,8 @@ static void put_verb(struct cm_buf *b, const struct op_verb *v)
 {
     cm_buf_fmt(b, "usage: chatops %s%s%s [options]\n\n", v->name,
                v->args[0] != '\0' ? " " : "", v->args);
-    put_wrapped(b, v->help, 0);
+    op_wrap(b, v->help, 0, 0);
+    cm_buf_str(b, "\n");
     cm_buf_str(b, "\noptions:\n");
     for (const struct op_option *o = op_options; o->name != NULL; o++) {
         if (o->common || has_word(v->options, o->name)) {
@@ -317,12 +318,12 @@ static void put_verb(struct cm_buf *b, const struct op_verb *v)
 static void put_overview(struct cm_buf *b)
 {
     cm_buf_str(b, "usage: chatops VERB [options]\n\n");
-    put_wrapped(
-        b,
-        "Sets up and looks after a chatmail relay whose gateways have the public "
-        "addresses and whose store has the mail, from your own machine over SSH. "
-        "chatmail.ini says what there shall be.",
-        0);
+    op_wrap(b,
+            "Sets up and looks after a chatmail relay whose gateways have the public "
+            "addresses and whose store has the mail, from your own machine over SSH. "
+            "chatmail.ini says what there shall be.",
+            0, 0);
+    cm_buf_str(b, "\n");
     cm_buf_str(b, "\nverbs:\n");
     for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
         char *left = cm_asprintf("%s %s", v->name, v->args);

@@ -61,6 +61,9 @@ struct op_cli {
     bool disable_mail;
     bool website_only;
     bool skip_dns_check;
+    bool mail;
+    const char *to;
+    bool overwrite;
     const char *only;
     bool cloud_init;
     const char *wg_key;
@@ -127,5 +130,7 @@ int op_log(const struct op_cli *cli, struct cm_err *err);
 int op_bench(const struct op_cli *cli, struct cm_err *err);
 int op_completion(const struct op_cli *cli, struct cm_err *err);
 int op_bans(const struct op_cli *cli, struct cm_err *err);
+int op_backup(const struct op_cli *cli, struct cm_err *err);
+int op_restore(const struct op_cli *cli, struct cm_err *err);
 
 #endif

@@ -27,6 +27,7 @@ struct op_package {
 };
 
 struct op_cluster;
+struct op_restore;
 
 struct op_node {
     struct op_cluster *cluster;
@@ -58,6 +59,7 @@ struct op_cluster {
     struct op_unit *store_units;
     char *packages; /* directory of the .debs */
     struct op_defects dns_defects;
+    struct op_restore *restore; /* NULL but in chatops restore */
 };
 
 /* Reads chatmail.ini and names the nodes; connects to nothing. */
@@ -103,6 +105,8 @@ void op_add_reach(struct op_plan *plan, struct op_node *node);
  * the published document; nothing is waited for yet. Is it possible at all? */
 CM_MUSTUSE int op_run_possible(const struct op_cluster *c, struct cm_err *err);
 void op_run_plan(struct op_plan *plan, struct op_cluster *c, const char *only);
+/* All of `run`, with what is looked at afterwards. */
+void op_run_all(struct op_plan *plan, struct op_cluster *c);
 /* Asked on a terminal, unless --yes or --json, before the first change. */
 void op_run_confirm(struct op_plan *plan, struct op_cluster *c);
 /* NULL when there is none of that name. */

@@ -17,6 +17,11 @@
 static const char bash_head[] =
     "# bash completion of chatops; made from its table of verbs: chatops completion "
     "bash\n"
+    "_chatops_gateways()\n"
+    "{\n"
+    "    sed -n 's/^\\[gateway \\([^]]*\\)\\].*/\\1/p' "
+    "\"${CHATMAIL_INI:-chatmail.ini}\" 2>/dev/null\n"
+    "}\n"
     "_chatops()\n"
     "{\n"
     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
@@ -98,6 +103,14 @@ static bool begins_others(const struct op_verb *verb)
     return false;
 }
 
+/* Of a gateway that there is; add and invite are for one that there is not. */
+static bool takes_gateway(const struct op_verb *v)
+{
+    return strncmp(v->name, "gateway ", 8) == 0 && v->args[0] != '\0' &&
+           strcmp(v->name, "gateway add") != 0 &&
+           strcmp(v->name, "gateway invite") != 0;
+}
+
 static void put_verb_words(struct cm_buf *b, const struct op_verb *v)
 {
     cm_buf_fmt(b, "    ' %s '*) w='%s", v->name, v->options);
@@ -107,7 +120,7 @@ static void put_verb_words(struct cm_buf *b, const struct op_verb *v)
         free(start);
     }
     put_common(b);
-    cm_buf_str(b, "' ;;\n");
+    cm_buf_fmt(b, "'%s ;;\n", takes_gateway(v) ? "\" $(_chatops_gateways)\"" : "");
 }
 
 static size_t words_of(const struct op_verb *v)
@@ -125,6 +138,11 @@ char *op_completion_bash(void)
     cm_buf_str(&b, bash_mid);
     put_case(&b, "FILE", "COMPREPLY=($(compgen -f -- \"$cur\")); return");
     put_case(&b, "DIR", "COMPREPLY=($(compgen -d -- \"$cur\")); return");
+    put_case(&b, "NODE",
+             "COMPREPLY=($(compgen -W \"store $(_chatops_gateways)\" -- \"$cur\")); "
+             "return");
+    put_case(&b, "NAME",
+             "COMPREPLY=($(compgen -W \"$(_chatops_gateways)\" -- \"$cur\")); return");
     put_case(&b, NULL, "return");
     cm_buf_str(&b, bash_words);
     cm_buf_str(&b, "    ' ') w='");

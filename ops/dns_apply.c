@@ -196,11 +196,11 @@ static void say_plan(const struct op_dns_plan *p, const struct op_dns_primary *p
     op_say(OP_PLAIN, "changes of zone %s at %s:", primary->at.zone, primary->at.host);
     for (size_t i = 0; i < p->count; i++) {
         const struct dns_change *c = &p->items[i];
-        if (c->add) {
-            op_say(OP_GREEN, "+ %s %u %s %s", c->name, c->ttl, c->type, c->data);
-        } else {
-            op_say(OP_RED, "- %s %s %s", c->name, c->type, c->data);
-        }
+        char *line =
+            c->add ? cm_asprintf("+ %s %u %s %s", c->name, c->ttl, c->type, c->data)
+                   : cm_asprintf("- %s %s %s", c->name, c->type, c->data);
+        op_print(c->add ? OP_GREEN : OP_RED, line);
+        free(line);
     }
 }
 

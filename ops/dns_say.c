@@ -94,14 +94,15 @@ static void say_finding(const struct op_look *k, const struct op_finding *f,
     }
     for (size_t j = 0; j < f->n; j++) {
         char *line = op_zone_line(&r[j]);
-        op_say(OP_PLAIN, "%s", line);
+        op_print(OP_PLAIN, line);
         free(line);
     }
     if (strcmp(r->type, "TXT") == 0 && strstr(r->data, "\" \"") != NULL) {
         char text[OP_TXT_MAX];
         op_txt_join(r->data, text, sizeof(text));
-        op_say(OP_PLAIN, "; for a web form that wants it in one piece:\n%s\n%s",
-               r->name, text);
+        op_say(OP_PLAIN, "; for a web form that wants it in one piece:");
+        op_print(OP_PLAIN, r->name);
+        op_print(OP_PLAIN, text);
     }
 }
 
@@ -201,7 +202,7 @@ static void say_great(const struct op_look *k)
     size_t servers = op_look_answering(k);
     char *zone = op_zone_text(&k->zone);
 
-    op_say(OP_PLAIN, "%s", zone);
+    op_print(OP_PLAIN, zone);
     free(zone);
     op_say(OP_GREEN,
            "Great! All your DNS entries are verified and correct "

@@ -131,7 +131,9 @@ static void say_dns(const struct enrolment *e)
     }
     json_array_foreach(e->dns, i, line)
     {
-        op_say(OP_PLAIN, "    %s", json_string_value(line));
+        char *text = cm_asprintf("    %s", json_string_value(line));
+        op_print(OP_PLAIN, text);
+        free(text);
     }
 }
 

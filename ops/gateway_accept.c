@@ -59,8 +59,8 @@ static int confirm(const struct op_cluster *c, const struct op_waiting *w,
     char answer[16];
 
     if (!c->cli->json) {
-        op_say(OP_PLAIN, "%s waits at %s with the fingerprint %s", w->name,
-               w->addresses, w->print);
+        op_say(OP_PLAIN, "%s waits at %s", w->name, w->addresses);
+        op_say(OP_PLAIN, "  fingerprint %s", w->print);
     }
     if (c->cli->yes) {
         return 0;
@@ -213,7 +213,9 @@ int op_gateway_accept(const struct op_cli *cli, struct cm_err *err)
     if (rc != 0) {
         return -1;
     }
-    rc = op_enrol_finish(cli, name, err);
+    struct op_cli sure = *cli;
+    sure.yes = true; /* the fingerprint was the question */
+    rc = op_enrol_finish(&sure, name, err);
     if (rc == OP_EXIT_OK || rc == OP_EXIT_FAILED) {
         rc = forget_after(cli, err) == 0 ? rc : -1;
     }

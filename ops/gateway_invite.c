@@ -219,7 +219,8 @@ static void say_text(const struct making *m, const char *expires, const char *li
         OP_PLAIN,
         "paste this into a root shell of a fresh Debian 12 (curl is installed when it "
         "is missing):\n");
-    op_say(OP_PLAIN, "%s\n", line);
+    op_print(OP_PLAIN, line);
+    op_print(OP_PLAIN, "");
     op_say(OP_PLAIN, "it ends by saying a fingerprint; next: chatops gateway accept %s",
            name);
 }

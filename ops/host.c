@@ -79,6 +79,8 @@ static void control_path(struct op_host *h, const char *state_dir)
         h->control[0] = '\0';
         return;
     }
+    /* Of this process alone: who ends takes his connection down, and "status" beside a
+     * run must not take the run's. */
     char *id =
         cm_asprintf("%s %s %s %ld", state_dir, h->name, h->target, (long)getpid());
     op_hash(id, strlen(id), hash);
@@ -192,8 +194,8 @@ static bool show_wait(int64_t elapsed_ms, void *ctx)
     return true;
 }
 
-/* The socket of a master that was killed: ssh would leave it there, and dial anew for
- * each command. */
+/* The socket of a master that was killed, or of one whose process had our number: ssh
+ * would leave it there, and dial anew for each command. */
 static void drop_stale(const struct op_host *h)
 {
     struct ssh_args a;
@@ -229,8 +231,6 @@ static int open_master(struct op_host *h, struct cm_err *err)
         a.argv[a.n++] = master[i];
     }
     ssh_end(&a, h, NULL);
-    /* One that was killed may have had this number, and its master may still be there:
-     * then this is not one. */
     struct cm_run run = {
         .argv = a.argv, .timeout_ms = MASTER_MS, .on_wait = show_wait, .ctx = h};
     int rc = cm_run(&run, &res, err);
@@ -317,7 +317,8 @@ static int exec_local(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms};
+                         .timeout_ms = cmd->timeout_ms,
+                         .max_output = cmd->max_output};
     set_hooks(&run, h, cmd);
     return cm_run(&run, res, err);
 }
@@ -340,7 +341,8 @@ static int exec_ssh(struct op_host *h, const struct op_cmd *cmd,
     struct cm_run run = {.argv = a.argv,
                          .input = cmd->input,
                          .input_len = cmd->input_len,
-                         .timeout_ms = cmd->timeout_ms};
+                         .timeout_ms = cmd->timeout_ms,
+                         .max_output = cmd->max_output};
     set_hooks(&run, h, cmd);
     rc = cm_run(&run, res, err);
     if (rc == 0 && (res->exit_code == SSH_FAILED || res->by_signal)) {

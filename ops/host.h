@@ -36,7 +36,8 @@ struct op_cmd {
     void (*on_output)(int fd, const char *data, size_t n, void *ctx);
     bool (*on_wait)(int64_t elapsed_ms, void *ctx);
     void *ctx;
-    bool repeatable; /* changes nothing: tried again once after a lost connection */
+    size_t max_output; /* kept of each stream, as in struct cm_run */
+    bool repeatable;   /* changes nothing: tried again once after a lost connection */
 };
 
 /* state_dir: DIR/.chatops, where known_hosts is kept. Connects to nothing yet. */

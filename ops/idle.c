@@ -9,6 +9,7 @@
 /* $1 the units that are wanted. Says which of the others run, or would after a boot. */
 static const char find_script[] =
     "for u in coturn.service chatmail-echo.service chatmail-dns.service"
+    " chatmail-acme.timer chatmail-tls.timer chatmail-tls.path"
     " $(ls /etc/systemd/system/multi-user.target.wants |"
     " grep -x 'chatmail-turn@[0-9]*.service')"
     " $(systemctl list-units --all --plain --no-legend 'chatmail-turn@*' |"

@@ -96,6 +96,7 @@ int op_init(const struct op_cli *cli, struct cm_err *err)
     bool again = exists && !cli->force && is_the_same(cli);
 
     if (!cm_value_is_ipv4(domain) && cm_value_domain(domain, err) != 0) {
+        cm_err_prefix(err, "\"%.80s\"", domain);
         op_complain("%s", err->text);
         return OP_EXIT_USAGE;
     }

@@ -73,7 +73,10 @@ static void say_line(const struct wish *w, const struct op_log_line *l)
         for (char *p = text; *p != '\0'; p++) {
             *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
         }
-        op_say(OP_PLAIN, "%s.%03d %-8s %s: %s", stamp, ms, l->node, l->ident, text);
+        char *line =
+            cm_asprintf("%s.%03d %-8s %s: %s", stamp, ms, l->node, l->ident, text);
+        op_print(OP_PLAIN, line);
+        free(line);
     }
     free(text);
 }
@@ -138,17 +141,22 @@ static int show_once(struct wish *w)
     struct op_cluster *c = w->c;
     char **texts = cm_calloc(c->node_count, sizeof(*texts));
     struct op_log log = {.count = 0};
+    size_t asked = 0;
 
     for (size_t i = 0; i < c->node_count; i++) {
         if (!is_wanted(c, &c->nodes[i])) {
             continue;
         }
         size_t before = log.count;
+        asked++;
         texts[i] = ask_node(w, &c->nodes[i]);
         if (texts[i] != NULL) {
             op_log_add(&log, c->nodes[i].host.name, texts[i]);
         }
         w->cut += log.count - before >= OP_LOG_LINES;
+    }
+    if (w->missing > 0 && w->missing == asked) {
+        op_complain("no node's journal could be read");
     }
     op_log_sort(&log);
     for (size_t i = 0; i < log.count; i++) {

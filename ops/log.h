@@ -35,7 +35,7 @@ void op_log_add(struct op_log *log, const char *node, char *text);
 void op_log_sort(struct op_log *log);
 void op_log_clear(struct op_log *log);
 
-/* What --since means to journalctl: "15m" is "-900 s", other words stay. NULL (REFUSE)
+/* What --since means to journalctl: "15m" is "-900 s", a moment stays. NULL (REFUSE)
  * for what could be an option. Caller frees. */
 char *op_log_since(const char *word, struct cm_err *err);
 

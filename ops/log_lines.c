@@ -1,6 +1,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/mem.h"
 #include "log.h"
@@ -103,6 +104,26 @@ void op_log_clear(struct op_log *log)
     *log = (struct op_log){.count = 0};
 }
 
+/* As journalctl takes it; the rest of what it would take is no loss. */
+static bool is_moment(const char *word)
+{
+    static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%d %H:%M",
+                                        "%Y-%m-%d %H:%M:%S", "%H:%M", "%H:%M:%S"};
+
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        struct tm tm = {.tm_year = 0};
+        const char *end = strptime(word, forms[i], &tm);
+        if (end != NULL && *end == '\0') {
+            return true;
+        }
+    }
+    size_t n = strlen(word);
+    bool ago = word[0] >= '0' && word[0] <= '9' && n > 4 &&
+               strcmp(word + n - 4, " ago") == 0 &&
+               word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789 ")] == '\0';
+    return ago || strcmp(word, "today") == 0 || strcmp(word, "yesterday") == 0;
+}
+
 char *op_log_since(const char *word, struct cm_err *err)
 {
     static const struct {
@@ -119,10 +140,12 @@ char *op_log_since(const char *word, struct cm_err *err)
             }
         }
     }
-    if (word[0] == '-' || word[0] == '\0') {
-        cm_err_set(err, CM_ERR_REFUSE,
-                   "--since: not understood; allowed: 15m, 2h, 3d, or a time as "
-                   "\"2026-11-27 08:00\"");
+    if (!is_moment(word)) {
+        cm_err_set(
+            err, CM_ERR_REFUSE,
+            "--since \"%.60s\": not understood; allowed: 15m, 2h, 3d, or a time as "
+            "\"2026-11-27 08:00\"",
+            word);
         return NULL;
     }
     return cm_strdup(word);

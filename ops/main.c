@@ -4,7 +4,8 @@
  * before the first `run`, and none on the operator's machine ever), and keeps its own
  * notes beside the ini in .chatops/: the journal of runs, the pinned host keys, the
  * numbers of gateways that once were. It holds no secret: every private key is made on
- * its node and stays there.
+ * its node and stays there, but in a file of `chatops backup`, which is the operator's
+ * to keep.
  *
  * Trusts: the ini, ssh's host keys as first seen, what root on the nodes answers.
  * Limits: nodes are Debian 12; steps run one after the other.

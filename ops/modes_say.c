@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "common/mem.h"
 #include "ini_edit.h"
 #include "modes.h"
 #include "say.h"
@@ -125,7 +126,9 @@ static void say_records(const char *title, const json_t *lines)
     }
     json_array_foreach(lines, i, line)
     {
-        op_say(OP_PLAIN, "  %s", json_string_value(line));
+        char *text = cm_asprintf("  %s", json_string_value(line));
+        op_print(OP_PLAIN, text);
+        free(text);
     }
 }
 

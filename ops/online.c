@@ -14,8 +14,7 @@
 #define INVITE_USES 8
 
 const struct op_online_check op_online_checks[] = {
-    {"certificate", false, "for the mail domain, at least 7 days",
-     op_online_certificate},
+    {"certificate", false, "good and the same on all TLS ports", op_online_certificate},
     {"imap", false, "a new account logs in at 993", op_online_imaps},
     {"imap-starttls", false, "again at 143", op_online_imap_starttls},
     {"imap-443", false, "again at 443 by ALPN", op_online_imap_alpn},

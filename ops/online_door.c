@@ -4,68 +4,56 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs.h"
+#include "common/clock.h"
 #include "online.h"
 #include "probe/http.h"
 #include "probe/mail.h"
 
 #define EHLO      "chatops-test.invalid"
-#define DAYS_LEFT 7
 #define SILENT_MS 5000 /* other ports have answered by then */
 
 /* ---- certificate ---- */
 
-static enum op_verdict_online judge_certificate(const struct op_online *o, int port,
-                                                const struct wire_certificate *cert,
-                                                char *said)
+struct said {
+    char *text;
+    size_t place; /* length of "edge1 198.51.100.11 ", which stands above already */
+};
+
+static void add_said(void *ctx, const char *text)
 {
-    bool self = o->conf->tls_mode == CM_TLS_SELF;
+    struct said *s = ctx;
+    size_t len = strlen(s->text);
 
-    if (!cert->names) {
-        snprintf(said, OP_ONLINE_SAID, "port %d: it is not for %s", port,
-                 o->conf->domain);
-    } else if (cert->days_left < DAYS_LEFT) {
-        snprintf(said, OP_ONLINE_SAID, "port %d: %d days left", port, cert->days_left);
-    } else if (!self && !cert->trusted) {
-        snprintf(said, OP_ONLINE_SAID, "port %d: %s", port, cert->why);
-    } else {
-        snprintf(said, OP_ONLINE_SAID, "%d days left%s", cert->days_left,
-                 self ? ", self-signed" : "");
-        return OP_ONLINE_GOOD;
-    }
-    return OP_ONLINE_WRONG;
-}
-
-static int show_certificate(const struct op_online *o, const struct op_entrance *at,
-                            int port, struct wire_certificate *cert, struct cm_err *err)
-{
-    struct wire_to to = op_online_to(o, at, port);
-    struct wire *wire = wire_open(&to, err);
-    int rc = wire == NULL ? -1 : wire_tls(wire, port == 443 ? "http/1.1" : NULL, err);
-
-    if (rc == 0) {
-        rc = wire_certificate(wire, o->conf->domain, cert, err);
-    }
-    wire_close(&wire);
-    return rc;
+    snprintf(s->text + len, OP_ONLINE_SAID - len, "%s%s", len > 0 ? "; " : "",
+             strlen(text) > s->place ? text + s->place : text);
 }
 
 enum op_verdict_online op_online_certificate(struct op_online *o,
                                              const struct op_entrance *at, char *said)
 {
-    static const int ports[] = {443, 993, 465};
-    enum op_verdict_online v = OP_ONLINE_GOOD;
+    struct said wrong = {.text = said,
+                         .place = strlen(at->gateway) + strlen(at->address) + 2};
+    struct cm_roots *roots = cm_roots_load(CM_CERT_ROOTS);
+    int64_t now = cm_now_wall_ms() / 1000;
+    struct op_certs certs;
 
-    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]) && v == OP_ONLINE_GOOD;
-         i++) {
-        struct wire_certificate cert;
-        struct cm_err err;
-        if (show_certificate(o, at, ports[i], &cert, &err) != 0) {
-            snprintf(said, OP_ONLINE_SAID, "port %d: %.200s", ports[i], err.text);
-            return OP_ONLINE_WRONG;
-        }
-        v = judge_certificate(o, ports[i], &cert, said);
+    op_certs_of(at->gateway, at->address, &certs);
+    op_certs_ask(&certs, o->conf->mail_domain, roots, OP_CERTS_MS);
+    op_certs_wrong(o->conf, &certs, now, add_said, &wrong);
+    bool good = said[0] == '\0';
+    if (good) {
+        struct cm_buf line;
+        cm_buf_init(&line, 2048);
+        op_certs_line(&certs, now, &line);
+        const char *end = strstr(line.data, ", from ");
+        int n = (int)(end != NULL ? (size_t)(end - line.data) : line.len);
+        snprintf(said, OP_ONLINE_SAID, "%.*s", n, line.data);
+        cm_buf_clear(&line);
     }
-    return v;
+    op_certs_clear(&certs);
+    cm_roots_free(&roots);
+    return good ? OP_ONLINE_GOOD : OP_ONLINE_WRONG;
 }
 
 /* ---- web ---- */

@@ -119,7 +119,8 @@ static int check_package(struct op_step *step, struct cm_err *err)
 /* Debian's daemons must not start with Debian's configuration, so policy-rc.d says 101
  * while apt works. The script goes on when the connection is lost: its output is in a
  * file and it ignores SIGHUP, so dpkg is never killed half-way by a laptop that falls
- * asleep. */
+ * asleep. A fresh machine may be upgrading itself: its locks are waited for, five
+ * minutes at most. */
 static const char install_script[] =
     "trap '' HUP PIPE\n"
     "log=/var/log/portico-apt.log; guard=/usr/sbin/policy-rc.d; kept=$guard.chatops\n"
@@ -131,12 +132,16 @@ static const char install_script[] =
     "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
     "apt() { apt-get -qy -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold"
     " -o Dpkg::Options::=--force-confdef \"$@\"; }\n"
-    "{ dpkg --configure -a && apt update && apt install --no-install-recommends"
-    " --reinstall --allow-downgrades \"$1\"; } >$log 2>&1 </dev/null || {\n"
+    "work() { dpkg --configure -a && apt update && apt install"
+    " --no-install-recommends --reinstall --allow-downgrades \"$1\"; }\n"
+    "n=0; until work \"$1\" >$log 2>&1 </dev/null; do\n"
+    "  n=$((n + 1))\n"
+    "  [ $n -le 100 ] && grep -qE '[Cc]ould not get lock|was locked by' $log &&"
+    " sleep 3 && continue\n"
     "  e=$(grep -E '^(E:|dpkg: error)|unmet|unable|Unable' $log | head -3 | tr '\\n' ' "
     "')\n"
     "  echo \"apt-get failed: ${e:-$(tail -1 $log)} (all of it: $log)\" >&2; exit 1; "
-    "}\n"
+    "done\n"
     "mkdir -p " OP_APPLIED_DIR "; cd " OP_APPLIED_DIR "; echo \"$2\" >\"$3.new\"\n"
     "sync \"$3.new\"; mv \"$3.new\" \"$3\"; rm -f \"$1\"";
 

@@ -164,7 +164,7 @@ struct port {
     const char *owners; /* programs of ours that may have it already */
 };
 
-#define STORE_PORTS   16
+#define STORE_PORTS   17
 #define GATEWAY_PORTS 10
 
 static size_t store_ports(const struct cm_conf *conf, struct port out[STORE_PORTS])
@@ -177,6 +177,7 @@ static size_t store_ports(const struct cm_conf *conf, struct port out[STORE_PORT
         {false, 465, "master smtpd"},
         {false, 587, "master smtpd"},
         {false, 993, "dovecot imap-login"},
+        {false, 5432, "postgres"},
         {false, 8443, "nginx"},
         {false, 10465, "master smtpd"},
         {false, conf->postfix_reinject_port_incoming, "master smtpd"},
@@ -309,7 +310,7 @@ static void judge_system(const struct op_probe *p, struct op_defects *d)
     if (!p->apt && p->root) {
         op_defects_add(d,
                        "log in and repair it: dpkg --configure -a; apt-get -f install",
-                       "apt-get check fails");
+                       "apt-get check fails, or dpkg");
     }
 }
 
@@ -359,7 +360,7 @@ static void judge_room(const struct op_probe *p, bool store, struct op_defects *
     const struct need *need = store ? &store_need : &gateway_need;
     int64_t disk = p->installed ? need->disk_again_mib : need->disk_mib;
 
-    if (p->read_only) {
+    if (p->read_only && p->root) {
         op_defects_add(d, "look at dmesg there; mount it writable",
                        "/etc, /usr or /var cannot be written");
     }
@@ -448,7 +449,9 @@ void op_probe_judge(const struct op_probe *p, const struct cm_conf *conf,
     judge_time(p, now_s, defects);
     judge_resolver(p, defects);
     judge_room(p, store, defects);
-    judge_kernel(p, store, defects);
+    if (p->root) { /* nobody else may write, or load a module */
+        judge_kernel(p, store, defects);
+    }
     judge_ports(p, conf, gateway, defects);
     if (store) {
         judge_domain(p, conf->mail_domain, defects);

@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "plan.h"
+#include "restore.h"
 #include "say.h"
 
 static bool ask(void *ctx)
@@ -66,7 +67,13 @@ static void add_node(struct op_plan *plan, struct op_cluster *c, size_t i)
     struct op_node *node = &c->nodes[i];
     bool mail = i == 0 && !c->cli->disable_mail;
 
+    if (i == 0) {
+        op_add_restore_begin(plan, node);
+    }
     op_add_package(plan, node);
+    if (i == 0) {
+        op_add_restore_keys(plan, node);
+    }
     op_add_keys(plan, node);
     if (i == 0) {
         op_add_tls(plan, node);
@@ -84,6 +91,9 @@ static void add_node(struct op_plan *plan, struct op_cluster *c, size_t i)
         op_add_retired(plan, node);
     }
     op_add_version(plan, node);
+    if (i == 0) {
+        op_add_restore_end(plan, node);
+    }
 }
 
 static void skip_others(struct op_cluster *c, const char *only, bool and_store)
@@ -122,7 +132,7 @@ void op_run_plan(struct op_plan *plan, struct op_cluster *c, const char *only)
 
 /* Every node in scope, the world last. A gateway that is not ours to set up is looked
  * at all the same. */
-static void plan_all(struct op_plan *plan, struct op_cluster *c)
+void op_run_all(struct op_plan *plan, struct op_cluster *c)
 {
     op_add_dns(plan, c);
     op_run_plan(plan, c, NULL);
@@ -148,6 +158,9 @@ static void plan_one(struct op_plan *plan, struct op_cluster *c)
             op_add_reach(plan, &c->nodes[i]);
         }
     }
+    if (!c->nodes[0].skipped) {
+        op_add_acme(plan, &c->nodes[0]);
+    }
 }
 
 static void make_plan(struct op_plan *plan, struct op_cluster *c)
@@ -158,7 +171,7 @@ static void make_plan(struct op_plan *plan, struct op_cluster *c)
     } else if (c->cli->only != NULL) {
         plan_one(plan, c);
     } else {
-        plan_all(plan, c);
+        op_run_all(plan, c);
     }
 }
 
@@ -205,8 +218,9 @@ static void say_skipped(const struct op_cluster *c)
         if (n->skipped && n->gateway->agent) {
             op_say(OP_PLAIN,
                    "%s has no ssh: its package and files were left alone; to update "
-                   "them: chatops gateway invite %s",
-                   n->host.name, n->host.name);
+                   "them: chatops gateway add %s --ssh TARGET (it keeps its key), or a "
+                   "new line by chatops gateway invite %s",
+                   n->host.name, n->host.name, n->host.name);
         } else if (n->skipped) {
             op_say(OP_PLAIN,
                    "%s has no agent: load there what this prints, if it has changed: "

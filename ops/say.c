@@ -8,11 +8,10 @@
 #include "answer.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "wrap.h"
 
 #define PROGRESS_MS 10000
-#define WIDTH       79
-#define WRAPPED_MAX (16 * 1024)
-#define KEPT_MAX    (1 << 20)
+#define SAID_MAX    (1 << 20)
 
 static const char *const escapes[] = {
     [OP_PLAIN] = "",
@@ -43,27 +42,28 @@ bool op_say_colour(FILE *stream)
 static void say_line(FILE *stream, enum op_colour colour, const char *head,
                      const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
 
-static void put_wrapped(FILE *stream, size_t at, const char *fmt, va_list ap)
+/* A message is wrapped on a terminal only: elsewhere it is one line to search for. A
+ * result is wrapped everywhere. */
+static void put_text(FILE *stream, const char *head, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
 
-/* A sentence for a terminal, of which `at` columns are taken: no word is cut. */
-static void put_wrapped(FILE *stream, size_t at, const char *fmt, va_list ap)
+static void put_text(FILE *stream, const char *head, const char *fmt, va_list ap)
 {
-    struct cm_buf b;
+    struct cm_buf text, lines;
 
-    cm_buf_init(&b, KEPT_MAX);
-    cm_buf_vfmt(&b, fmt, ap);
-    for (const char *p = b.len > 0 ? b.data : ""; *p != '\0';) {
-        size_t word = strcspn(p, " ");
-        if (at + word > WIDTH) {
-            fputs("\n  ", stream);
-            at = 2;
-        }
-        fprintf(stream, "%.*s%s", (int)word, p, p[word] == ' ' ? " " : "");
-        at += word + 1;
-        p += word + (p[word] == ' ');
+    cm_buf_init(&text, SAID_MAX);
+    cm_buf_init(&lines, SAID_MAX);
+    cm_buf_vfmt(&text, fmt, ap);
+    if (head[0] == '\0') {
+        op_wrap_lines(&lines, text.data);
+    } else if (isatty(fileno(stream))) {
+        op_wrap(&lines, text.data, strlen(head), 2);
+    } else {
+        cm_buf_str(&lines, text.data);
     }
-    cm_buf_clear(&b);
+    fputs(lines.data, stream);
+    cm_buf_clear(&text);
+    cm_buf_clear(&lines);
 }
 
 static void say_line(FILE *stream, enum op_colour colour, const char *head,
@@ -74,11 +74,7 @@ static void say_line(FILE *stream, enum op_colour colour, const char *head,
     op_wait_end();
     fputs(paint ? escapes[colour] : "", stream);
     fputs(head, stream);
-    if (head[0] != '\0' && isatty(fileno(stream))) {
-        put_wrapped(stream, strlen(head), fmt, ap);
-    } else {
-        vfprintf(stream, fmt, ap);
-    }
+    put_text(stream, head, fmt, ap);
     fputs(paint ? "\033[0m\n" : "\n", stream);
     fflush(stream);
 }
@@ -91,7 +87,7 @@ static void keep(void (*into)(const char *text), const char *fmt, va_list ap)
 {
     if (op_answer_json()) {
         struct cm_buf text;
-        cm_buf_init(&text, KEPT_MAX);
+        cm_buf_init(&text, SAID_MAX);
         cm_buf_vfmt(&text, fmt, ap);
         into(text.len > 0 ? text.data : "");
         cm_buf_clear(&text);
@@ -111,27 +107,27 @@ void op_say(enum op_colour colour, const char *fmt, ...)
     va_end(ap);
 }
 
+void op_print(enum op_colour colour, const char *text)
+{
+    bool paint = colour != OP_PLAIN && op_say_colour(stdout);
+
+    if (op_answer_json()) {
+        op_answer_note(text);
+        return;
+    }
+    op_wait_end();
+    printf("%s%s%s\n", paint ? escapes[colour] : "", text, paint ? "\033[0m" : "");
+    fflush(stdout);
+}
+
 void op_say_wrapped(enum op_colour colour, const char *head, const char *text)
 {
-    size_t indent = strlen(head);
     struct cm_buf b;
 
-    cm_buf_init(&b, WRAPPED_MAX);
+    cm_buf_init(&b, SAID_MAX);
     cm_buf_str(&b, head);
-    for (size_t at = indent; *text != '\0';) {
-        size_t word = strcspn(text, " ");
-        if (at > indent && at + 1 + word > WIDTH) {
-            cm_buf_fmt(&b, "\n%*s", (int)indent, "");
-            at = indent;
-        } else if (at > indent) {
-            cm_buf_str(&b, " ");
-            at++;
-        }
-        cm_buf_add(&b, text, word);
-        at += word;
-        text += word + (text[word] == ' ');
-    }
-    op_say(colour, "%s", b.data);
+    op_wrap(&b, text, strlen(head), strlen(head));
+    op_print(colour, b.data);
     cm_buf_clear(&b);
 }
 

@@ -18,8 +18,11 @@ void op_plain_text(char *text);
 /* May escape sequences be written to this stream? */
 bool op_say_colour(FILE *stream);
 
-/* One line on stdout, the newline is added. */
+/* Lines on stdout, the last newline is added. One that is longer than 80 columns is
+ * wrapped, wherever it goes. */
 void op_say(enum op_colour colour, const char *fmt, ...) CM_PRINTF(2, 3);
+/* The same for what is copied from there, such as records and links: never wrapped. */
+void op_print(enum op_colour colour, const char *text);
 /* text behind head, wrapped at 79 columns; further lines are indented by its length. */
 void op_say_wrapped(enum op_colour colour, const char *head, const char *text);
 /* What is being waited for: on a terminal in place on the present line, elsewhere a

@@ -12,6 +12,7 @@
 #define QUEUE_LONG       1000
 #define PUSH_LATE_S      300
 #define DISK_FULL        90 /* percent */
+#define TABLE_HIGH       90 /* percent */
 
 long long op_report_number(const json_t *o, const char *key)
 {
@@ -82,6 +83,26 @@ static void judge_agentless(struct op_report *r, const struct op_node *node,
     }
 }
 
+/* What the store says of its health is the same in other words. True: it was said. */
+static bool judge_table(struct op_report *r, const char *name, const json_t *g)
+{
+    long long used = op_report_number(g, "table_used"),
+              max = op_report_number(g, "table_max");
+
+    if (json_is_true(json_object_get(g, "table_full"))) {
+        op_report_wrong(r,
+                        "%s: connection table full (%lld of %lld); it refuses new "
+                        "connections; see docs/operations.md",
+                        name, used, max);
+        return true;
+    }
+    if (max > 0 && used >= max / 100 * TABLE_HIGH) {
+        op_report_wrong(r, "%s: connection table %lld %% full (%lld of %lld)", name,
+                        used * 100 / max, used, max);
+    }
+    return false;
+}
+
 static void judge_gateway(struct op_report *r, struct op_node *node)
 {
     const char *name = node->host.name, *mode = cm_mode_name(node->gateway->mode);
@@ -118,7 +139,8 @@ static void judge_gateway(struct op_report *r, struct op_node *node)
     if (shake > HANDSHAKE_LATE_S) {
         op_report_wrong(r, "%s: last WireGuard handshake %lld s ago", name, shake);
     }
-    if (strcmp(op_report_text(g, "health"), "impaired") == 0) {
+    if (!judge_table(r, name, g) &&
+        strcmp(op_report_text(g, "health"), "impaired") == 0) {
         op_report_wrong(r, "%s is impaired: %s", name,
                         op_report_text(g, "health_reason"));
     }

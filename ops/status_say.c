@@ -237,8 +237,7 @@ static void add_push_disk_backup(const struct op_report *r, struct op_screen *ou
     op_screen_add(out, OP_PLAIN, LABEL "%s", "disk", b.len > 0 ? b.data : "-");
     cm_buf_clear(&b);
     if (r->backup_age_s < 0) {
-        op_screen_add(out, OP_YELLOW,
-                      LABEL "none known (docs/operations.md, \"The last backup\")",
+        op_screen_add(out, OP_YELLOW, LABEL "none known; make one: chatops backup",
                       "backup");
     } else {
         op_screen_add(out, r->backup_age_s > OP_BACKUP_LATE_S ? OP_RED : OP_PLAIN,

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,9 +185,39 @@ static int tear_down(void **state)
     return rc;
 }
 
+/* Another chatops that ends must not take this one's connection down. */
+static void test_control_is_of_the_process(void **state)
+{
+    struct op_host here, child;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    op_host_init(&here, "store", "root@192.0.2.1", ".chatops");
+    assert_true(here.control[0] != '\0');
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        op_host_init(&child, "store", "root@192.0.2.1", ".chatops");
+        _exit(write(ends[1], child.control, sizeof(child.control)) ==
+                      (ssize_t)sizeof(child.control)
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(read(ends[0], child.control, sizeof(child.control)),
+                     sizeof(child.control));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_string_not_equal(here.control, child.control);
+    op_host_init(&child, "store", "root@192.0.2.1", ".chatops");
+    assert_string_equal(here.control, child.control);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_control_is_of_the_process),
         cmocka_unit_test(test_arguments_are_not_code),
         cmocka_unit_test(test_connection_is_of_one_process),
         cmocka_unit_test(test_failure_says_last_line),

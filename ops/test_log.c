@@ -81,8 +81,12 @@ static void test_since(void **state)
     since_is("2h", "-7200 s");
     since_is("3d", "-259200 s");
     since_is("today", "today");
+    since_is("08:15", "08:15");
+    since_is("2026-11-27", "2026-11-27");
+    since_is("yesterday-ish", NULL);
+    since_is("2026-11-27 08:00 or so", NULL);
     since_is("2026-11-27 08:00", "2026-11-27 08:00");
-    since_is("10 min ago", "10 min ago");
+    since_is("10 min ago", NULL);
     since_is("--output=cat", NULL);
     since_is("", NULL);
 }

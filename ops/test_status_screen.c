@@ -202,6 +202,40 @@ static void trouble(void **state)
     stand_down(&s);
 }
 
+/* Once, and not again as what the store calls impaired. */
+static void full_table(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *row, *words;
+        size_t count;
+    } cases[] = {{",\"table_used\":262144,\"table_max\":262144,\"table_full\":true",
+                  "edge1: connection table full (262144 of 262144)", 1},
+                 {",\"table_used\":240000,\"table_max\":262144,\"table_full\":false",
+                  "edge1: connection table 91 % full (240000 of 262144)", 2},
+                 {",\"table_used\":100,\"table_max\":262144,\"table_full\":false",
+                  "edge1 is impaired: ", 1},
+                 {",\"table_used\":-1,\"table_max\":-1,\"table_full\":false",
+                  "edge1 is impaired: ", 1}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stand s;
+        char *said = cm_asprintf(
+            "%s" CLUSTER("{\"name\":\"edge1\",\"mode\":\"active\",\"applied_epoch\":"
+                         "12,\"report_age_ms\":900,\"handshake_age_s\":44,\"health\":"
+                         "\"impaired\",\"agent\":true%s}," ROW("edge2", "active", "900",
+                                                               "active")),
+            WELL, cases[i].row);
+        stand_up(&s, said);
+        op_report_judge(&s.r);
+        if (!is_wrong(&s.r, cases[i].words) || s.r.wrong_count != cases[i].count) {
+            fail_msg("case %zu: %zu wrong, the first: %s", i, s.r.wrong_count,
+                     s.r.wrong_count > 0 ? s.r.wrong[0] : "-");
+        }
+        stand_down(&s);
+        free(said);
+    }
+}
+
 /* A drained gateway is no way in; what a store without answer leaves is asked anyway.
  */
 static void ring(void **state)
@@ -374,9 +408,11 @@ static void message(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(well),  cmocka_unit_test(colours), cmocka_unit_test(trouble),
-        cmocka_unit_test(ring),  cmocka_unit_test(hops),    cmocka_unit_test(named),
-        cmocka_unit_test(facts), cmocka_unit_test(frame),   cmocka_unit_test(message),
+        cmocka_unit_test(well),    cmocka_unit_test(colours),
+        cmocka_unit_test(trouble), cmocka_unit_test(full_table),
+        cmocka_unit_test(ring),    cmocka_unit_test(hops),
+        cmocka_unit_test(named),   cmocka_unit_test(facts),
+        cmocka_unit_test(frame),   cmocka_unit_test(message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

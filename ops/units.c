@@ -15,6 +15,7 @@
 #include "former.h"
 #include "hash.h"
 #include "ini_edit.h"
+#include "restore.h"
 
 #define STAMP_INPUT_MAX (16u * 1024 * 1024)
 #define START_MS        (3 * 60 * 1000)
@@ -359,6 +360,7 @@ void op_add_units(struct op_plan *plan, struct op_node *node)
             op_plan_add(plan, &s);
         }
         if (is_postgresql(u) && !is_postgresql(u + 1)) {
+            op_add_restore_data(plan, node);
             op_add_schema(plan, node);
         }
     }

@@ -321,6 +321,19 @@ static int wg_same(const char *ifname, const char *text, bool *same_r,
     return 0;
 }
 
+/* When that handshake was, by the monotonic clock. */
+static int64_t shaken(const struct px_tunnel_facts *before, int64_t handshake,
+                      int64_t now_ms)
+{
+    if (before->measured_ms > 0 && before->handshake == handshake) {
+        return before->shaken_ms;
+    }
+    int64_t age = cm_now_wall_ms() - handshake * 1000;
+    int64_t most = before->measured_ms > 0 ? now_ms - before->measured_ms : INT64_MAX;
+    age = age > most ? most : age;
+    return now_ms - (age < 0 ? 0 : age);
+}
+
 int px_tunnel_facts(const char *ifname, struct px_tunnel_facts *facts_r,
                     struct cm_err *err)
 {
@@ -328,7 +341,8 @@ int px_tunnel_facts(const char *ifname, struct px_tunnel_facts *facts_r,
     if (read_dump(ifname, &dump, err) != 0) {
         return -1;
     }
-    struct px_tunnel_facts facts = {.handshake_age_s = -1};
+    int64_t now = cm_now_mono_ms();
+    struct px_tunnel_facts facts = {.handshake_age_s = -1, .measured_ms = now};
     char *at = dump;
     char *own = strsep(&at, "\n");
     struct dump peer = {0};
@@ -336,8 +350,8 @@ int px_tunnel_facts(const char *ifname, struct px_tunnel_facts *facts_r,
     if (peer.n == 8) {
         int64_t last = strtoll(peer.fields[4], NULL, 10);
         facts.handshake = last;
-        int64_t age = cm_now_wall_ms() / 1000 - last;
-        facts.handshake_age_s = last == 0 ? -1 : age < 0 ? 0 : age;
+        facts.shaken_ms = shaken(facts_r, last, now);
+        facts.handshake_age_s = last == 0 ? -1 : (now - facts.shaken_ms) / 1000;
         facts.rx_bytes = strtoll(peer.fields[5], NULL, 10);
         facts.tx_bytes = strtoll(peer.fields[6], NULL, 10);
     }
@@ -352,7 +366,7 @@ int px_tunnel_facts(const char *ifname, struct px_tunnel_facts *facts_r,
 static bool stale(const char *ifname, const char *text, struct px_seen_wg *seen)
 {
     char endpoint[128];
-    struct px_tunnel_facts facts;
+    struct px_tunnel_facts facts = {0};
     struct cm_err ignored;
     int64_t now = cm_now_mono_ms();
     setting(text, "Endpoint", endpoint, sizeof(endpoint));
@@ -525,9 +539,37 @@ static void trust_checksums(struct px_outcome *out)
     }
 }
 
+/* Room for new connections. At boot these settings are not there yet, so what is in
+ * /etc/sysctl.d may not have come to pass. A flow whose ends are gone is forgotten
+ * after two hours (RFC 5382) instead of five days: the store speaks in each every two
+ * minutes.
+ */
+#define TABLE_MAX      262144
+#define ESTABLISHED_S  "7440"
+#define ESTABLISHED_AS "432000" /* the kernel's own; another is somebody's wish */
+
+static void make_room(struct px_outcome *out)
+{
+    static const char max[] = "net/netfilter/nf_conntrack_max",
+                      time[] = "net/netfilter/nf_conntrack_tcp_timeout_established";
+    char now[32];
+    if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_max", now) == 0 &&
+        strtoll(now, NULL, 10) < TABLE_MAX) {
+        char want[16];
+        snprintf(want, sizeof(want), "%d", TABLE_MAX);
+        sysctl_set(max, want, out);
+    }
+    if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established",
+                    now) == 0 &&
+        strcmp(now, ESTABLISHED_AS) == 0) {
+        sysctl_set(time, ESTABLISHED_S, out);
+    }
+}
+
 static void gateway_sysctls(struct px_outcome *out)
 {
     trust_checksums(out);
+    make_room(out);
     keep_router_advertisements(out);
     sysctl_set("net/ipv4/ip_forward", "1", out);
     if (access("/proc/net/if_inet6", F_OK) == 0) {

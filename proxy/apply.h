@@ -78,8 +78,12 @@ struct px_tunnel_facts {
     int64_t handshake;       /* seconds since 1970; 0: never */
     int64_t rx_bytes;
     int64_t tx_bytes;
+    int64_t shaken_ms;   /* the same handshake, by the monotonic clock */
+    int64_t measured_ms; /* monotonic; 0: never */
 };
-/* Of the only peer of that interface. */
+/* Of the only peer of that interface. *facts_r: what was measured before, or zeros. The
+ * wall clock may have moved since: a handshake is never older than the time since it
+ * was not there yet, and once seen it ages by the monotonic clock. */
 CM_MUSTUSE int px_tunnel_facts(const char *ifname, struct px_tunnel_facts *facts_r,
                                struct cm_err *err);
 

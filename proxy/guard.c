@@ -22,6 +22,8 @@
 /* Remembers on a flow that its source is known already. */
 #define KNOWN_MARK "0x7079"
 
+#define SYN "tcp flags & (fin | syn | rst | ack) == syn"
+
 /* How a packet's source is named in family v6. */
 static const char *source(bool v6)
 {
@@ -31,6 +33,7 @@ static const char *source(bool v6)
 void px_guard_counters(struct cm_buf *out)
 {
     cm_buf_str(out, "    counter banned { }\n"
+                    "    counter crowded { }\n"
                     "    counter flooding { }\n"
                     "    counter strangers { }\n");
 }
@@ -79,7 +82,17 @@ static void newcomer_chain(struct cm_buf *out, const struct px_limits *limits, b
     cm_buf_str(out, "    }\n");
 }
 
-static void door_chain(struct cm_buf *out, const struct px_state *state, bool v6)
+/* The kernel would drop it in silence. Who is refused goes elsewhere at once. */
+static void crowded(struct cm_buf *out, const struct px_gateway *gw)
+{
+    if (gw->crowded && gw->mode != CM_MODE_HOLD) {
+        cm_buf_str(out, "\n        " SYN " counter name \"crowded\" reject with tcp "
+                        "reset");
+    }
+}
+
+static void door_chain(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw, bool v6)
 {
     cm_buf_fmt(out,
                "\n    chain door%d {\n"
@@ -87,8 +100,9 @@ static void door_chain(struct cm_buf *out, const struct px_state *state, bool v6
                "       ",
                v6 ? 6 : 4, source(v6), v6 ? 6 : 4);
     px_text_count(out, state, "tcp dport", "in");
+    crowded(out, gw);
     cm_buf_fmt(out,
-               "\n        tcp flags & (fin | syn | rst | ack) == syn goto newcomer%d\n"
+               "\n        " SYN " goto newcomer%d\n"
                "    }\n",
                v6 ? 6 : 4);
 }
@@ -98,15 +112,18 @@ static void guard_chain(struct cm_buf *out, const struct px_state *state,
 {
     cm_buf_str(out, "\n    chain guard {\n"
                     "        type filter hook prerouting priority raw; policy accept;\n"
-                    "        iifname \"wg0\" accept\n");
+                    "        " PX_TEXT_FROM_WG0 " goto from_inside\n");
+    cm_buf_fmt(out, "        udp dport %d notrack accept\n", gw->wg_port);
     for (int v6 = 0; v6 <= 1; v6++) {
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;
         }
-        px_text_match_tcp(out, state, gw, v6);
+        cm_buf_str(out, "        ");
+        px_text_to_tcp(out, state, gw, v6);
         cm_buf_fmt(out, " goto door%d\n", v6 ? 6 : 4);
         if (state->turn.port != 0) {
-            px_text_match_turn(out, state, gw, v6);
+            cm_buf_str(out, "        ");
+            px_text_to_turn(out, state, gw, v6);
             cm_buf_fmt(out, " %s @banned%d counter name \"banned\" drop\n", source(v6),
                        v6 ? 6 : 4);
         }
@@ -116,12 +133,21 @@ static void guard_chain(struct cm_buf *out, const struct px_state *state,
 
 /* The third packet of a handshake proves that the source is true: connection tracking
  * calls no flow assured before. ("established" is too little: a SYN that is sent again
- * passes as that, and so does half of all guessed acknowledgements.) A flow that is
- * marked leaves at the first rule: nearly every packet there is. */
+ * passes as that, and so does half of all guessed acknowledgements.) */
+static void acquaint(struct cm_buf *out, bool v6, const char *then)
+{
+    cm_buf_fmt(out,
+               " ct status assured ct mark 0x0 ct mark set " KNOWN_MARK
+               " update @known%d { %s }%s\n",
+               v6 ? 6 : 4, source(v6), then);
+}
+
+/* By proxy flows end on this machine. A flow that is marked leaves at the first rule:
+ * nearly every packet there is. */
 static void acquaint_chain(struct cm_buf *out, const struct px_state *state,
                            const struct px_gateway *gw)
 {
-    if (state->limits.stranger_rate == 0) {
+    if (state->limits.stranger_rate == 0 || !gw->by_proxy) {
         return;
     }
     cm_buf_str(out,
@@ -131,13 +157,34 @@ static void acquaint_chain(struct cm_buf *out, const struct px_state *state,
     for (int v6 = 0; v6 <= 1; v6++) {
         if (px_family_count(gw, v6, NULL) > 0) {
             px_text_match_tcp(out, state, gw, v6);
-            cm_buf_fmt(out,
-                       " ct status assured ct mark 0x0 ct mark set " KNOWN_MARK
-                       " update @known%d { %s }\n",
-                       v6 ? 6 : 4, source(v6));
+            acquaint(out, v6, "");
         }
     }
     cm_buf_str(out, "    }\n");
+}
+
+void px_guard_open(struct cm_buf *out, const struct px_state *state,
+                   const struct px_gateway *gw)
+{
+    bool open = gw->mode != CM_MODE_OFF && !gw->by_proxy;
+    if (open && state->limits.stranger_rate > 0) {
+        cm_buf_str(out, "        ct mark " KNOWN_MARK " goto open\n");
+    }
+}
+
+void px_guard_acquaint(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw)
+{
+    if (state->limits.stranger_rate == 0 || gw->by_proxy) {
+        return;
+    }
+    for (int v6 = 0; v6 <= 1; v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            cm_buf_fmt(out, "        meta nfproto %s meta l4proto tcp ct status dnat",
+                       v6 ? "ipv6" : "ipv4");
+            acquaint(out, v6, " accept");
+        }
+    }
 }
 
 void px_guard_chains(struct cm_buf *out, const struct px_state *state,
@@ -145,7 +192,7 @@ void px_guard_chains(struct cm_buf *out, const struct px_state *state,
 {
     for (int v6 = 0; v6 <= 1; v6++) {
         newcomer_chain(out, &state->limits, v6);
-        door_chain(out, state, v6);
+        door_chain(out, state, gw, v6);
     }
     guard_chain(out, state, gw);
     acquaint_chain(out, state, gw);

@@ -78,6 +78,24 @@ static void input_mode(struct cm_buf *out, const struct px_state *state,
     }
 }
 
+/* What is open is translated before it arrives here. A SYN that is not fell between the
+ * old rules and the new: a nat chain that replaces another is asked before it, and in
+ * the moment between the two answers the kernel may go over from the old to the new;
+ * or it is taken for one of a connection that ended seconds ago, when another mode or
+ * plane was in force. It is sent again in a second and meets the rules then; without a
+ * word from us its client does not take it for refused. */
+static void input_missed(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1 && gw->mode == CM_MODE_ACTIVE && !gw->by_proxy; v6++) {
+        if (px_family_count(gw, v6, NULL) > 0) {
+            px_text_match_tcp(out, state, gw, v6);
+            cm_buf_str(out,
+                       " tcp flags & (fin | syn | rst | ack) == syn counter drop\n");
+        }
+    }
+}
+
 /* To the listeners of chatmail-proxy, and counted on the way. */
 static void input_proxy(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
@@ -115,22 +133,28 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
     px_inner6(gw->number, 1, inner6);
     cm_buf_str(out, "\n    chain arrive {\n"
                     "        type filter hook input priority filter; policy accept;\n"
-                    "        iifname \"wg0\" jump arrive_tunnel\n");
-    cm_buf_fmt(out, "        iifname != { \"wg0\", \"lo\" } ip daddr %s counter drop\n",
+                    "        " PX_TEXT_FROM_WG0 " jump arrive_tunnel\n");
+    cm_buf_fmt(out, "        udp dport %d accept\n", gw->wg_port);
+    cm_buf_fmt(out, "        ip daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
                inner4);
     cm_buf_fmt(out,
-               "        iifname != { \"wg0\", \"lo\" } ip6 daddr %s counter drop\n",
+               "        ip6 daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
                inner6);
     input_mode(out, state, gw);
+    input_missed(out, state, gw);
     input_proxy(out, state, gw);
-    cm_buf_str(out,
-               "    }\n"
-               "\n    chain arrive_tunnel {\n"
-               "        ct state established,related accept\n"
-               "        meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst "
-               "40 packets accept\n"
-               "        counter drop\n"
-               "    }\n");
+    cm_buf_fmt(
+        out,
+        "    }\n"
+        "\n    chain arrive_tunnel {\n"
+        "        ct state established,related accept\n"
+        "        ct state untracked tcp sport %d-%d tcp flags & (syn | ack) != syn "
+        "accept\n"
+        "        meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst "
+        "40 packets accept\n"
+        "        counter drop\n"
+        "    }\n",
+        state->bus_port, state->bus_port + 2);
 }
 
 /* What chatmail-proxy says to its clients. */
@@ -147,11 +171,46 @@ static void output_chain(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, "\n    }\n");
 }
 
+/* What this node lives by does not need a place in the table of connections, which may
+ * be full: the tunnel, the bus in it, and the RST for who then comes new (the first
+ * packet of its direction: sequence 0). */
+static void untracked_chains(struct cm_buf *out, const struct px_state *state,
+                             const struct px_gateway *gw)
+{
+    char near[46], far[46];
+    px_inner4(gw->number, 1, near);
+    px_inner4(gw->number, 2, far);
+    cm_buf_fmt(out,
+               "\n    chain from_inside {\n"
+               "        ip daddr != %s accept\n"
+               "        ip saddr %s tcp sport %d-%d notrack\n"
+               "        ip saddr %s meta l4proto icmp notrack\n"
+               "    }\n"
+               "\n    chain tunnelling {\n"
+               "        notrack\n"
+               "        " PX_TEXT_NO_DF "\n"
+               "    }\n",
+               near, far, state->bus_port, state->bus_port + 2, far);
+    cm_buf_fmt(out,
+               "\n    chain untracked {\n"
+               "        type filter hook output priority raw; policy accept;\n"
+               "        udp sport %d goto tunnelling\n"
+               "        ip daddr %s ip saddr %s tcp dport %d-%d notrack\n"
+               "        ip daddr %s ip saddr %s meta l4proto icmp notrack\n",
+               gw->wg_port, far, near, state->bus_port, state->bus_port + 2, far, near);
+    if (gw->crowded) {
+        cm_buf_str(out, "        tcp sport ");
+        px_text_ports(out, state);
+        cm_buf_str(out, " tcp sequence 0 tcp flags & (syn | rst | ack) == (rst | ack) "
+                        "notrack\n");
+    }
+    cm_buf_str(out, "    }\n");
+}
+
 static void to_tunnel(struct cm_buf *out, const struct px_state *state,
                       const struct px_gateway *gw)
 {
-    cm_buf_str(out, "\n    chain to_tunnel {\n"
-                    "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    cm_buf_str(out, "\n    chain to_tunnel {\n");
     if (gw->mode == CM_MODE_OFF) {
         cm_buf_str(out, "        ct status dnat meta l4proto tcp counter name "
                         "\"refused\" reject with tcp reset\n");
@@ -160,8 +219,10 @@ static void to_tunnel(struct cm_buf *out, const struct px_state *state,
         cm_buf_str(out, "        ct status dnat meta l4proto udp counter name "
                         "\"refused\" " REFUSE_UDP "\n");
     }
-    cm_buf_str(out, "        counter name \"to_store\"\n"
-                    "        ct state established,related accept\n"
+    cm_buf_str(out, "        counter name \"to_store\"\n");
+    cm_buf_str(out, "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    px_guard_acquaint(out, state, gw);
+    cm_buf_str(out, "        ct state established,related accept\n"
                     "        ct status dnat accept\n"
                     "        counter drop\n"
                     "    }\n");
@@ -218,8 +279,7 @@ static void egress(struct cm_buf *out, const struct px_state *state,
 static void from_tunnel(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
 {
-    cm_buf_str(out, "\n    chain from_tunnel {\n"
-                    "        tcp flags syn tcp option maxseg size set rt mtu\n");
+    cm_buf_str(out, "\n    chain from_tunnel {\n");
     if (gw->mode == CM_MODE_OFF) {
         cm_buf_str(out, "        meta l4proto tcp counter name \"refused\" reject with "
                         "tcp reset\n");
@@ -231,7 +291,8 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, "        counter name \"from_store\"\n");
     cm_buf_str(out, "       ");
     px_text_count(out, state, "tcp sport", "out");
-    cm_buf_str(out, "\n"
+    cm_buf_str(out, "\n");
+    cm_buf_str(out, "        tcp flags syn tcp option maxseg size set rt mtu\n"
                     "        ct state established,related accept\n");
     pick_up(out, state, gw);
     relayed(out, state, gw);
@@ -240,12 +301,27 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
                     "    }\n");
 }
 
-static void forward_chain(struct cm_buf *out)
+/* Of what is open nearly every packet is: no names of interfaces are compared. */
+static void open_chain(struct cm_buf *out, const struct px_state *state)
+{
+    cm_buf_str(out, "\n    chain open {\n"
+                    "        ct direction original counter name \"to_store\" accept\n"
+                    "        counter name \"from_store\"\n"
+                    "       ");
+    px_text_count(out, state, "tcp sport", "out");
+    cm_buf_str(out, " accept\n"
+                    "    }\n");
+}
+
+static void forward_chain(struct cm_buf *out, const struct px_state *state,
+                          const struct px_gateway *gw)
 {
     /* Accept as policy: what does not touch the tunnel is not ours. */
-    cm_buf_str(out, "\n    chain onward {\n"
-                    "        type filter hook forward priority filter; policy accept;\n"
-                    "        oifname \"wg0\" jump to_tunnel\n"
+    cm_buf_str(out,
+               "\n    chain onward {\n"
+               "        type filter hook forward priority filter; policy accept;\n");
+    px_guard_open(out, state, gw);
+    cm_buf_str(out, "        oifname \"wg0\" jump to_tunnel\n"
                     "        iifname \"wg0\" jump from_tunnel\n"
                     "    }\n");
 }
@@ -276,11 +352,13 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     counters(&out, state);
     px_guard_sets(&out, state);
     px_guard_chains(&out, state, gw);
+    untracked_chains(&out, state, gw);
     dnat_chain(&out, state, gw);
     returning_chain(&out, gw);
     input_chain(&out, state, gw);
     output_chain(&out, state, gw);
-    forward_chain(&out);
+    open_chain(&out, state);
+    forward_chain(&out, state, gw);
     to_tunnel(&out, state, gw);
     from_tunnel(&out, state, gw);
     snat_chain(&out, gw);

@@ -59,9 +59,9 @@ static void inner_drop(struct cm_buf *out, const struct px_state *state, bool v6
     if (state->gateway_count == 0) {
         return;
     }
-    cm_buf_fmt(out, "        iifname != \"lo\" %s daddr ", v6 ? "ip6" : "ip");
+    cm_buf_fmt(out, "        %s daddr ", v6 ? "ip6" : "ip");
     inner_all(out, state, v6);
-    cm_buf_str(out, " counter drop\n");
+    cm_buf_str(out, " iifname != \"lo\" counter drop\n");
 }
 
 /* What a caller has relayed to one of our own addresses does not leave the machine. It
@@ -74,14 +74,14 @@ static void relay_drop(struct cm_buf *out, const struct px_state *state)
         return;
     }
     cm_buf_fmt(out,
-               "        iifname \"lo\" udp sport != %u-%u udp dport %u accept\n"
-               "        iifname \"lo\" udp sport %u accept\n",
+               "        udp sport != %u-%u udp dport %u accept\n"
+               "        udp sport %u accept\n",
                state->turn.relay_min, state->turn.relay_max, state->turn.port,
                state->turn.port);
     for (int v6 = 0; v6 <= 1; v6++) {
         const char *ip = v6 ? "ip6" : "ip";
         for (int near = 1; near >= 0; near--) {
-            cm_buf_fmt(out, "        iifname \"lo\" meta l4proto udp %s saddr ", ip);
+            cm_buf_fmt(out, "        meta l4proto udp %s saddr ", ip);
             inner_all(out, state, v6);
             if (near) {
                 cm_buf_fmt(out, " %s daddr ", ip);
@@ -101,8 +101,7 @@ static void header_drop(struct cm_buf *out, const struct px_state *state)
         for (int v6 = 0; v6 <= 1 && state->gateways[i].by_header; v6++) {
             char near[46];
             (v6 ? px_inner6 : px_inner4)(state->gateways[i].number, 2, near);
-            cm_buf_fmt(out, "        iifname \"lo\" %s daddr %s tcp dport ",
-                       v6 ? "ip6" : "ip", near);
+            cm_buf_fmt(out, "        %s daddr %s tcp dport ", v6 ? "ip6" : "ip", near);
             px_text_header_ports(out, state);
             cm_buf_str(out, " counter drop\n");
         }
@@ -181,9 +180,11 @@ char *px_store_nft(const struct px_state *state)
     foreign_set(&out);
     cm_buf_str(&out, "\n    chain arrive {\n"
                      "        type filter hook input priority filter; policy accept;\n"
-                     "        iifname @tunnels jump tunnel\n");
+                     "        meta iiftype != ether iifname @tunnels jump tunnel\n");
     inner_drop(&out, state, false);
     inner_drop(&out, state, true);
+    /* The rest is about what this machine says to itself. */
+    cm_buf_str(&out, "        iifname != \"lo\" accept\n");
     header_drop(&out, state);
     relay_drop(&out, state);
     /* Established and related first: an ICMP error may come from a router with a
@@ -204,6 +205,10 @@ char *px_store_nft(const struct px_state *state)
                "        type filter hook forward priority filter; policy accept;\n"
                "        iifname @tunnels counter drop\n"
                "        oifname @tunnels counter drop\n"
+               "    }\n"
+               "\n    chain carry {\n"
+               "        type filter hook output priority raw; policy accept;\n"
+               "        meta mark " WG_MARK " " PX_TEXT_NO_DF "\n"
                "    }\n"
                "}\n");
     return px_text_done(&out);

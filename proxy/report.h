@@ -35,15 +35,24 @@ struct px_counts {
     int64_t
         uplink_bytes; /* of the node's own network, in and out, since its boot; -1 */
     char boot[37];    /* which boot: the kernel's boot_id; "" */
-    int64_t banned, flooding, strangers; /* packets kept out (proxy/guard.h); -1 */
+    int64_t banned, flooding, strangers, crowded; /* packets kept out (guard.h); -1 */
+    /* Of the kernel's table of connections (1.2): entries, how many it takes, and 1
+     * while it is full and new connections are refused. -1: unknown. */
+    int64_t table_used, table_max, table_full;
     struct px_port_counts ports[PX_PORTS_MAX]; /* ascending */
     size_t port_count;
 };
 
 static inline struct px_counts px_counts_unknown(void)
 {
-    return (struct px_counts){
-        .uplink_bytes = -1, .banned = -1, .flooding = -1, .strangers = -1};
+    return (struct px_counts){.uplink_bytes = -1,
+                              .banned = -1,
+                              .flooding = -1,
+                              .strangers = -1,
+                              .crowded = -1,
+                              .table_used = -1,
+                              .table_max = -1,
+                              .table_full = -1};
 }
 
 struct px_report {

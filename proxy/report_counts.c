@@ -12,6 +12,10 @@ static const struct {
     {"banned", offsetof(struct px_counts, banned)},
     {"flooding", offsetof(struct px_counts, flooding)},
     {"strangers", offsetof(struct px_counts, strangers)},
+    {"crowded", offsetof(struct px_counts, crowded)},
+    {"table_used", offsetof(struct px_counts, table_used)},
+    {"table_max", offsetof(struct px_counts, table_max)},
+    {"table_full", offsetof(struct px_counts, table_full)},
 };
 
 #define TOTALS (sizeof(totals) / sizeof(totals[0]))

@@ -59,6 +59,22 @@ static void gateway_proxy(void **unused)
     golden("proxy_off.conf", px_gateway_proxy(&state, &state.gateways[0]));
 }
 
+/* No room for new connections: refused, but where callers shall wait. */
+static void crowded(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    state.gateways[0].crowded = true;
+    golden("gateway_crowded.nft", px_gateway_nft(&state, &state.gateways[0]));
+    state.gateways[0].mode = CM_MODE_HOLD;
+    char *text = px_gateway_nft(&state, &state.gateways[0]);
+    assert_null(strstr(text, "name \"crowded\" reject"));
+    free(text);
+    char *document = px_state_dump(&state);
+    assert_null(strstr(document, "crowded"));
+    free(document);
+}
+
 static void guard_switched_off(void **unused)
 {
     (void)unused;
@@ -205,7 +221,8 @@ static void no_turn(void **unused)
     for (int mode = CM_MODE_ACTIVE; mode <= CM_MODE_OFF; mode++) {
         state.gateways[0].mode = (enum cm_mode)mode;
         char *text = px_gateway_nft(&state, &state.gateways[0]);
-        assert_null(strstr(text, "udp"));
+        assert_null(strstr(text, "udp dport {"));
+        assert_null(strstr(text, "l4proto udp"));
         free(text);
     }
     char *text = px_store_nft(&state);
@@ -273,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gateway_modes),
         cmocka_unit_test(gateway_proxy),
+        cmocka_unit_test(crowded),
         cmocka_unit_test(guard_switched_off),
         cmocka_unit_test(bans),
         cmocka_unit_test(gateway_variants),

@@ -57,27 +57,43 @@ void px_text_addresses(struct cm_buf *out, const struct px_gateway *gw, bool v6)
     cm_buf_str(out, " }");
 }
 
-/* The uplink's name is nobody's business. */
-static void match_public(struct cm_buf *out, const struct px_gateway *gw, bool v6,
-                         const char *protocol)
+static void to_public(struct cm_buf *out, const struct px_gateway *gw, bool v6,
+                      const char *protocol)
 {
-    cm_buf_fmt(out, "        iifname != \"wg0\" %s daddr ", v6 ? "ip6" : "ip");
+    cm_buf_fmt(out, "%s daddr ", v6 ? "ip6" : "ip");
     px_text_addresses(out, gw, v6);
     cm_buf_fmt(out, " %s dport ", protocol);
 }
 
+void px_text_to_tcp(struct cm_buf *out, const struct px_state *state,
+                    const struct px_gateway *gw, bool v6)
+{
+    to_public(out, gw, v6, "tcp");
+    px_text_ports(out, state);
+}
+
+void px_text_to_turn(struct cm_buf *out, const struct px_state *state,
+                     const struct px_gateway *gw, bool v6)
+{
+    to_public(out, gw, v6, "udp");
+    px_text_turn(out, state);
+}
+
+/* The uplink's name is nobody's business. */
+#define OUTSIDE "        iifname != \"wg0\" "
+
 void px_text_match_tcp(struct cm_buf *out, const struct px_state *state,
                        const struct px_gateway *gw, bool v6)
 {
-    match_public(out, gw, v6, "tcp");
-    px_text_ports(out, state);
+    cm_buf_str(out, OUTSIDE);
+    px_text_to_tcp(out, state, gw, v6);
 }
 
 void px_text_match_turn(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw, bool v6)
 {
-    match_public(out, gw, v6, "udp");
-    px_text_turn(out, state);
+    cm_buf_str(out, OUTSIDE);
+    px_text_to_turn(out, state, gw, v6);
 }
 
 void px_text_count(struct cm_buf *out, const struct px_state *state, const char *port,

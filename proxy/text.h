@@ -22,6 +22,14 @@ void px_text_header_ports(struct cm_buf *out, const struct px_state *state);
 void px_text_turn(struct cm_buf *out, const struct px_state *state);
 /* "{ 198.51.100.11 }", of that family. */
 void px_text_addresses(struct cm_buf *out, const struct px_gateway *gw, bool v6);
+/* The name alone would do. It is 16 bytes long to copy and compare, for each packet, so
+ * what came by Ethernet, as nearly all that comes from outside, is told by its type. */
+#define PX_TEXT_FROM_WG0 "meta iiftype != ether iifname \"wg0\""
+/* "ip daddr { ... } tcp dport { ... }": to one of our public addresses. */
+void px_text_to_tcp(struct cm_buf *out, const struct px_state *state,
+                    const struct px_gateway *gw, bool v6);
+void px_text_to_turn(struct cm_buf *out, const struct px_state *state,
+                     const struct px_gateway *gw, bool v6);
 /* "        iifname != "wg0" ip daddr { ... } tcp dport { ... }": from outside to one of
  * our public addresses. */
 void px_text_match_tcp(struct cm_buf *out, const struct px_state *state,
@@ -31,6 +39,12 @@ void px_text_match_turn(struct cm_buf *out, const struct px_state *state,
 /* " counter name PORT map { 25 : "COUNTER_25" }"; port: "tcp dport". */
 void px_text_count(struct cm_buf *out, const struct px_state *state, const char *port,
                    const char *counter);
+/* For the packets of a tunnel: userspace WireGuard forbids to cut them to pieces, and
+ * where a narrow path tells nobody that it is one, large ones would never arrive. The
+ * kernel numbers such packets all alike, but pieces need a number. */
+#define PX_TEXT_NO_DF                                                                  \
+    "ip frag-off & 0x4000 == 0x4000 ip id set numgen inc mod 65535 offset 1 ip "       \
+    "frag-off set 0"
 /* The head of an nft transaction that replaces our table: nft 1.0.6 has no "destroy",
  * and "delete" fails on a table that is not there, so it is made first. */
 void px_text_table_open(struct cm_buf *out);

@@ -16,9 +16,9 @@ const struct deploy_relay deploy_relays[] = {
     {.domain = "_chat.example",
      .dir = "/root/chat",
      .ssh = "root@10.9.0.2",
-     .gateways = {{"edge1", "root@198.51.100.11", "198.51.100.11 2001:db8:1::11"},
-                  {"edge2", "root@203.0.113.12", "203.0.113.12 2001:db8:2::12"},
-                  {NULL, NULL, NULL}}},
+     .gateways = {{"edge1", "root@198.51.100.11"},
+                  {"edge2", "root@203.0.113.12"},
+                  {NULL, NULL}}},
     {.domain = "_relay2.example",
      .dir = "/root/relay2",
      .ssh = "root@203.0.113.25",
@@ -135,9 +135,17 @@ static int init_once(struct lab *lab, const struct deploy_relay *relay,
         write_lab_settings(lab, relay, err) != 0) {
         return -1;
     }
+    return 0;
+}
+
+int deploy_begin(struct lab *lab, const struct deploy_relay *relay, struct cm_err *err)
+{
+    if (init_once(lab, relay, err) != 0) {
+        return -1;
+    }
     for (const struct deploy_gateway *g = relay->gateways; g->name != NULL; g++) {
-        const char *add[] = {"gateway",  "add",         g->name,      "--ssh", g->ssh,
-                             "--no-run", "--addresses", g->addresses, NULL};
+        const char *add[] = {"gateway", "add",      g->name, "--ssh",
+                             g->ssh,    "--no-run", NULL};
         if (must(lab, relay, add, err) != 0) {
             return -1;
         }
@@ -145,8 +153,8 @@ static int init_once(struct lab *lab, const struct deploy_relay *relay,
     return 0;
 }
 
-static int publish_zone(struct lab *lab, const struct deploy_relay *relay,
-                        struct cm_err *err)
+int deploy_publish(struct lab *lab, const struct deploy_relay *relay,
+                   struct cm_err *err)
 {
     char *file = cm_asprintf("%s/zone", relay->dir);
     const char *dns[] = {"dns", "--zonefile", file, NULL};
@@ -162,22 +170,38 @@ static int publish_zone(struct lab *lab, const struct deploy_relay *relay,
     return status;
 }
 
+/* The three commands of README.md, and one for each further gateway; what chatops dns
+ * prints is carried to the name server, and chatops dns is content with it. */
+static int publish_zone(struct lab *lab, const struct deploy_relay *relay,
+                        struct cm_err *err)
+{
+    const char *dns[] = {"dns", NULL};
+    return deploy_publish(lab, relay, err) != 0 || must(lab, relay, dns, err) != 0 ? -1
+                                                                                   : 0;
+}
+
 static int deploy_relay(struct lab *lab, const struct deploy_relay *relay,
                         struct cm_err *err)
 {
     printf("-- %s\n", relay->domain);
     fflush(stdout);
     const char *run[] = {"run", "--yes", NULL};
-    const char *dns[] = {"dns", NULL};
-    if (init_once(lab, relay, err) != 0 || must(lab, relay, run, err) != 0 ||
-        publish_zone(lab, relay, err) != 0 || must(lab, relay, dns, err) != 0) {
+    if (init_once(lab, relay, err) != 0 ||
+        (relay->gateways[0].name == NULL &&
+         (must(lab, relay, run, err) != 0 || publish_zone(lab, relay, err) != 0))) {
         return cm_err_prefix(err, "%s", relay->domain);
+    }
+    for (const struct deploy_gateway *g = relay->gateways; g->name != NULL; g++) {
+        const char *add[] = {"gateway", "add", g->name, "--ssh", g->ssh, NULL};
+        if (must(lab, relay, add, err) != 0 || publish_zone(lab, relay, err) != 0) {
+            return cm_err_prefix(err, "%s", relay->domain);
+        }
     }
     return 0;
 }
 
 /* As on a laptop: one package, from wherever apt finds it. */
-static int install_chatops(struct lab *lab, struct cm_err *err)
+int deploy_install_chatops(struct lab *lab, struct cm_err *err)
 {
     const char *argv[] = {"sh", "-c",
                           "command -v chatops >/dev/null || { apt-get -qq update &&"
@@ -189,7 +213,7 @@ static int install_chatops(struct lab *lab, struct cm_err *err)
 
 int deploy_all(struct lab *lab, struct cm_err *err)
 {
-    if (install_chatops(lab, err) != 0) {
+    if (deploy_install_chatops(lab, err) != 0) {
         return -1;
     }
     for (const struct deploy_relay *r = deploy_relays; r->domain != NULL; r++) {

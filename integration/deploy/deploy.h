@@ -12,7 +12,6 @@
 struct deploy_gateway {
     const char *name;
     const char *ssh;
-    const char *addresses;
 };
 
 struct deploy_relay {
@@ -34,6 +33,14 @@ extern const struct deploy_relay deploy_relays[];
 /* Deploys what is not deployed yet and publishes both zones. The output of chatops goes
  * to stdout as it comes. */
 CM_MUSTUSE int deploy_all(struct lab *lab, struct cm_err *err);
+
+/* The parts of it, for a relay of another table: chatops in node operator; chatmail.ini
+ * with store and gateways, once; the zone that chatops dns gives. */
+CM_MUSTUSE int deploy_install_chatops(struct lab *lab, struct cm_err *err);
+CM_MUSTUSE int deploy_begin(struct lab *lab, const struct deploy_relay *relay,
+                            struct cm_err *err);
+CM_MUSTUSE int deploy_publish(struct lab *lab, const struct deploy_relay *relay,
+                              struct cm_err *err);
 
 /* Runs chatops for a relay in node operator; words: NULL-terminated, without "chatops"
  * and

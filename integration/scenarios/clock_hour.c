@@ -12,13 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "common/buf.h"
-#include "common/file.h"
 #include "common/mem.h"
 #include "door.h"
 #include "mailbox.h"
+#include "shift.h"
 #include "stream.h"
 
 #define STEP_MS  15000
@@ -43,21 +41,11 @@
 
 static int put_library(struct stage *stage, struct cm_err *err)
 {
-    char *data = NULL, *out = NULL;
-    size_t len;
-    int rc = cm_file_read(CLOCKSHIFT_LIBRARY, 1u << 20, &data, &len, err);
-    if (rc != 1) {
-        return rc < 0 ? -1
-                      : cm_err_set(err, CM_ERR_WORLD, "%s is not built",
-                                   CLOCKSHIFT_LIBRARY);
+    char *text = NULL, *out = NULL;
+    if (shift_library(&text, err) != 0) {
+        return -1;
     }
-    char *text = cm_malloc(len / 3 * 4 + 8);
-    union {
-        char *chars;
-        unsigned char *bytes;
-    } from = {.chars = data}, to = {.chars = text};
-    EVP_EncodeBlock(to.bytes, from.bytes, (int)len);
-    rc = stage_ask(
+    int rc = stage_ask(
         stage, "store", text, &out, err,
         "set -e; base64 -d >" LIBRARY "; head -c 8 /dev/zero >/var/lib/clockshift;"
         " units=\"" OURS "\"; for u in $units; do d=/run/systemd/system/$u.d;"
@@ -73,7 +61,6 @@ static int put_library(struct stage *stage, struct cm_err *err)
     }
     free(out);
     free(text);
-    free(data);
     return rc;
 }
 
@@ -94,10 +81,8 @@ int scenario_clock_right(struct stage *stage, struct cm_err *err)
 static int move_clock(struct stage *stage, int hours, struct cm_err *err)
 {
     long seconds = hours * 3600L;
-    char bytes[8 * 4 + 1];
-    for (size_t i = 0; i < 8; i++) {
-        snprintf(bytes + 4 * i, 5, "\\%03o", (unsigned)(seconds >> (8 * i)) & 0xffu);
-    }
+    char bytes[SHIFT_BYTES];
+    shift_bytes(seconds, bytes);
     /* In place: the processes have the file mapped. */
     return scene_sh(&stage->scene, "store", 0, NULL, err,
                     "printf '%s' | dd of=/var/lib/clockshift conv=notrunc status=none;"

@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 
+#include "chatter.h"
 #include "common/clock.h"
 #include "door.h"
 #include "mailbox.h"
+#include "plane.h"
 #include "stream.h"
 
 #define LANES      6
@@ -37,14 +39,20 @@ static int make_lanes(struct stage *stage, const struct scene_account *to,
 }
 
 static int cut_in_the_middle(struct stage *stage, const struct stream_lane *lanes,
-                             struct ledger *ledger, struct cm_err *err)
+                             struct chatter *chatter, struct ledger *ledger,
+                             struct cm_err *err)
 {
     int64_t before_ms = stage->quick ? 5000 : 15000;
     int64_t after_ms = stage->quick ? 10000 : 30000;
     struct stream *stream = stream_start(stage, lanes, LANES, ledger);
+    int rc = chatter_say(chatter, err);
     stage_sleep_ms(before_ms);
-    int rc = lab_stop(stage->scene.lab, "edge1", err);
+    rc = rc == 0 ? chatter_say(chatter, err) : rc;
+    rc = rc == 0 ? lab_stop(stage->scene.lab, "edge1", err) : rc;
     stage_sleep_ms(after_ms);
+    /* As when people look at their phones: in IDLE nobody could tell the client. */
+    rc = rc == 0 ? chatter_wake(chatter, err) : rc;
+    rc = rc == 0 ? chatter_say(chatter, err) : rc;
     stream_stop(&stream);
     return rc;
 }
@@ -74,13 +82,14 @@ static int count(struct stage *stage, const struct scene_account *to,
     return mailbox_even(stage, &edge1, to, ledger, SERVING_MS, err);
 }
 
-static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
+static int play(struct stage *stage, struct chatter *chatter, struct ledger *ledger,
+                struct cm_err *err)
 {
     struct scene_account to;
     struct stream_lane lanes[LANES];
     if (account_make(stage, &to, SCENE_DOMAIN, err) != 0 ||
         make_lanes(stage, &to, lanes, err) != 0 ||
-        cut_in_the_middle(stage, lanes, ledger, err) != 0) {
+        cut_in_the_middle(stage, lanes, chatter, ledger, err) != 0) {
         return -1;
     }
     size_t least = stage->quick ? 20 : 80;
@@ -88,14 +97,32 @@ static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
         return cm_err_set(err, CM_ERR_REFUSE, "only %zu messages were accepted",
                           ledger_count(ledger, LEDGER_ACCEPTED));
     }
-    return count(stage, &to, ledger, err);
+    size_t texts = 0;
+    if (count(stage, &to, ledger, err) != 0 ||
+        chatter_even(chatter, DELIVER_MS, &texts, err) != 0) {
+        return -1;
+    }
+    stage_note(stage, "%zu texts of chat clients, each once", texts);
+    return 0;
 }
 
 int scenario_edge_power_cut(struct stage *stage, struct cm_err *err)
 {
     struct ledger ledger;
     ledger_init(&ledger);
-    int rc = play(stage, &ledger, err);
+    struct chatter *chatter = chatter_start(stage, err);
+    int rc = chatter != NULL ? play(stage, chatter, &ledger, err) : -1;
+    chatter_stop(&chatter);
     ledger_clear(&ledger);
     return rc;
+}
+
+int scenario_edge_power_cut_proxy(struct stage *stage, struct cm_err *err)
+{
+    return plane_set(stage, true, err) != 0 ? -1 : scenario_edge_power_cut(stage, err);
+}
+
+int scenario_edge_power_back(struct stage *stage, struct cm_err *err)
+{
+    return plane_back(stage, err);
 }

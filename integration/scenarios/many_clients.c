@@ -1,6 +1,6 @@
 /* A crowd behind one address, as behind a mobile network's NAT: a thousand clients that
- * come at once through one gateway, on the address of node client. None of the limits
- * on new connections touches them. */
+ * come at once through one gateway, on the address of node client, on both data planes.
+ * None of the limits on new connections touches them. */
 #include "scenario.h"
 
 #include <pthread.h>
@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "door.h"
+#include "plane.h"
 
 #define CROWD    1000
 #define ACCOUNTS 50 /* each has CROWD / ACCOUNTS devices */
@@ -131,9 +132,9 @@ static int play_crowd(struct stage *stage, struct crowd *crowd, struct cm_err *e
     return 0;
 }
 
-int scenario_many_clients(struct stage *stage, struct cm_err *err)
+static int play(struct stage *stage, struct cm_err *err)
 {
-    static struct scene_account accounts[ACCOUNTS];
+    struct scene_account accounts[ACCOUNTS];
     struct crowd crowd = {.stage = stage,
                           .door = door_at("edge1", AF_INET, 993, true),
                           .count = stage->quick ? CROWD / 5 : CROWD};
@@ -153,4 +154,14 @@ int scenario_many_clients(struct stage *stage, struct cm_err *err)
     }
     free(crowd.clients);
     return rc;
+}
+
+int scenario_many_clients(struct stage *stage, struct cm_err *err)
+{
+    return plane_each(stage, play, err);
+}
+
+int scenario_many_clients_back(struct stage *stage, struct cm_err *err)
+{
+    return plane_back(stage, err);
 }

@@ -13,9 +13,10 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "common/run.h"
 #include "door.h"
+#include "plane.h"
 #include "probe/wire.h"
+#include "router.h"
 
 #define BYTES    (5 * 1000 * 1000)
 #define CHUNK    50000
@@ -30,33 +31,6 @@ static const int sizes[] = {1500, 1492, 1452, 1400, 1280};
     "table inet lab_mtu {\n chain o {\n  type filter hook output priority -200\n"      \
     "  icmp type destination-unreachable icmp code frag-needed drop\n"                 \
     "  icmpv6 type packet-too-big drop\n }\n}\n"
-
-/* With this machine's tools: the routers have no nft of their own. */
-static int in_net(const char *netns, const char *command, struct cm_err *err)
-{
-    char *net = cm_asprintf("--net=%s", netns);
-    const char *argv[] = {"nsenter", net, "sh", "-c", command, NULL};
-    struct cm_run run = {.argv = argv, .timeout_ms = STEP_MS};
-    int rc = cm_run_ok(&run, NULL, err);
-    free(net);
-    return rc;
-}
-
-static int in_internet(struct stage *stage, const char *command, struct cm_err *err)
-{
-    char *path = lab_internet(stage->scene.lab);
-    int rc = in_net(path, command, err);
-    free(path);
-    return rc;
-}
-
-static int at_home(struct stage *stage, const char *command, struct cm_err *err)
-{
-    char path[64];
-    return scene_netns(&stage->scene, "home", path, err) == 0
-               ? in_net(path, command, err)
-               : -1;
-}
 
 /* $dev of each route stays what it is. */
 #define LOCK(family, to, mtu)                                                          \
@@ -73,13 +47,13 @@ static int narrow(struct stage *stage, int mtu, bool mute, struct cm_err *err)
                                          LOCK("-6", "2001:db8:1::11", "%s") "%s%s%s",
                              lock, lock, lock, lock, mute ? "nft -f - <<'EOF'\n" : "",
                              mute ? MUTE : "", mute ? "EOF\n" : "");
-    int rc = in_internet(stage, inet, err);
+    int rc = router_internet(stage, inet, err);
     free(inet);
     char *home = cm_asprintf("set -e; " LOCK("-4", "198.51.100.11", "%s")
                                  LOCK("-4", "10.9.0.2", "%s") "%s%s%s",
                              lock, lock, mute ? "nft -f - <<'EOF'\n" : "",
                              mute ? MUTE : "", mute ? "EOF\n" : "");
-    rc = rc == 0 ? at_home(stage, home, err) : rc;
+    rc = rc == 0 ? router_home(stage, home, err) : rc;
     free(home);
     return rc;
 }
@@ -94,7 +68,7 @@ static int narrow(struct stage *stage, int mtu, bool mute, struct cm_err *err)
 static int widen(struct stage *stage, struct cm_err *err)
 {
     static const char *const nodes[] = {"home", "edge1", "store", "client"};
-    if (in_internet(stage, WIDE, err) != 0 || at_home(stage, WIDE, err) != 0) {
+    if (router_internet(stage, WIDE, err) != 0 || router_home(stage, WIDE, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < 4; i++) {
@@ -109,7 +83,7 @@ static int widen(struct stage *stage, struct cm_err *err)
 
 int scenario_mtu_back(struct stage *stage, struct cm_err *err)
 {
-    return widen(stage, err);
+    return widen(stage, err) != 0 ? -1 : plane_back(stage, err);
 }
 
 /* ---- five megabytes ---- */
@@ -235,13 +209,14 @@ static int one(struct stage *stage, const struct scene_account *account, int mtu
     return rc;
 }
 
-int scenario_mtu(struct stage *stage, struct cm_err *err)
+static int on_this_plane(struct stage *stage, struct cm_err *err)
 {
     struct scene_account account;
     if (account_make(stage, &account, SCENE_DOMAIN, err) != 0) {
         return -1;
     }
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    size_t step = stage->quick ? 4 : 1; /* the largest and the smallest */
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i += step) {
         for (int mute = 0; mute <= 1; mute++) {
             if (one(stage, &account, sizes[i], mute == 1, err) != 0) {
                 return -1;
@@ -249,4 +224,9 @@ int scenario_mtu(struct stage *stage, struct cm_err *err)
         }
     }
     return widen(stage, err);
+}
+
+int scenario_mtu(struct stage *stage, struct cm_err *err)
+{
+    return plane_each(stage, on_this_plane, err);
 }

@@ -8,15 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "chatter.h"
 #include "cluster.h"
 #include "common/clock.h"
 #include "mailbox.h"
+#include "plane.h"
 #include "stream.h"
 
 #define LANES      6
 #define GAP_MS     1200
 #define BLOW_MS    14000
-#define REFUSES_MS 9000 /* after the tunnel fell silent */
+#define REFUSES_MS 12000 /* one way: 7 s without an answer, and a look each second */
 #define WELL_MS    45000
 #define DELIVER_MS 120000
 #define KNOCK_MS   2000
@@ -61,7 +63,8 @@ static int make_lanes(struct stage *stage, const struct scene_account *to,
     return 0;
 }
 
-/* RST for who comes new, so that he takes the other gateway at once. */
+/* RST for who comes new, so that he takes the other gateway at once; the proxy has
+ * taken the connection by then. */
 static int refuses(struct stage *stage, int64_t *ms_r, struct cm_err *err)
 {
     struct door door = door_at("edge1", AF_INET, 993, true);
@@ -69,9 +72,12 @@ static int refuses(struct stage *stage, int64_t *ms_r, struct cm_err *err)
     int64_t start = cm_now_mono_ms();
     while ((*ms_r = cm_now_mono_ms() - start) < REFUSES_MS) {
         struct cm_err why = {.text = ""};
+        int64_t knocked = cm_now_mono_ms();
         struct wire *wire = wire_open(&to, &why);
+        bool told = wire != NULL ? wire_tls(wire, NULL, &why) != 0
+                                 : strstr(why.text, "refused") != NULL;
         wire_close(&wire);
-        if (strstr(why.text, "refused") != NULL) {
+        if (told && cm_now_mono_ms() - knocked < KNOCK_MS / 2) {
             return 0;
         }
         stage_sleep_ms(200);
@@ -80,8 +86,8 @@ static int refuses(struct stage *stage, int64_t *ms_r, struct cm_err *err)
                       REFUSES_MS / 1000);
 }
 
-static int strike(struct stage *stage, size_t i, const struct scene_account *account,
-                  struct cm_err *err)
+static int strike(struct stage *stage, struct chatter *chatter, size_t i,
+                  const struct scene_account *account, struct cm_err *err)
 {
     struct door door = door_at("edge1", AF_INET, 993, true);
     int64_t refused = 0, back = 0, start = cm_now_mono_ms();
@@ -91,6 +97,9 @@ static int strike(struct stage *stage, size_t i, const struct scene_account *acc
     }
     if (!blows[i].dead &&
         door_until_in(stage, &door, account, start, BLOW_MS, NULL, err) != 0) {
+        return -1;
+    }
+    if (chatter_say(chatter, err) != 0) {
         return -1;
     }
     int64_t left = start + BLOW_MS - cm_now_mono_ms();
@@ -108,18 +117,19 @@ static int strike(struct stage *stage, size_t i, const struct scene_account *acc
     return 0;
 }
 
-static int strike_all(struct stage *stage, const struct scene_account *account,
-                      struct cm_err *err)
+static int strike_all(struct stage *stage, struct chatter *chatter,
+                      const struct scene_account *account, struct cm_err *err)
 {
     for (size_t i = 0; i < sizeof blows / sizeof blows[0]; i++) {
-        if (strike(stage, i, account, err) != 0) {
+        if (strike(stage, chatter, i, account, err) != 0) {
             return cm_err_prefix(err, "tunnel %s", blows[i].what);
         }
     }
     return 0;
 }
 
-static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
+static int play(struct stage *stage, struct chatter *chatter, struct ledger *ledger,
+                struct cm_err *err)
 {
     struct door edge1 = door_at("edge1", AF_INET, 993, true);
     struct scene_account to;
@@ -129,13 +139,15 @@ static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
         return -1;
     }
     struct stream *stream = stream_start(stage, lanes, LANES, ledger);
-    int rc = strike_all(stage, &to, err);
+    int rc = strike_all(stage, chatter, &to, err);
     stream_stop(&stream);
-    if (rc != 0 || mailbox_even(stage, &edge1, &to, ledger, DELIVER_MS, err) != 0) {
+    size_t texts = 0;
+    if (rc != 0 || mailbox_even(stage, &edge1, &to, ledger, DELIVER_MS, err) != 0 ||
+        chatter_even(chatter, DELIVER_MS, &texts, err) != 0) {
         return -1;
     }
-    stage_note(stage, "%zu accepted, each once; %zu without an answer",
-               ledger_count(ledger, LEDGER_ACCEPTED),
+    stage_note(stage, "%zu mails, %zu texts, each once; %zu without an answer",
+               ledger_count(ledger, LEDGER_ACCEPTED), texts,
                ledger_count(ledger, LEDGER_UNKNOWN));
     return ledger_count(ledger, LEDGER_ACCEPTED) >= 60
                ? 0
@@ -143,16 +155,25 @@ static int play(struct stage *stage, struct ledger *ledger, struct cm_err *err)
                             ledger_count(ledger, LEDGER_ACCEPTED));
 }
 
-int scenario_partition(struct stage *stage, struct cm_err *err)
+static int on_this_plane(struct stage *stage, struct cm_err *err)
 {
     struct ledger ledger;
     ledger_init(&ledger);
-    int rc = play(stage, &ledger, err);
+    struct chatter *chatter = chatter_start(stage, err);
+    int rc = chatter != NULL ? play(stage, chatter, &ledger, err) : -1;
+    chatter_stop(&chatter);
     ledger_clear(&ledger);
     return rc;
 }
 
+int scenario_partition(struct stage *stage, struct cm_err *err)
+{
+    return plane_each(stage, on_this_plane, err);
+}
+
 int scenario_partition_over(struct stage *stage, struct cm_err *err)
 {
-    return scene_sh(&stage->scene, "edge1", 0, NULL, err, LIFT);
+    return scene_sh(&stage->scene, "edge1", 0, NULL, err, LIFT) != 0
+               ? -1
+               : plane_back(stage, err);
 }

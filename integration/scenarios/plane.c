@@ -10,34 +10,53 @@
     "runuser -u postgres -- psql -qtAX -d chatmail -c \"select split_part(envelope, "  \
     "E'\\\\n', 2) from desired_state order by epoch desc limit 1\""
 
-static int proxies(struct stage *stage, bool run, struct cm_err *err)
+static int is_on(struct stage *stage, const char *node, bool run, struct cm_err *err)
 {
-    static const char *const nodes[] = {"edge1", "edge2"};
-    for (size_t i = 0; i < 2; i++) {
-        if (scene_until(&stage->scene, nodes[i], 15, err,
-                        "%s nft list table inet chatmail | grep -q 'tcp.*dnat'",
-                        run ? "systemctl -q is-active chatmail-proxy && !" : "") != 0) {
-            return cm_err_prefix(err, "%s is not on the %s plane", nodes[i],
-                                 run ? "proxy" : "kernel");
-        }
-    }
-    return 0;
+    return scene_until(&stage->scene, node, 15, err,
+                       "%s nft list table inet chatmail | grep -q 'tcp.*dnat'",
+                       run ? "systemctl -q is-active chatmail-proxy && !" : "") != 0
+               ? cm_err_prefix(err, "%s is not on the %s plane", node,
+                               run ? "proxy" : "kernel")
+               : 0;
+}
+
+static int publish(struct stage *stage, const char *edit, struct cm_err *err)
+{
+    return scene_sh(&stage->scene, "store", 0, NULL, err,
+                    DOCUMENT " | sed -e 's/\"epoch\":[0-9]*/\"epoch\":0/' -e '%s'"
+                             " | chatmail-cluster ctl publish",
+                    edit);
+}
+
+int plane_publish(struct stage *stage, struct cm_err *err)
+{
+    return publish(stage, "", err);
+}
+
+/* Keys are sorted: number, plane, wg_port. */
+#define WITH(number)                                                                   \
+    "s/\\(\"number\":" number ",\\)\"wg_port/\\1\"plane\":\"proxy\",\"wg_port/g"
+#define WITHOUT "s/" PROXY "//g"
+
+static int set(struct stage *stage, const char *edit, bool first, bool second,
+               struct cm_err *err)
+{
+    return publish(stage, edit, err) != 0 ||
+                   cluster_until_well(stage, WELL_MS, NULL, err) != 0 ||
+                   is_on(stage, "edge1", first, err) != 0 ||
+                   is_on(stage, "edge2", second, err) != 0
+               ? -1
+               : 0;
 }
 
 int plane_set(struct stage *stage, bool by_proxy, struct cm_err *err)
 {
-    /* Keys are sorted: number, plane, wg_port. */
-    const char *edit = by_proxy ? "s/\\(\"number\":[0-9]*,\\)\"wg_port/\\1\"plane\":"
-                                  "\"proxy\",\"wg_port/g"
-                                : "s/" PROXY "//g";
-    if (scene_sh(&stage->scene, "store", 0, NULL, err,
-                 DOCUMENT " | sed -e 's/\"epoch\":[0-9]*/\"epoch\":0/' -e '%s'"
-                          " | chatmail-cluster ctl publish",
-                 edit) != 0 ||
-        cluster_until_well(stage, WELL_MS, NULL, err) != 0) {
-        return -1;
-    }
-    return proxies(stage, by_proxy, err);
+    return set(stage, by_proxy ? WITH("[0-9]*") : WITHOUT, by_proxy, by_proxy, err);
+}
+
+int plane_set_second(struct stage *stage, struct cm_err *err)
+{
+    return set(stage, WITHOUT "; " WITH("2"), false, true, err);
 }
 
 int plane_back(struct stage *stage, struct cm_err *err)

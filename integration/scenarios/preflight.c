@@ -52,6 +52,11 @@ static const struct seed {
      " /usr/local/bin/dpkg",
      "rm -f /usr/local/bin/dpkg", "no packages for (riscv64)"},
     {"edge2",
+     "cat /etc/os-release >/run/os-release && mount --bind /run/os-release"
+     " /etc/os-release && printf 'ID=debian\\nVERSION_ID=\"13\"\\nPRETTY_NAME="
+     "\"Debian GNU/Linux 13 (trixie)\"\\n' >/run/os-release",
+     "umount /etc/os-release", "is Debian GNU/Linux 13 (trixie)"},
+    {"edge2",
      "printf '#!/bin/sh\\necho $(($(/bin/date +%s) - 3600))\\n' >/usr/local/bin/date &&"
      " chmod 755 /usr/local/bin/date",
      "rm -f /usr/local/bin/date", "s behind that of this machine"},

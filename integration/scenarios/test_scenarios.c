@@ -11,6 +11,7 @@
 #include "cluster.h"
 #include "ledger.h"
 #include "unit.h"
+#include "verb.h"
 
 static void ledger_of_three(struct ledger *ledger)
 {
@@ -153,6 +154,57 @@ static void test_units_same(void **state)
     assert_string_equal(err.text, "restarted: was 'a 1', is ''");
 }
 
+#define ENVELOPE(exit, ok)                                                             \
+    "{\"chatops\":1,\"verb\":\"run\",\"ok\":" ok ",\"exit\":" exit                     \
+    ",\"ms\":1,\"error\":null,\"warnings\":[],\"notes\":[],\"data\":{}}\n"
+
+static void test_verb_lines(void **state)
+{
+    static const struct {
+        const char *said, *verb;
+        int status, rc;
+    } cases[] = {
+        {ENVELOPE("0", "true"), "run", 0, 0},
+        {"{\"event\":\"step\"}\n" ENVELOPE("0", "true"), "run", 0, 0},
+        {ENVELOPE("0", "true"), "status", 0, -1},
+        {ENVELOPE("0", "true"), NULL, 0, -1},
+        {ENVELOPE("1", "true"), "run", 1, -1},
+        {ENVELOPE("1", "false"), "run", 0, -1},
+        {"text\n" ENVELOPE("0", "true"), "run", 0, -1},
+        {ENVELOPE("0", "true") ENVELOPE("0", "true"), "run", 0, -1},
+        {ENVELOPE("0", "true") "{\"event\":\"x\"}\n", "run", 0, -1},
+        {"{\"event\":\"step\"}\n", "run", 0, -1},
+        {"", "run", 0, -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct cm_err err;
+        assert_int_equal(
+            verb_check_lines(cases[i].said, cases[i].verb, cases[i].status, NULL, &err),
+            cases[i].rc);
+    }
+}
+
+#define W80                                                                            \
+    "12345678901234567890123456789012345678901234567890123456789012345678901234567890"
+
+static void test_verb_screens(void **state)
+{
+    struct cm_err err;
+    int escapes = 0;
+    (void)state;
+    assert_int_equal(verb_check_plain(W80 "\nchatops: " W80 W80 "\n", &err), 0);
+    assert_int_equal(verb_check_plain(W80 "1\n", &err), -1);
+    assert_int_equal(verb_check_plain("a\033[32mb\n", &err), -1);
+    assert_int_equal(verb_check_plain("a\rb\n", &err), -1);
+    assert_int_equal(
+        verb_check_terminal("\r\033[K\033[32m" W80 "\033[0m\r\n", &escapes, &err), 0);
+    assert_int_equal(escapes, 2);
+    assert_int_equal(verb_check_terminal(W80 "1\r\n", &escapes, &err), -1);
+    assert_int_equal(verb_check_terminal("ab\r\n", &escapes, &err), 0);
+    assert_int_equal(escapes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +214,8 @@ int main(void)
         cmocka_unit_test(test_cluster_bad),
         cmocka_unit_test(test_cluster_not_a_status),
         cmocka_unit_test(test_units_same),
+        cmocka_unit_test(test_verb_lines),
+        cmocka_unit_test(test_verb_screens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

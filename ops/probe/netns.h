@@ -1,5 +1,6 @@
 /* netns: a socket made inside a network namespace. It keeps that namespace, so the
- * calling thread is away only for a moment. Private to this directory. */
+ * calling thread is away only for a moment.
+ * Also for who plays the network (integration/scenarios). */
 #ifndef PROBE_NETNS_H
 #define PROBE_NETNS_H
 

@@ -386,29 +386,6 @@ static void a_socket_lives_in_the_named_namespace(void **state)
     pthread_join(thread, NULL);
 }
 
-static void a_certificate_is_told_of(void **state)
-{
-    (void)state;
-    static const struct step steps[] = {{NULL, "hello\r\n", false},
-                                        {NULL, NULL, false}};
-    struct server server = {.steps = steps, .tls_first = true};
-    struct wire_to to = start(&server);
-    struct wire_certificate cert;
-    struct cm_err err;
-    struct wire *wire = wire_open(&to, &err);
-    assert_non_null(wire);
-    assert_int_equal(wire_certificate(wire, "chat.example.org", &cert, &err), -1);
-    assert_int_equal(wire_tls(wire, NULL, &err), 0);
-    assert_int_equal(wire_certificate(wire, "chat.example.org", &cert, &err), 0);
-    assert_true(cert.names && !cert.trusted);
-    assert_int_equal(cert.days_left, 10);
-    assert_string_not_equal(cert.why, "");
-    assert_int_equal(wire_certificate(wire, "other.example.org", &cert, &err), 0);
-    assert_false(cert.names);
-    wire_close(&wire);
-    finish(&server);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,7 +397,6 @@ int main(void)
         cmocka_unit_test(a_silent_peer_times_out),
         cmocka_unit_test(an_endless_line_is_an_error),
         cmocka_unit_test(nobody_there_is_named),
-        cmocka_unit_test(a_certificate_is_told_of),
         cmocka_unit_test(a_socket_lives_in_the_named_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,7 +137,6 @@ int wire_tls(struct wire *wire, const char *alpn, struct cm_err *err)
     wire->ctx = SSL_CTX_new(TLS_client_method());
     cm_assert(wire->ctx != NULL);
     SSL_CTX_set_verify(wire->ctx, SSL_VERIFY_NONE, NULL);
-    SSL_CTX_set_default_verify_paths(wire->ctx); /* none: nothing is trusted */
     wire->ssl = SSL_new(wire->ctx);
     cm_assert(wire->ssl != NULL);
     if (alpn != NULL) {
@@ -152,41 +151,6 @@ int wire_tls(struct wire *wire, const char *alpn, struct cm_err *err)
     if (SSL_connect(wire->ssl) != 1) {
         return tls_trouble("TLS handshake", err);
     }
-    return 0;
-}
-
-static int days_left(const X509 *cert)
-{
-    int days = 0, seconds = 0;
-
-    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) != 1) {
-        return -1;
-    }
-    return seconds < 0 && days == 0 ? -1 : days;
-}
-
-int wire_certificate(struct wire *wire, const char *name,
-                     struct wire_certificate *cert_r, struct cm_err *err)
-{
-    X509 *cert = wire->ssl != NULL ? SSL_get1_peer_certificate(wire->ssl) : NULL;
-    char address[64];
-
-    if (cert == NULL) {
-        return cm_err_set(err, CM_ERR_RETRY, "no certificate was shown");
-    }
-    snprintf(address, sizeof address, "%.60s", name + (name[0] == '['));
-    address[strcspn(address, "]")] = '\0';
-    long verdict = SSL_get_verify_result(wire->ssl);
-    *cert_r = (struct wire_certificate){
-        .trusted = verdict == X509_V_OK,
-        .names = X509_check_host(cert, name, 0, 0, NULL) == 1 ||
-                 X509_check_ip_asc(cert, address, 0) == 1,
-        .days_left = days_left(cert)};
-    if (verdict != X509_V_OK) {
-        snprintf(cert_r->why, sizeof cert_r->why, "%s",
-                 X509_verify_cert_error_string(verdict));
-    }
-    X509_free(cert);
     return 0;
 }
 

@@ -1,10 +1,10 @@
 /* wire: one connection of a probe, plain or TLS, read line by line with a time-out.
  *
  * Blocking: for tests, measurements and chatops only. A certificate never ends a
- * connection (the lab's are self-signed); wire_certificate() tells about it. The socket
- * is made inside a network namespace when one is named, so no program needs to exist on
- * the node that is being spoken from. Safe in threads: each connection belongs to one.
- * A line longer than WIRE_LINE is an error. */
+ * connection (the lab's are self-signed); certs.h judges them. The socket is made
+ * inside a network namespace when one is named, so no program needs to exist on the
+ * node that is being spoken from. Safe in threads: each connection belongs to one. A
+ * line longer than WIRE_LINE is an error. */
 #ifndef PROBE_WIRE_H
 #define PROBE_WIRE_H
 
@@ -27,23 +27,12 @@ struct wire_to {
     const char *name;   /* told to the server in TLS; NULL: none */
 };
 
-struct wire_certificate {
-    bool trusted;  /* by this machine's own CAs */
-    bool names;    /* it is for the name that was asked about */
-    int days_left; /* negative: it is over */
-    char why[160]; /* when not trusted */
-};
-
 /* All failures are kind RETRY: nobody there, refused, too slow. */
 struct wire *wire_open(const struct wire_to *to, struct cm_err *err);
 void wire_close(struct wire **wire); /* accepts a pointer to NULL */
 
 /* TLS from here on. alpn may be NULL. */
 CM_MUSTUSE int wire_tls(struct wire *wire, const char *alpn, struct cm_err *err);
-
-/* Of the other end, after wire_tls(). name: a host name, or "[ADDRESS]". */
-CM_MUSTUSE int wire_certificate(struct wire *wire, const char *name,
-                                struct wire_certificate *cert_r, struct cm_err *err);
 
 CM_MUSTUSE int wire_write(struct wire *wire, const char *text, struct cm_err *err);
 /* One line without its CRLF. Returns 1, 0 when the peer closed, -1 on trouble. */

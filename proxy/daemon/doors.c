@@ -137,6 +137,11 @@ static int set_on(int fd, int level, int name)
     return setsockopt(fd, level, name, &on, sizeof(on));
 }
 
+/* As large as what the tunnel carries (1280 without headers): the kernel plane tells
+ * clients the same, and a client whose path is narrower than it knows gets on. */
+#define SEGMENT4 1240
+#define SEGMENT6 1220
+
 /* The address may come to the machine after us, hence FREEBIND. */
 static int listen_at(const struct sockaddr_storage *address)
 {
@@ -147,6 +152,9 @@ static int listen_at(const struct sockaddr_storage *address)
     }
     (void)set_on(fd, SOL_SOCKET, SO_REUSEADDR);
     (void)set_on(fd, IPPROTO_IP, IP_FREEBIND);
+    relay_tune_door(fd);
+    int segment = address->ss_family == AF_INET6 ? SEGMENT6 : SEGMENT4;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
     if (address->ss_family == AF_INET6) {
         (void)set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     }

@@ -144,3 +144,8 @@ bool pulse_alive(const struct pulse *pulse)
 {
     return pulse->alive;
 }
+
+int64_t pulse_heard_ms(const struct pulse *pulse)
+{
+    return pulse->heard;
+}

@@ -2,7 +2,7 @@
  * 792).
  *
  * One small packet a second for all connections, instead of keep-alives on each. Needs
- * CAP_NET_RAW. */
+ * CAP_NET_RAW. For chatmail-gateway too. */
 #ifndef PROXY_PULSE_H
 #define PROXY_PULSE_H
 
@@ -26,6 +26,8 @@ CM_MUSTUSE struct pulse *pulse_new(struct cm_loop *loop, const struct in_addr *s
                                    struct cm_err *err);
 void pulse_free(struct pulse **pulse);
 bool pulse_alive(const struct pulse *pulse);
+/* Monotonic: the last answer, or the birth. */
+int64_t pulse_heard_ms(const struct pulse *pulse);
 
 /* An echo request of 16 bytes, and whether `packet` (with its IPv4 header) is the
  * answer to one of that id. Pure. */

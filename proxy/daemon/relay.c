@@ -17,6 +17,7 @@
 #define TICK_MS     500
 #define BURST       8 /* pipefuls for one side, then others get their turn */
 #define PIPES_LEAST 64
+#define REST        4096 /* less than this at once: no more has come yet */
 
 enum end { CLIENT, STORE };
 
@@ -65,16 +66,19 @@ static void set_int(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-static void tune(int fd, bool is_client)
+static void tune(int fd)
 {
     set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, RELAY_STALLED_MS);
-    if (is_client) { /* whether the store lives is the pulse's business */
-        set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, RELAY_KEEPALIVE_S);
-        set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 60);
-        set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 5);
-    }
+}
+
+/* Keep-alives to clients only: whether the store lives is the pulse's business. */
+void relay_tune_door(int fd)
+{
+    tune(fd);
+    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, RELAY_KEEPALIVE_S);
+    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, RELAY_ASK_AGAIN_S);
 }
 
 static void unlink_relay(struct relay *r)
@@ -173,12 +177,15 @@ static enum moved carry(struct relay *r, enum end from)
     struct flow *f = &r->from[from];
     enum moved moved = drain(r, from);
 
-    for (int i = 0; i < BURST && moved != MOVED_ERROR && !f->done && f->held == 0;
-         i++) {
+    bool more = true;
+
+    for (int i = 0;
+         i < BURST && more && moved != MOVED_ERROR && !f->done && f->held == 0; i++) {
         moved = fill(r, from);
         if (moved != MOVED_SOME) {
             break;
         }
+        more = f->held >= REST;
         moved = drain(r, from);
     }
     if (f->pipe.in >= 0 && f->held == 0) {
@@ -202,9 +209,11 @@ static void set_interest(struct relay *r)
     }
 }
 
-static void turn(struct relay *r)
+/* At that end something has come (READ), or there is room again (WRITE). */
+static void turn(struct relay *r, enum end at, unsigned events)
 {
-    if (carry(r, CLIENT) == MOVED_ERROR || carry(r, STORE) == MOVED_ERROR) {
+    if (((events & CM_IO_READ) && carry(r, at) == MOVED_ERROR) ||
+        ((events & CM_IO_WRITE) && carry(r, !at) == MOVED_ERROR)) {
         end_relay(r, true);
     } else if (r->from[CLIENT].done && r->from[STORE].done) {
         end_relay(r, false);
@@ -233,7 +242,7 @@ static void connected(struct relay *r)
         end_relay(r, true);
         return;
     }
-    turn(r);
+    turn(r, CLIENT, CM_IO_READ);
 }
 
 static void on_store(int fd, unsigned events, void *ctx)
@@ -241,19 +250,17 @@ static void on_store(int fd, unsigned events, void *ctx)
     struct relay *r = ctx;
 
     (void)fd;
-    (void)events;
     if (r->connect_until != 0) {
         connected(r);
     } else {
-        turn(r);
+        turn(r, STORE, events);
     }
 }
 
 static void on_client(int fd, unsigned events, void *ctx)
 {
     (void)fd;
-    (void)events;
-    turn(ctx);
+    turn(ctx, CLIENT, events);
 }
 
 /* The same address as the client's, any port: the 4-tuple is chosen at connect(). */
@@ -284,7 +291,7 @@ static int dial(const struct sockaddr_storage *client,
     if (fd < 0) {
         return -1;
     }
-    tune(fd, false);
+    tune(fd);
     if ((target->transparent && !bind_as(fd, client)) ||
         (connect(fd, (const struct sockaddr *)&target->address, target->address_len) !=
              0 &&
@@ -387,7 +394,6 @@ bool relays_add(struct relays *relays, int fd, const struct sockaddr_storage *cl
     relays->connecting++;
     relays->counts.accepted++;
     relays->counts.open++;
-    tune(fd, true);
     make_header(r, target);
     /* The client is read when there is somebody to hand its bytes to. */
     r->io[CLIENT] = cm_io_new(relays->loop, fd, 0, on_client, r);

@@ -14,10 +14,13 @@
 
 #include "common/loop.h"
 
-#define RELAY_CONNECT_MS  5000   /* then the client is reset: it has other addresses */
-#define RELAY_STALLED_MS  120000 /* unacknowledged bytes on either side */
-#define RELAY_KEEPALIVE_S 300    /* of silence, then every 60 s, five times */
-#define RELAY_PIPES_SHARE 4      /* pipes: one for so many connections, at least 64 */
+#define RELAY_CONNECT_MS 5000   /* then the client is reset: it has other addresses */
+#define RELAY_STALLED_MS 240000 /* unacknowledged bytes, or keep-alives */
+/* A client that says nothing is asked as the store would ask it, before boxes on its
+ * way forget it; after four questions without an answer RELAY_STALLED_MS is over. */
+#define RELAY_KEEPALIVE_S 120
+#define RELAY_ASK_AGAIN_S 30
+#define RELAY_PIPES_SHARE 4 /* pipes: one for so many connections, at least 64 */
 
 struct relays;
 
@@ -45,7 +48,10 @@ relays_new(struct cm_loop *loop, size_t max,
 /* Resets what is open. */
 void relays_free(struct relays **relays);
 
-/* Owns fd: a connection just accepted from `client`, non-blocking. false: refused or
+/* For a listener; what it accepts has it by that (ip(7), tcp(7): inherited). */
+void relay_tune_door(int fd);
+
+/* Owns fd: a connection just accepted at such a door, non-blocking. false: refused or
  * not to be connected; the client has been reset, and gone is not called. */
 bool relays_add(struct relays *relays, int fd, const struct sockaddr_storage *client,
                 const struct relay_target *target);

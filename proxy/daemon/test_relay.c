@@ -35,6 +35,7 @@ static int listen_any(struct sockaddr_storage *address_r)
     socklen_t len = sizeof(in);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+    relay_tune_door(fd);
     assert_int_equal(listen(fd, 16), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
     memset(address_r, 0, sizeof(*address_r));
@@ -123,6 +124,45 @@ static int tear_down(void **state)
         close(store_fd);
     }
     return 0;
+}
+
+/* Seconds until the kernel asks the relay's client whether it is there; -1: never. */
+static int asked_in_s(int client)
+{
+    struct sockaddr_in own;
+    socklen_t len = sizeof(own);
+    char line[256], want[32];
+    int s = -1;
+    assert_int_equal(getsockname(client, (struct sockaddr *)&own, &len), 0);
+    snprintf(want, sizeof(want), "0100007F:%04X", ntohs(own.sin_port));
+    FILE *f = fopen("/proc/self/net/tcp", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f) != NULL) {
+        char other[32];
+        unsigned timer, ticks;
+        if (sscanf(line, " %*d: %*s %31s %*x %*x:%*x %x:%x", other, &timer, &ticks) ==
+                3 &&
+            strcmp(other, want) == 0 && timer == 2) {
+            s = (int)(ticks / (unsigned)sysconf(_SC_CLK_TCK));
+        }
+    }
+    fclose(f);
+    return s;
+}
+
+/* Boxes on the way remember a silent connection for five minutes; RFC 5382 wishes for
+ * more. And the answers to all questions fit into the time that TCP is given. */
+static void asks_who_is_silent(void **state)
+{
+    int client;
+    (void)state;
+    assert_true(arrive(&client));
+    int store = serve();
+    assert_in_range(asked_in_s(client), 60, 120);
+    assert_true(RELAY_KEEPALIVE_S + 4 * RELAY_ASK_AGAIN_S <= RELAY_STALLED_MS / 1000);
+    close(client);
+    close(store);
+    turn(20);
 }
 
 static void test_bytes_and_half_close(void **state)
@@ -287,6 +327,7 @@ static void test_store_silent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(asks_who_is_silent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bytes_and_half_close, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_back_pressure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_is_passed_on, set_up, tear_down),

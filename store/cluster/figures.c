@@ -42,6 +42,21 @@ static int64_t flows(const struct view *v)
     return v->row->report_ms >= 0 ? v->row->report.flows : -1;
 }
 
+static int64_t table_used(const struct view *v)
+{
+    return v->row->report_ms >= 0 ? v->row->report.counts.table_used : -1;
+}
+
+static int64_t table_max(const struct view *v)
+{
+    return v->row->report_ms >= 0 ? v->row->report.counts.table_max : -1;
+}
+
+static int64_t table_full(const struct view *v)
+{
+    return v->row->report_ms >= 0 ? v->row->report.counts.table_full : -1;
+}
+
 static int64_t received(const struct view *v)
 {
     return v->facts->rx_bytes;
@@ -73,6 +88,11 @@ static const struct {
     {"chatmail_gateway_handshake_age_seconds", CM_METRIC_GAUGE,
      "Since the tunnel's last handshake.", handshake_age},
     {"chatmail_gateway_flows", CM_METRIC_GAUGE, "Connections through it.", flows},
+    {"chatmail_gateway_table_entries", CM_METRIC_GAUGE,
+     "In its kernel's table of connections.", table_used},
+    {"chatmail_gateway_table_max", CM_METRIC_GAUGE, "How many it takes.", table_max},
+    {"chatmail_gateway_table_full", CM_METRIC_GAUGE,
+     "1 while it is full and new connections are refused.", table_full},
     {"chatmail_gateway_received_bytes_total", CM_METRIC_COUNTER,
      "Came through its tunnel.", received},
     {"chatmail_gateway_sent_bytes_total", CM_METRIC_COUNTER, "Went through its tunnel.",

@@ -67,7 +67,8 @@ static void kept_out(struct cm_buf *out, const struct px_gateway *gw,
         int64_t value;
     } rows[] = {{"banned", counts->banned},
                 {"flooding", counts->flooding},
-                {"strangers", counts->strangers}};
+                {"strangers", counts->strangers},
+                {"crowded", counts->crowded}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const char *const labels[] = {"gateway", gw->name, "reason", rows[i].reason,
                                       NULL};
@@ -128,7 +129,8 @@ void figures_ports_write(struct cm_buf *out, const struct px_state *state,
     }
     cm_metric_begin(
         out, "chatmail_gateway_kept_out_packets_total", CM_METRIC_COUNTER,
-        "Packets of banned sources, and new connections beyond the limits.");
+        "Packets of banned sources, new connections beyond the limits, and those "
+        "refused while its table of connections is full.");
     for (size_t i = 0; i < state->gateway_count; i++) {
         const struct px_counts *counts = counts_of(health, state->gateways[i].number);
         if (counts != NULL) {

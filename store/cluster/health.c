@@ -182,7 +182,13 @@ static void impaired(struct verdict *v, const struct health_check *bad)
 static void judge_working(const struct health_row *row, struct verdict *v)
 {
     const struct health_check *bad = first_bad(row);
-    if (row->report.handshake_age_s > HEALTH_HANDSHAKE_S) {
+    const struct px_counts *counts = &row->report.counts;
+    if (counts->table_full == 1) {
+        *v = (struct verdict){HEALTH_IMPAIRED, "table", -1, ""};
+        snprintf(v->reason, sizeof(v->reason),
+                 "connection table full (%" PRId64 " of %" PRId64 ")",
+                 counts->table_used, counts->table_max);
+    } else if (row->report.handshake_age_s > HEALTH_HANDSHAKE_S) {
         *v = (struct verdict){HEALTH_IMPAIRED, "handshake", -1, ""};
         snprintf(v->reason, sizeof(v->reason), "the last one was %" PRId64 " s ago",
                  row->report.handshake_age_s);

@@ -6,7 +6,7 @@
  *           it is up again after HEALTH_GOOD_REPORTS good ones in a row, so that a
  *           flapping line does not move mail to and fro
  * impaired  it reports, but the tunnel's last handshake is older than
- *           HEALTH_HANDSHAKE_S, or a check fails
+ *           HEALTH_HANDSHAKE_S, its table of connections is full, or a check fails
  * up        all is well
  *
  * A gateway without agent reports nothing. It is down when the store sees no handshake
@@ -90,7 +90,7 @@ const char *health_where_name(enum health_where where); /* "inside", "outside4",
 struct health_change {
     int number;
     enum health_state old, now;
-    const char *check;  /* "report", "handshake", "outside4 port 25" */
+    const char *check;  /* "report", "handshake", "table", "outside4 port 25" */
     int64_t latency_ms; /* of that check; -1: it has none */
     const char *reason; /* in words */
 };

@@ -29,13 +29,23 @@ static json_t *checks_json(const struct health_row *h)
     return list;
 }
 
+static void add_table(json_t *row, const struct px_counts *counts)
+{
+    int64_t used = counts != NULL ? counts->table_used : -1,
+            max = counts != NULL ? counts->table_max : -1;
+    json_object_set_new(row, "table_used", json_integer((json_int_t)used));
+    json_object_set_new(row, "table_max", json_integer((json_int_t)max));
+    json_object_set_new(row, "table_full",
+                        json_boolean(counts != NULL && counts->table_full == 1));
+}
+
 static json_t *row(const struct px_state *state, const struct health *health,
                    const struct px_gateway *gw, const struct px_tunnel_facts *facts,
                    const struct woken *woken, int64_t now_ms)
 {
     const struct health_row *h = &health->rows[gw->number];
     bool heard = h->report_ms >= 0;
-    return json_pack(
+    json_t *o = json_pack(
         "{s:s, s:i, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, "
         "s:s, s:s, s:o, s:I, s:I, s:b}",
         "name", gw->name, "number", gw->number, "mode", cm_mode_name(gw->mode),
@@ -55,6 +65,9 @@ static json_t *row(const struct px_state *state, const struct health *health,
         "health_reason", h->reason, "checks", checks_json(h), "month_bytes",
         (json_int_t)h->month_bytes, "budget", (json_int_t)gw->budget, "agent",
         !gw->agentless);
+    cm_assert(o != NULL);
+    add_table(o, heard ? &h->report.counts : NULL);
+    return o;
 }
 
 char *status_json(const struct px_state *state, const char *refused,

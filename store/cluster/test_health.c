@@ -471,14 +471,54 @@ static void a_gateway_that_gets_an_agent_begins_anew(void **state)
     health_judge(&h, &s, 1000, on_change, &seen);
     char *text = status_json(&s, "", &h, woken, facts, &none, 1000);
     assert_non_null(strstr(text, "\"error\":\"no report yet\",\"woken\":null,"));
-    assert_non_null(strstr(text, "\"agent\":true},{"));
+    assert_non_null(strstr(text, "\"agent\":true,\"table_used\":-1,\"table_max\":-1,"
+                                 "\"table_full\":false},{"));
     assert_non_null(strstr(text, "\"error\":\"\",\"woken\":null,\"health\":\"up\","));
-    assert_non_null(strstr(text, "\"agent\":false}]"));
+    assert_non_null(strstr(text, "\"agent\":false,\"table_used\":-1,"
+                                 "\"table_max\":-1,\"table_full\":false}]"));
     free(text);
     s.gateways[1].agentless = false;
     health_keep(&h, &s);
     assert_int_equal(h.rows[4].state, HEALTH_DOWN);
     assert_int_equal(h.rows[4].report_ms, -1);
+}
+
+static void a_full_table_impairs(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    static struct health h;
+    static struct woken woken[CM_GATEWAYS_MAX + 1];
+    struct px_tunnel_facts none = {.handshake_age_s = -1};
+    struct changes seen = {0};
+    struct cm_buf out;
+    struct px_report r = {
+        .name = "edge1", .applied_epoch = 7, .counts = px_counts_unknown()};
+    r.counts.table_used = r.counts.table_max = 262144;
+    r.counts.table_full = 1;
+    health_init(&h);
+    for (int i = 0; i < HEALTH_GOOD_REPORTS; i++) {
+        health_report(&h, 1, &r, 1000 + i);
+    }
+    health_judge(&h, &s, 1100, on_change, &seen);
+    assert_int_equal(seen.now, HEALTH_IMPAIRED);
+    assert_string_equal(seen.check, "table");
+    assert_string_equal(h.rows[1].reason, "connection table full (262144 of 262144)");
+    cm_buf_init(&out, CM_METRICS_MAX);
+    figures_write(&out, &s, "", &h, facts, &none, 1200);
+    assert_non_null(
+        strstr(out.data, "\nchatmail_gateway_table_full{gateway=\"edge1\"} 1\n#"));
+    assert_non_null(strstr(
+        out.data, "\nchatmail_gateway_table_entries{gateway=\"edge1\"} 262144\n#"));
+    cm_buf_clear(&out);
+    char *text = status_json(&s, "", &h, woken, facts, &none, 1200);
+    assert_non_null(strstr(text, "\"table_used\":262144,\"table_max\":262144,"
+                                 "\"table_full\":true},{"));
+    free(text);
+    r.counts.table_full = 0;
+    health_report(&h, 1, &r, 1300);
+    health_judge(&h, &s, 1300, on_change, &seen);
+    assert_int_equal(seen.now, HEALTH_UP);
 }
 
 static void figures_leave_out_what_is_unknown(void **state)
@@ -513,6 +553,7 @@ int main(void)
         cmocka_unit_test(a_check_that_fails_impairs),
         cmocka_unit_test(what_a_filter_may_do_is_unknown),
         cmocka_unit_test(what_the_gateway_sees_and_its_handshake),
+        cmocka_unit_test(a_full_table_impairs),
         cmocka_unit_test(the_way_to_knock),
         cmocka_unit_test(a_flapping_line_does_not_come_up),
         cmocka_unit_test(the_next_one_takes_over_and_modes_count),

@@ -234,6 +234,7 @@ static void start_pass(struct tunnels *t)
                             .with_egress = t->with_egress,
                             .egress_count = t->egress_count};
     memcpy(t->pass.egress, t->egress, sizeof(t->egress));
+    memcpy(t->pass.facts, t->facts, sizeof(t->facts));
     memcpy(t->pass.gone, t->gone, sizeof(t->gone));
     memset(t->gone, 0, sizeof(t->gone));
     memcpy(t->pass.forget, t->forget, sizeof(t->forget));

@@ -11,8 +11,9 @@
  * as a user of its own, has the account's key and a request, and never sees the
  * certificate's key.
  *
- * After a refusal the timer's runs rest for 50 minutes; while a name has no address the
- * CA is not asked at all. Exit status: 0 well, or nothing to do now; 1 no certificate.
+ * After a refusal the timer's runs rest for 50 minutes, or until the names lead to
+ * other addresses; while a name has no address the CA is not asked at all. Exit status:
+ * 0 well, or nothing to do now; 1 no certificate.
  *
  * Known limits: http-01 only, so no wildcards; one CA at a time. */
 #include <limits.h>

@@ -1,6 +1,9 @@
 #include "order.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "common/buf.h"
 #include "common/cert.h"
 #include "common/clock.h"
 #include "common/file.h"
@@ -24,7 +28,13 @@
 #define NAMES       3
 #define STATE_MAX   65536
 #define CA_NAME_MAX 120
+#define LEADS_MAX   96 /* addresses; what comes on top is not compared */
 #define NONCES_MAX  10 /* tries that do not count */
+
+struct leads {
+    char items[LEADS_MAX][INET6_ADDRSTRLEN];
+    size_t count;
+};
 
 struct run {
     const struct order *o;
@@ -34,6 +44,7 @@ struct run {
     char *answer; /* in it */
     char *cert, *account, *state, *failed, *challenge;
     char *request; /* text */
+    char *leads;   /* the names' addresses; NULL before they were asked for */
     char account_url[UACME_URL_MAX];
 };
 
@@ -100,6 +111,7 @@ static void run_clear(struct run *r)
     free(r->failed);
     free(r->challenge);
     free(r->request);
+    free(r->leads);
 }
 
 static int make_places(const struct run *r, struct cm_err *err)
@@ -158,10 +170,42 @@ static int is_due(const struct run *r, const char **why_r, struct cm_err *err)
     return *why_r != NULL;
 }
 
-/* The CA would only count it as a failure of ours. */
-static int check_addresses(const struct run *r, struct cm_err *err)
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void add_leads(struct leads *l, const struct addrinfo *found)
+{
+    for (; found != NULL && l->count < LEADS_MAX; found = found->ai_next) {
+        char *out = l->items[l->count];
+        if (getnameinfo(found->ai_addr, found->ai_addrlen, out, INET6_ADDRSTRLEN, NULL,
+                        0, NI_NUMERICHOST) == 0) {
+            l->count++;
+        }
+    }
+}
+
+/* One a line, each once, sorted: resolvers turn them round. */
+static char *leads_text(struct leads *l)
+{
+    struct cm_buf b;
+
+    cm_buf_init(&b, STATE_MAX);
+    qsort(l->items, l->count, sizeof(l->items[0]), by_text);
+    for (size_t i = 0; i < l->count; i++) {
+        if (i == 0 || strcmp(l->items[i], l->items[i - 1]) != 0) {
+            cm_buf_fmt(&b, "%s\n", l->items[i]);
+        }
+    }
+    return cm_buf_steal(&b);
+}
+
+/* Where the names lead. Nowhere: the CA would only count it as a failure of ours. */
+static int check_addresses(struct run *r, struct cm_err *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+    struct leads leads = {.count = 0};
 
     for (size_t i = 0; i < NAMES; i++) {
         int rc = getaddrinfo(r->names[i], NULL, &hints, &found);
@@ -172,9 +216,24 @@ static int check_addresses(const struct run *r, struct cm_err *err)
                 r->names[i], gai_strerror(rc));
             return 1;
         }
+        add_leads(&leads, found);
         freeaddrinfo(found);
     }
+    r->leads = leads_text(&leads);
     return 0;
+}
+
+/* Of a version that did not note it: not known. */
+static bool lead_elsewhere(const struct run *r)
+{
+    char *then = NULL;
+    struct cm_err ignored;
+    bool known = cm_file_read(r->failed, STATE_MAX, &then, NULL, &ignored) == 1 &&
+                 then[0] != '\0';
+    bool elsewhere = known && strcmp(then, r->leads) != 0;
+
+    free(then);
+    return elsewhere;
 }
 
 static int check_rest(const struct run *r, struct cm_err *err)
@@ -183,7 +242,7 @@ static int check_rest(const struct run *r, struct cm_err *err)
     int64_t now = cm_now_wall_ms() / 1000;
 
     if (stat(r->failed, &st) != 0 || now < st.st_mtime ||
-        now - st.st_mtime >= ORDER_REST_S) {
+        now - st.st_mtime >= ORDER_REST_S || lead_elsewhere(r)) {
         return 0;
     }
     char *old = NULL;
@@ -221,6 +280,22 @@ static void keep_account(struct run *r, const char *url)
     free(line);
 }
 
+/* What a run that was killed has left there. */
+static void clear_challenge(const struct run *r)
+{
+    DIR *dir = opendir(r->challenge);
+    struct dirent *e;
+
+    while (dir != NULL && (e = readdir(dir)) != NULL) {
+        if (e->d_name[0] != '.') {
+            (void)unlinkat(dirfd(dir), e->d_name, 0);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
+
 /* uacme gives up when a nonce is refused three times in a row. No CA counts that as a
  * failed proof. */
 static bool only_nonce(const char *type)
@@ -238,8 +313,14 @@ static int ask(struct run *r, struct cm_err *err)
                       .url = r->o->conf->store.acme_directory,
                       .email = email[0] == '-' ? "" : email,
                       .hook = r->o->hook};
+    int64_t from = cm_now_mono_ms();
     int rc = -1, nonces = 0;
 
+    /* uacme would try for minutes, and not say why. */
+    if (issuer_there(u.url, err) != 0) {
+        return -1;
+    }
+    clear_challenge(r);
     setenv(HOOK_ENV, r->challenge, 1);
     for (int i = 0; i < ORDER_TRIES && rc != 0; i++) {
         struct uacme_said said = {.account = ""};
@@ -254,7 +335,8 @@ static int ask(struct run *r, struct cm_err *err)
             cm_log(CM_LOG_WARNING, "certificate_denied", "type", said.type, "reason",
                    err->text, NULL);
         }
-        if (rc != 0 && !order_again(said.type)) {
+        if (rc != 0 &&
+            (!order_again(said.type) || cm_now_mono_ms() - from > ORDER_TRY_MS)) {
             break;
         }
         if (rc != 0 && only_nonce(said.type) && nonces++ < NONCES_MAX) {
@@ -300,7 +382,9 @@ static int ask_and_note(struct run *r, const char *why, struct cm_err *err)
 
     if (rc != 0) {
         struct cm_err late;
-        if (cm_file_replace(r->failed, "", 0, 0644, &late) != 0) {
+        /* One that could not be asked counts nothing. */
+        if (err->kind == CM_ERR_REFUSE &&
+            cm_file_replace(r->failed, r->leads, strlen(r->leads), 0644, &late) != 0) {
             cm_log_err(CM_LOG_ERROR, "failed", &late);
         }
         return -1;
@@ -320,9 +404,9 @@ static int work(struct run *r, struct cm_err *err)
     }
     int rc = is_due(r, &why, err);
     if (rc == 1) {
-        rc = check_rest(r, err);
+        rc = check_addresses(r, err);
         if (rc == 0) {
-            rc = check_addresses(r, err);
+            rc = check_rest(r, err);
         }
         if (rc != 0) {
             return rc;

@@ -3,8 +3,8 @@
  *
  * In DIR: ca-NAME/ one for each CA, with the account's key (0600), the request and the
  * answer; challenge/ what nginx serves; cert.pem the answer; account (ops/acme.h);
- * state.json {"at": seconds, "problem": "..."}; failed, whose time is
- * that of the last refusal. */
+ * state.json {"at": seconds, "problem": "..."}; failed, whose time is that of the last
+ * refusal, and which holds the addresses that the names had then, one a line. */
 #ifndef TLS_ORDER_H
 #define TLS_ORDER_H
 
@@ -16,8 +16,12 @@
 #include "common/err.h"
 
 #define ORDER_TRIES 4 /* in one run: the CA may have met a gateway that just died */
-/* After a refusal the timer's runs leave the CA alone for so long: Let's Encrypt takes
- * 5 failed validations of a name in an hour. */
+/* No try begins later than that: chatops waits for 8 minutes (ops/acme.c), and one try
+ * takes at most UACME_MS. */
+#define ORDER_TRY_MS 240000
+/* After a refusal the timer's runs leave the CA alone for so long, or until the names
+ * have other addresses: Let's Encrypt takes 5 failed validations of a name in an hour.
+ */
 #define ORDER_REST_S 3000
 
 struct order {

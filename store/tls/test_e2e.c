@@ -227,6 +227,8 @@ static void test_first(void **state)
     (void)state;
     assert_int_equal(tls("prepare"), 0);
     assert_true(in_use().self_signed);
+    netkit_must(0, "mkdir -p %s/acme/challenge && : >%s/acme/challenge/of-a-killed-run",
+                t.dir, t.dir);
     char *key = slurp(LIVE "/privkey");
     assert_int_equal(acme(), 0);
     assert_int_equal(tls("install"), 0);
@@ -304,6 +306,26 @@ static void test_dead_gateway(void **state)
     cm_wipe_str(&kept);
 }
 
+/* Nobody answers at the CA: that counts nothing, so the next run asks again. */
+static void test_away(void **state)
+{
+    (void)state;
+    struct cm_cert_look before = in_use();
+
+    netkit_stop(&t.pebble, SIGKILL);
+    forget_answer();
+    assert_int_equal(acme(), 1);
+    must_say("acme/state.json",
+             "the CA cannot be reached: https://127.0.0.1:14000/dir: ");
+    netkit_must(0, "test ! -e %s/acme/failed", t.dir);
+    assert_string_equal(in_use().print, before.print);
+    start_pebble();
+    assert_int_equal(acme(), 0);
+    assert_int_equal(tls("install"), 0);
+    assert_string_not_equal(in_use().print, before.print);
+    assert_int_equal(told(), 3);
+}
+
 /* The CA says no each time: the old one stays, and the next run lets the CA rest. */
 static void test_denied(void **state)
 {
@@ -331,6 +353,25 @@ static void test_denied(void **state)
     netkit_must(0, "test -z \"$(ls %s/acme/challenge)\"", t.dir);
 }
 
+/* No rest when the names lead elsewhere: the dead gateway's address has left the DNS.
+ * Its order alone is no such thing. */
+static void test_leads_elsewhere(void **state)
+{
+    (void)state;
+    netkit_must(0, "grep -qx 127.0.0.2 %s/acme/failed", t.dir);
+    /* into the file, which is mounted elsewhere too */
+    netkit_must(0, "cd %s && sed 's/^127.0.0.2 /127.0.0.3 /' hosts >h && cat h >hosts",
+                t.dir);
+    assert_int_equal(acme(), 1);
+    must_say("pebble.log", "Starting 3 validations");
+    netkit_must(0, "grep -qx 127.0.0.3 %s/acme/failed && : >%s/pebble.log", t.dir,
+                t.dir);
+    assert_int_equal(acme(), 0);
+    char *asked = slurp("pebble.log");
+    assert_string_equal(asked, "");
+    free(asked);
+}
+
 /* While a name leads nowhere the CA is not asked. */
 static void test_no_address(void **state)
 {
@@ -350,7 +391,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first),
         cmocka_unit_test(test_dead_gateway),
+        cmocka_unit_test(test_away),
         cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_leads_elsewhere),
         cmocka_unit_test(test_no_address),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

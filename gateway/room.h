@@ -1,0 +1,38 @@
+/* room: whether the kernel's table of connections has room for new ones. Pure but for
+ * gw_room_measure.
+ *
+ * A table that is full drops what is new in silence, unless it finds a connection to
+ * forget that never was answered (the kernel calls that an early drop). So neither the
+ * count alone says that it is full, nor a flood of packets that nobody answers: only
+ * that more is dropped than forgotten. */
+#ifndef GW_ROOM_H
+#define GW_ROOM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define GW_ROOM_FULL 95 /* percent: from here on drops are for want of room */
+#define GW_ROOM_FREE 90 /* below that there is room again */
+
+struct gw_room_sight {
+    int64_t used, max;          /* -1: unknown */
+    int64_t dropped, forgotten; /* packets, connections; since the node's start; -1 */
+};
+
+struct gw_room {
+    struct gw_room_sight last; /* all 0 at first */
+    bool seen;
+    bool full;
+};
+
+/* True when `full` changed. What is unknown is not full. */
+bool gw_room_take(struct gw_room *room, const struct gw_room_sight *sight);
+
+/* The text of /proc/net/stat/nf_conntrack: sums over all processors, -1 when a column
+ * is missing. */
+void gw_room_counters(FILE *stat, struct gw_room_sight *sight_r);
+/* From /proc. */
+void gw_room_measure(struct gw_room_sight *sight_r);
+
+#endif
