@@ -41,6 +41,17 @@ const struct docs_command docs_commands[] = {
      " on 10.9.0.2 rm /var/lib/portico/last-backup",
      "backup", true},
 
+    {"chatops backup", "chatops backup && rm backup-*.tar", "without mail", false},
+    {"chatops backup --mail", "chatops backup --mail && rm backup-*.tar",
+     "with their mail", true},
+    {"chatops backup --to /media/stick/relay.tar",
+     "chatops backup --to /run/relay.tar && rm /run/relay.tar", "/run/relay.tar", true},
+
+    {"chatops restore backup-chat.example.org-2026-11-27-0310.tar --ssh "
+     "root@192.168.1.21 --dry-run",
+     "chatops backup --to /run/relay.tar && chatops restore /run/relay.tar"
+     " --overwrite --dry-run && rm /run/relay.tar",
+     "nothing was touched", true},
     {"chatops run --dry-run", NULL, "nothing to change", false},
     {"chatops run", NULL, "nothing to change", true},
     {"chatops run --only edge1", NULL, "(", true},

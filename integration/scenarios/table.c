@@ -195,9 +195,6 @@ const struct scenario scenarios[] = {
      "from bare nodes with a CA: all doors, renewals, CA away, gateway dead; IDLE "
      "stays",
      scenario_acme, scenario_acme_back, 1200},
-    {"restore",
-     "store and laptop lost, a backup left: same passwords, mail, UIDs and keys",
-     scenario_restore, scenario_restore_back, 600},
     {"reboot", "power cut of store and of a gateway: all serves again by itself",
      scenario_reboot, NULL, 300},
     {NULL, NULL, NULL, NULL, 0},
