@@ -138,7 +138,8 @@ const struct op_verb op_verbs[] = {
      "Make a machine gateway NAME, over SSH: look at it, append it to chatmail.ini, "
      "set it up, let it serve, and print what was measured: the address that the "
      "store saw, added latency, open ports, MTU, and the DNS records to publish. What "
-     "was interrupted goes on with the same command.",
+     "was interrupted goes on with the same command. Of a gateway that joined by an "
+     "invite: adopt it, with the key it has, so that run updates it too.",
      op_gateway_add},
     {"gateway invite", "NAME", "--for --cloud-init --number --packages",
      "Print one line to paste into the console of a fresh machine, which then waits to "

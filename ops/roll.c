@@ -49,6 +49,20 @@ static void from_fleet(const struct op_fleet *fleet, const struct op_member *m,
     }
 }
 
+/* It serves all the same; but nobody would guess why a run leaves its version alone. */
+static void note_no_ssh(const struct cm_conf_gateway *g, struct op_roll_row *row)
+{
+    if (g->ssh[0] == '\0' && g->agent && row->note[0] == '\0') {
+        snprintf(row->note, sizeof(row->note),
+                 "no ssh: chatops run does not update it%s; to change that: chatops "
+                 "gateway add %s --ssh TARGET",
+                 row->version[0] != '\0' && strcmp(row->version, PORTICO_VERSION) != 0
+                     ? ", and its version is another one"
+                     : "",
+                 g->name);
+    }
+}
+
 static void put_state(struct op_roll_row *row, const char *state, const char *note)
 {
     snprintf(row->state, sizeof(row->state), "%s", state);
@@ -77,6 +91,7 @@ void op_roll_fill(const struct cm_conf *conf, const struct op_fleet *fleet,
         from_conf(&conf->gateways[i], row);
         if (m != NULL) {
             from_fleet(fleet, m, row);
+            note_no_ssh(&conf->gateways[i], row);
         } else if (fleet == NULL) {
             put_state(row, "unknown", "the store does not answer");
         } else {

@@ -218,8 +218,9 @@ static void say_skipped(const struct op_cluster *c)
         if (n->skipped && n->gateway->agent) {
             op_say(OP_PLAIN,
                    "%s has no ssh: its package and files were left alone; to update "
-                   "them: chatops gateway invite %s",
-                   n->host.name, n->host.name);
+                   "them: chatops gateway add %s --ssh TARGET (it keeps its key), or a "
+                   "new line by chatops gateway invite %s",
+                   n->host.name, n->host.name, n->host.name);
         } else if (n->skipped) {
             op_say(OP_PLAIN,
                    "%s has no agent: load there what this prints, if it has changed: "

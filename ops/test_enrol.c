@@ -61,6 +61,9 @@ static const struct {
     {"apt-get", "echo \"apt-get $@\" >>$PLAY/done.log\n"},
     {"systemctl", "echo \"systemctl $@\" >>$PLAY/done.log\n"},
     {"chatmail-gateway", "echo '{\"wg\":\"" KEY "\"}'\n"},
+    /* a far machine is this one; its last word is the command */
+    {"ssh", "case \"$*\" in *-M*|*-O*|*-G*) exit 0 ;; esac\n"
+            "for word; do :; done; exec sh -c \"$word\"\n"},
     {"dpkg", "echo amd64\n"},
     {"dpkg-query", "echo 0.1.0\n"},
     {"modprobe", "exit 0\n"},
@@ -404,6 +407,55 @@ static void test_add_without_agent(void **state)
     free(line);
 }
 
+#define INVITED                                                                        \
+    "[gateway edge3]\n# by a pasted line\nnumber = 3\naddresses = 203.0.113.13\n"      \
+    "wg_public_key = "
+
+/* Joined by an invite, looked after by SSH from now on: the same machine, with the same
+ * key; another machine is refused, and chatmail.ini stays as it was. */
+static void test_adopt(void **state)
+{
+    static const char add[] =
+        "gateway add edge3 --ssh root@203.0.113.13 --no-run --addresses 203.0.113.13";
+    char *before = slurp_here("chatmail.ini"), *text, *with, *said;
+    struct cm_err err;
+
+    (void)state;
+    begin();
+    with = cm_asprintf("%s%s" KEY "\nmode = drain\n", before, INVITED);
+    spill("chatmail.ini", with, 0644);
+    refused(add, OP_EXIT_USAGE,
+            "root@203.0.113.13 is not the machine that joined as edge3: it has no "
+            "tunnel key; nothing was changed");
+    spill("other", "#!/bin/sh\necho '{\"wg\":\"" STORE "\"}'\n", 0755);
+    assert_int_equal(system("cp $PLAY/other /usr/sbin/chatmail-gateway && "
+                            "mkdir -p /etc/chatmail && echo x >/etc/chatmail/wg.key"),
+                     0);
+    refused(add, OP_EXIT_USAGE, "its tunnel has another key than its section says");
+    text = slurp_here("chatmail.ini");
+    assert_string_equal(text, with);
+    free(text);
+    assert_int_equal(system("cp $PLAY/chatmail-gateway /usr/sbin/"), 0);
+    refused("gateway add edge3 --ssh root@203.0.113.13 --addresses 203.0.113.14",
+            OP_EXIT_USAGE, "has a gateway edge3 already, with 203.0.113.13");
+    said = say(add, OP_EXIT_OK, &err);
+    has(said, "edge3 keeps its key and its place");
+    free(said);
+    text = slurp_here("chatmail.ini");
+    has(text, "\nnumber = 3\naddresses = 203.0.113.13\n");
+    has(text, "\nssh = root@203.0.113.13\n");
+    has(text, "\nmode = drain\n");
+    assert_null(strstr(text, "wg_public_key"));
+    free(text);
+    /* once more goes on */
+    said = say(add, OP_EXIT_OK, &err);
+    has(said, "has gateway edge3 already; next: chatops");
+    free(said);
+    spill("chatmail.ini", before, 0644);
+    free(before);
+    free(with);
+}
+
 /* ---- around them ---- */
 
 /* /etc, /root, /run, /var of this process alone. */
@@ -417,6 +469,8 @@ static int own_world(void)
     return system(
         "cd /mnt && mkdir -p up/etc work/etc && mount -t overlay overlay -o "
         "lowerdir=/etc,upperdir=up/etc,workdir=work/etc /etc && "
+        "mkdir -p up/sbin work/sbin && mount -t overlay overlay -o "
+        "lowerdir=/usr/sbin,upperdir=up/sbin,workdir=work/sbin /usr/sbin && "
         "for d in /root /run /var; do mount -t tmpfs tmpfs $d || exit 1; done "
         "&& mkdir -p /run/systemd/system /var/log /var/cache /var/lib && "
         "printf 'ID=debian\\nVERSION_ID=12\\n' >/etc/os-release");
@@ -466,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_invite_refused),
         cmocka_unit_test(test_accept_wants_the_fingerprint),
         cmocka_unit_test(test_add_without_agent),
+        cmocka_unit_test(test_adopt),
     };
     if (own_world() != 0) {
         fprintf(stderr, "skipped: no mount namespace here\n");

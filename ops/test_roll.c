@@ -16,6 +16,8 @@ static const char ini[] =
     "[gateway edge2]\nssh = root@b\nnumber = 2\naddresses = 203.0.113.12\nmode = off\n"
     "egress = no\n"
     "[gateway edge3]\nssh = root@c\nnumber = 3\naddresses = 203.0.113.13\n"
+    "[gateway edge4]\nnumber = 4\naddresses = 203.0.113.14\n"
+    "wg_public_key = BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
     "[gateway edge9]\nnumber = 9\naddresses = 203.0.113.19\nagent = no\n"
     "wg_public_key = AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
 
@@ -28,6 +30,9 @@ static const char status[] =
     "\"applied_mode\":\"active\",\"report_age_ms\":300,\"error\":\"nft said no\","
     "\"version\":\"0.0.9\",\"health\":\"impaired\",\"health_reason\":\"inside port "
     "25: silent\",\"agent\":true},"
+    "{\"name\":\"edge4\",\"mode\":\"active\",\"applied_epoch\":7,"
+    "\"applied_mode\":\"active\",\"report_age_ms\":300,\"error\":\"\","
+    "\"version\":\"0.0.9\",\"health\":\"up\",\"health_reason\":\"\",\"agent\":true},"
     "{\"name\":\"edge9\",\"mode\":\"active\",\"applied_epoch\":-1,"
     "\"applied_mode\":\"\",\"report_age_ms\":-1,\"error\":\"\",\"version\":\"\","
     "\"health\":\"up\",\"health_reason\":\"\",\"agent\":false},"
@@ -68,15 +73,18 @@ static void test_states(void **state)
 
     (void)state;
     assert_int_equal(roll.epoch, 7);
-    assert_int_equal(roll.count, 5);
+    assert_int_equal(roll.count, 6);
     check(&roll.rows[0], "edge1", "active", "up", 7, 100, "");
     check(&roll.rows[1], "edge2", "active", "impaired", 6, -1,
           "nft said no (it runs version 0.0.9)");
     check(&roll.rows[2], "edge3", "active", "not enrolled", -1, 100,
           "run: chatops run");
-    check(&roll.rows[3], "edge9", "active", "up", -1, 100, "");
-    assert_string_equal(roll.rows[3].version, "no agent");
-    check(&roll.rows[4], "old", "drain", "up", 7, -1,
+    check(&roll.rows[3], "edge4", "active", "up", 7, 100,
+          "no ssh: chatops run does not update it, and its version is another one; to "
+          "change that: chatops gateway add edge4 --ssh TARGET");
+    check(&roll.rows[4], "edge9", "active", "up", -1, 100, "");
+    assert_string_equal(roll.rows[4].version, "no agent");
+    check(&roll.rows[5], "old", "drain", "up", 7, -1,
           "published, but not in chatmail.ini; run: chatops run");
 }
 
@@ -86,7 +94,7 @@ static void test_store_away(void **state)
 
     (void)state;
     assert_int_equal(roll.epoch, -1);
-    assert_int_equal(roll.count, 4);
+    assert_int_equal(roll.count, 5);
     check(&roll.rows[1], "edge2", "off", "unknown", -1, -1,
           "the store does not answer");
 }
@@ -98,7 +106,7 @@ static void test_json(void **state)
     char *text = json_dumps(one, JSON_COMPACT | JSON_SORT_KEYS);
 
     (void)state;
-    assert_int_equal(json_array_size(list), 5);
+    assert_int_equal(json_array_size(list), 6);
     assert_string_equal(
         text, "{\"addresses\":[\"198.51.100.11\",\"2001:db8::1\"],\"applied_epoch\":7,"
               "\"egress_weight\":100,\"mode\":\"active\",\"name\":\"edge1\",\"note\":"

@@ -57,8 +57,6 @@ const struct docs_command docs_commands[] = {
     {"chatops gateway resume edge1", NULL, "edge1", true},
     {"chatops gateway off edge1", NULL, "edge1", true},
     {"chatops gateway resume edge1", NULL, "edge1", true},
-    {"chatops gateway off edge2", NULL, "edge2", true},
-    {NULL, "chatops gateway resume edge2", "edge2", true},
     {"chatops gateway hold edge1", NULL, "edge1", true},
     {"chatops gateway resume edge1", NULL, "edge1", true},
 

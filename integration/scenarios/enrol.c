@@ -1,6 +1,7 @@
 /* A machine becomes a gateway by a line pasted into its console, without SSH: edge2 is
  * taken out and wiped, invited as edge3, shows its fingerprint, waits, is accepted and
- * serves; then it comes back by `gateway add`. Both print what they measured. */
+ * serves; is adopted by SSH, with the key and the epoch it has; then it comes back by
+ * `gateway add`. All print what they measured. */
 #include "scenario.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #define PRINT_LEN  24
 #define TOKEN_LEN  24
 #define SERVING_MS 30000
+#define SHOW_KEY   "wg show wg0 public-key"
 
 static int chatops(struct stage *stage, const char *words, char **said_r,
                    struct cm_err *err)
@@ -251,6 +253,37 @@ static int by_invite(struct stage *stage, const struct scene_account *account,
                : 0;
 }
 
+/* One that may be reached by SSH after all: nothing of the tunnel or of the desired
+ * state changes, and a run looks after it like after any other. */
+static int is_adopted(struct stage *stage, const struct scene_account *account,
+                      struct cm_err *err)
+{
+    struct cluster_status before, after;
+    char *keys[2] = {NULL, NULL}, *said = NULL;
+    int rc =
+        list_has(stage, "up", "no ssh: chatops run does not update it", err) != 0 ||
+                cluster_ask(stage, &before, err) != 0 ||
+                scene_sh(&stage->scene, "edge2", 0, &keys[0], err, SHOW_KEY) != 0 ||
+                becomes(stage, "gateway add edge3 --ssh root@" EDGE2 " --yes --json",
+                        "adopt", account, err) != 0 ||
+                scene_sh(&stage->scene, "edge2", 0, &keys[1], err, SHOW_KEY) != 0 ||
+                cluster_ask(stage, &after, err) != 0 ||
+                chatops(stage, "run --yes", &said, err) != 0
+            ? -1
+            : 0;
+    if (rc == 0 && (strcmp(keys[0], keys[1]) != 0 || before.epoch != after.epoch ||
+                    strstr(said, "has no ssh") != NULL)) {
+        rc = cm_err_set(err, CM_ERR_REFUSE,
+                        "adopted: key %s, then %s; epoch %lld, then %lld; run: %.300s",
+                        keys[0], keys[1], (long long)before.epoch,
+                        (long long)after.epoch, said);
+    }
+    free(keys[0]);
+    free(keys[1]);
+    free(said);
+    return rc;
+}
+
 int scenario_enrol(struct stage *stage, struct cm_err *err)
 {
     struct scene_account account;
@@ -264,7 +297,8 @@ int scenario_enrol(struct stage *stage, struct cm_err *err)
     }
     int rc = by_invite(stage, &account, line, err);
     cm_wipe_str(&line);
-    if (rc != 0 || chatops(stage, "gateway remove edge3 --for 0", NULL, err) != 0) {
+    if (rc != 0 || is_adopted(stage, &account, err) != 0 ||
+        chatops(stage, "gateway remove edge3 --for 0", NULL, err) != 0) {
         return -1;
     }
     return becomes(stage,

@@ -1,16 +1,18 @@
 /* `chatops gateway rotate edge1 edge2` under 200 clients in IDLE at edge1, while mail
- * comes: all are told and come back by edge2, and none loses mail. Then edge1 is added
- * again as it was. */
+ * comes and two real chat clients talk, on both data planes: all are told and come back
+ * by edge2, and none loses mail. Then edge1 is added again as it was. */
 #include "scenario.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "chatter.h"
 #include "cluster.h"
 #include "common/clock.h"
 #include "crowd.h"
 #include "mailbox.h"
+#include "plane.h"
 #include "stream.h"
 
 #define CLIENTS    200
@@ -19,6 +21,7 @@
 #define REST_MS    60000
 #define MOVED_MS   30000
 #define DELIVER_MS 60000
+#define TALK_MS    60000
 #define SAVED      "rotate.saved.ini"
 
 static int chatops(struct stage *stage, const char *words, struct cm_err *err)
@@ -38,6 +41,7 @@ struct cast {
     struct ledger ledgers[ACCOUNTS];
     struct stream *streams[ACCOUNTS]; /* one for each, so that each has its ledger */
     struct crowd *crowd;
+    struct chatter *chatter;
 };
 
 /* Each account's mail comes from another, by edge2, which stays. */
@@ -58,6 +62,10 @@ static int gather(struct stage *stage, struct cast *c, struct cm_err *err)
                                  .gap_ms = GAP_MS};
         snprintf(c->lanes[i].to, sizeof c->lanes[i].to, "%s", c->accounts[i].addr);
     }
+    c->chatter = chatter_start(stage, err);
+    if (c->chatter == NULL) {
+        return -1;
+    }
     c->crowd = crowd_start(stage, CLIENTS, c->accounts, ACCOUNTS, inboxes);
     return crowd_until_at(c->crowd, 0, REST_MS, err);
 }
@@ -70,6 +78,7 @@ static int rotate(struct stage *stage, struct cast *c, struct cm_err *err)
     stage_sleep_ms(2000);
     if (scene_sh(&stage->scene, "operator", 0, NULL, err,
                  "cd " CLUSTER_DIR " && cp " CLUSTER_INI " " SAVED) != 0 ||
+        chatter_say(c->chatter, err) != 0 ||
         chatops(stage, "gateway rotate edge1 edge2 --for 2", err) != 0 ||
         crowd_until_at(c->crowd, 1, MOVED_MS, err) != 0) {
         return -1;
@@ -77,6 +86,9 @@ static int rotate(struct stage *stage, struct cast *c, struct cm_err *err)
     stage_note(stage, "%d moved in %.1f s", CLIENTS,
                (double)(crowd_last_rest_ms(c->crowd) - crowd_first_end_ms(c->crowd)) /
                    1000);
+    if (chatter_say(c->chatter, err) != 0) {
+        return -1;
+    }
     stage_sleep_ms(2000);
     for (size_t i = 0; i < ACCOUNTS; i++) {
         stream_stop(&c->streams[i]);
@@ -87,7 +99,7 @@ static int rotate(struct stage *stage, struct cast *c, struct cm_err *err)
 static int count(struct stage *stage, struct cast *c, struct cm_err *err)
 {
     struct door edge2 = door_at("edge2", AF_INET, 993, true);
-    size_t accepted = 0;
+    size_t accepted = 0, texts = 0;
     for (size_t i = 0; i < ACCOUNTS; i++) {
         if (mailbox_even(stage, &edge2, &c->accounts[i], &c->ledgers[i], DELIVER_MS,
                          err) != 0) {
@@ -95,7 +107,10 @@ static int count(struct stage *stage, struct cast *c, struct cm_err *err)
         }
         accepted += ledger_count(&c->ledgers[i], LEDGER_ACCEPTED);
     }
-    stage_note(stage, "%zu mails, each once", accepted);
+    if (chatter_even(c->chatter, TALK_MS, &texts, err) != 0) {
+        return -1;
+    }
+    stage_note(stage, "%zu mails and %zu chat texts, each once", accepted, texts);
     return accepted >= 2 * (size_t)ACCOUNTS
                ? 0
                : cm_err_set(err, CM_ERR_REFUSE, "hardly any mail was accepted");
@@ -113,7 +128,7 @@ static int is_gone(struct stage *stage, struct cm_err *err)
                : cm_err_set(err, CM_ERR_REFUSE, "edge1 is still part of the state");
 }
 
-int scenario_rotate_back(struct stage *stage, struct cm_err *err)
+static int add_again(struct stage *stage, struct cm_err *err)
 {
     char *said = NULL;
     int status = stage_ask(stage, "operator", NULL, &said, err,
@@ -127,7 +142,7 @@ int scenario_rotate_back(struct stage *stage, struct cm_err *err)
     return status;
 }
 
-int scenario_rotate(struct stage *stage, struct cm_err *err)
+static int play(struct stage *stage, struct cm_err *err)
 {
     struct cast c = {.crowd = NULL};
     for (size_t i = 0; i < ACCOUNTS; i++) {
@@ -142,5 +157,16 @@ int scenario_rotate(struct stage *stage, struct cm_err *err)
         ledger_clear(&c.ledgers[i]);
     }
     crowd_stop(&c.crowd);
-    return rc != 0 ? -1 : scenario_rotate_back(stage, err);
+    chatter_stop(&c.chatter);
+    return rc != 0 ? -1 : add_again(stage, err);
+}
+
+int scenario_rotate(struct stage *stage, struct cm_err *err)
+{
+    return plane_each(stage, play, err);
+}
+
+int scenario_rotate_back(struct stage *stage, struct cm_err *err)
+{
+    return add_again(stage, err) != 0 ? -1 : plane_back(stage, err);
 }

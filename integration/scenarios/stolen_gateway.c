@@ -1,7 +1,7 @@
 /* A thief has edge1 and its key. It searches the disk for secrets, tries every TCP and
  * UDP port of the store from every kind of source, and says whatever there is to say on
  * the bus. It reaches what docs/bus.md names, nothing breaks, and it can speak for
- * nobody but itself.
+ * nobody but itself; on both data planes, though the store sees no difference.
  *
  * The thief is edge1 with its daemon stopped and its side of the tunnel opened wide.
  * What got past the store's firewall is seen by the store itself: a table of ours in
@@ -22,6 +22,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "door.h"
+#include "plane.h"
 #include "probe/wire.h"
 #include "tattle.h"
 #include "unit.h"
@@ -447,7 +448,7 @@ static int no_booty(struct stage *stage, struct cm_err *err)
 }
 
 /* A user of the other gateway notices nothing. */
-int scenario_stolen_gateway(struct stage *stage, struct cm_err *err)
+static int steal(struct stage *stage, struct cm_err *err)
 {
     struct door edge2 = door_at("edge2", AF_INET, 993, true);
     struct scene_account account;
@@ -462,7 +463,7 @@ int scenario_stolen_gateway(struct stage *stage, struct cm_err *err)
     return door_must_let_in(stage, &edge2, &account, err);
 }
 
-int scenario_gateway_honest(struct stage *stage, struct cm_err *err)
+static int repent(struct stage *stage, struct cm_err *err)
 {
     if (scene_sh(&stage->scene, "store", 0, NULL, err,
                  "nft delete table " WATCH " 2>/dev/null; true") != 0) {
@@ -476,4 +477,19 @@ int scenario_gateway_honest(struct stage *stage, struct cm_err *err)
                     "for h in 10.77.1.2 10.9.0.2 10.9.0.3 10.77.2.2; do"
                     " ip route del $h/32 dev wg0 2>/dev/null; done; "
                     "systemctl start chatmail-gateway");
+}
+
+static int play(struct stage *stage, struct cm_err *err)
+{
+    return steal(stage, err) != 0 ? -1 : repent(stage, err);
+}
+
+int scenario_stolen_gateway(struct stage *stage, struct cm_err *err)
+{
+    return plane_each(stage, play, err);
+}
+
+int scenario_gateway_honest(struct stage *stage, struct cm_err *err)
+{
+    return repent(stage, err) != 0 ? -1 : plane_back(stage, err);
 }
