@@ -261,7 +261,8 @@ static int nobody_in(const char *lines, size_t *blanked_r, struct cm_err *err)
                                        client - lines > 60 ? client - 60 : client);
 }
 
-static int in_order(const char *lines, struct cm_err *err)
+/* A quick stage changes nothing on gateways: they may have nothing to tell. */
+static int in_order(const char *lines, size_t nodes_min, struct cm_err *err)
 {
     char before[40] = "", nodes[400] = "";
     size_t kinds = 0;
@@ -286,9 +287,10 @@ static int in_order(const char *lines, struct cm_err *err)
             return -1;
         }
     }
-    return kinds == 3 ? 0
-                      : cm_err_set(err, CM_ERR_REFUSE, "log has lines of%s only",
-                                   nodes[0] != '\0' ? nodes : " nobody");
+    return kinds >= nodes_min
+               ? 0
+               : cm_err_set(err, CM_ERR_REFUSE, "log has lines of%s only",
+                            nodes[0] != '\0' ? nodes : " nobody");
 }
 
 /* The journals are full of the accounts of `bench` by now: none may be seen. */
@@ -301,7 +303,10 @@ static int logged(struct stage *stage, struct cm_err *err)
         return -1;
     }
     long long n = (long long)json_integer_value(json_object_get(data, "lines"));
-    int rc = nobody_in(lines, &blanked, err) != 0 || in_order(lines, err) != 0 ? -1 : 0;
+    int rc = nobody_in(lines, &blanked, err) != 0 ||
+                     in_order(lines, stage->quick ? 1 : 3, err) != 0
+                 ? -1
+                 : 0;
     if (rc == 0 && (n < 100 || blanked < 10)) {
         rc = cm_err_set(err, CM_ERR_REFUSE, "log: %lld lines, %zu addresses blanked", n,
                         blanked);
