@@ -99,7 +99,8 @@ static int wrong_keys(struct zoo *zoo, const char *who, struct cm_err *err)
         {"--apply --yes --server " NS_NONE " --key " KEY,
          "name server " NS_NONE ", port 53, does not answer"},
     };
-    for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+    size_t count = sizeof tries / sizeof tries[0] - (zoo->stage->quick ? 1 : 0);
+    for (size_t i = 0; i < count; i++) {
         if (refused(zoo, tries[i].words, tries[i].what, err) != 0) {
             return cm_err_prefix(err, "%s", who);
         }

@@ -44,6 +44,21 @@ static int chatops(struct stage *stage, const char *words, struct cm_err *err)
     return status;
 }
 
+/* Status 1 while the other gateway is dead, and it says so. */
+static int resume(struct stage *stage, struct cm_err *err)
+{
+    char *said = NULL;
+    int status =
+        cluster_chatops(stage, CLUSTER_INI, "gateway resume edge1", &said, err);
+    int rc = status < 0 ? -1 : 0;
+    if (rc == 0 && (status > 1 || strstr(said, "edge1 takes connections") == NULL)) {
+        rc = cm_err_set(err, CM_ERR_REFUSE, "gateway resume: status %d: %.600s", status,
+                        said);
+    }
+    free(said);
+    return rc;
+}
+
 /* ---- on and off ---- */
 
 static int switch_on(struct stage *stage, struct cm_err *err)
@@ -78,8 +93,7 @@ int scenario_dns_follow_off(struct stage *stage, struct cm_err *err)
     if (status > 0) {
         return 0;
     }
-    if (chatops(stage, "gateway resume edge1", err) != 0 ||
-        chatops(stage, "run --yes --only store", err) != 0) {
+    if (resume(stage, err) != 0 || chatops(stage, "run --yes --only store", err) != 0) {
         return cm_err_prefix(err, "switched off");
     }
     return scene_sh(&stage->scene, "store", 0, NULL, err,
@@ -154,7 +168,7 @@ static int drained(struct stage *stage, struct cm_err *err)
 {
     return chatops(stage, "gateway drain edge1", err) != 0 ||
                    comes(stage, "drained, left", ONLY_TWO, SOON_S, err) != 0 ||
-                   chatops(stage, "gateway resume edge1", err) != 0 ||
+                   resume(stage, err) != 0 ||
                    comes(stage, "resumed, back", BOTH, SOON_S, err) != 0
                ? -1
                : 0;
@@ -197,7 +211,7 @@ static int lost(struct stage *stage, struct cm_err *err)
     }
     stage_sleep_ms(STAYS_S * 1000);
     return comes(stage, "the last stays", ONLY_TWO, 1, err) != 0 ||
-                   chatops(stage, "gateway resume edge1", err) != 0 ||
+                   resume(stage, err) != 0 ||
                    comes(stage, "resumed, the lost left", ONLY_ONE, LOST_S, err) != 0 ||
                    lab_start(stage->scene.lab, "edge2", err) != 0 ||
                    comes(stage, "power again, back", BOTH, LOST_S, err) != 0
