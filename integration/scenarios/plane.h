@@ -12,8 +12,8 @@
 
 /* Both gateways, and waits until they report it. */
 CM_MUSTUSE int plane_set(struct stage *stage, bool by_proxy, struct cm_err *err);
-/* edge2 by proxy, edge1 by the kernel: for what takes too long to be shown one after the
- * other. */
+/* edge2 by proxy, edge1 by the kernel: for what takes too long to be shown one after
+ * the other. */
 CM_MUSTUSE int plane_set_second(struct stage *stage, struct cm_err *err);
 /* The same document once more, under a new epoch. */
 CM_MUSTUSE int plane_publish(struct stage *stage, struct cm_err *err);

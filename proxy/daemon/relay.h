@@ -14,13 +14,13 @@
 
 #include "common/loop.h"
 
-#define RELAY_CONNECT_MS  5000   /* then the client is reset: it has other addresses */
-#define RELAY_STALLED_MS  240000 /* unacknowledged bytes, or keep-alives */
+#define RELAY_CONNECT_MS 5000   /* then the client is reset: it has other addresses */
+#define RELAY_STALLED_MS 240000 /* unacknowledged bytes, or keep-alives */
 /* A client that says nothing is asked as the store would ask it, before boxes on its
  * way forget it; after four questions without an answer RELAY_STALLED_MS is over. */
 #define RELAY_KEEPALIVE_S 120
 #define RELAY_ASK_AGAIN_S 30
-#define RELAY_PIPES_SHARE 4      /* pipes: one for so many connections, at least 64 */
+#define RELAY_PIPES_SHARE 4 /* pipes: one for so many connections, at least 64 */
 
 struct relays;
 
