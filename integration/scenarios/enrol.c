@@ -261,7 +261,7 @@ static int is_adopted(struct stage *stage, const struct scene_account *account,
     struct cluster_status before, after;
     char *keys[2] = {NULL, NULL}, *said = NULL;
     int rc =
-        list_has(stage, "up", "no ssh: chatops run does not update it", err) != 0 ||
+        list_has(stage, "up", "no ssh:", err) != 0 ||
                 cluster_ask(stage, &before, err) != 0 ||
                 scene_sh(&stage->scene, "edge2", 0, &keys[0], err, SHOW_KEY) != 0 ||
                 becomes(stage, "gateway add edge3 --ssh root@" EDGE2 " --yes --json",

@@ -18,7 +18,7 @@ const struct scenario scenarios[] = {
      scenario_open_relay, NULL, 180},
     {"stolen_gateway",
      "a thief with a gateway's key tries every port and every message of the bus",
-     scenario_stolen_gateway, scenario_gateway_honest, 600},
+     scenario_stolen_gateway, scenario_gateway_honest, 1200},
     {"idle_sweep", "mail 0 to 1.5 s after a client went silent: all of it announced",
      scenario_idle_sweep, NULL, 180},
     {"dovecot_upgrade",

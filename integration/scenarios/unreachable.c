@@ -19,7 +19,6 @@
 #define NOT_DONE    1
 #define NOT_APPLIED "edge2: no report for "
 
-/* Of `lost` the flows and the way are gone: rotate OLD, remove. */
 static const struct {
     const char *words;
     int status;
@@ -39,6 +38,19 @@ static const struct {
      "edge2 cannot take over: no report"},
 };
 
+/* As one line: what chatops says is broken at 80 columns. */
+static void unfold(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        bool blank = *from == '\n' || *from == ' ';
+        if (!blank || (to > text && to[-1] != ' ')) {
+            *to++ = blank ? ' ' : *from;
+        }
+    }
+    *to = '\0';
+}
+
 static int ask(struct stage *stage, const char *words, int want, const char *says,
                struct cm_err *err)
 {
@@ -46,6 +58,9 @@ static int ask(struct stage *stage, const char *words, int want, const char *say
     int64_t start = cm_now_mono_ms();
     int status = cluster_chatops(stage, CLUSTER_INI, words, &said, err);
     int64_t ms = cm_now_mono_ms() - start;
+    if (status >= 0) {
+        unfold(said);
+    }
     if (status >= 0 &&
         (status != want || strstr(said, says) == NULL || ms > LIMIT_MS)) {
         size_t len = strlen(said);
