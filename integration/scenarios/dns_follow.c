@@ -114,7 +114,8 @@ static int is_sandboxed(struct stage *stage, struct cm_err *err)
 
 /* ---- the name server ---- */
 
-static struct nameserver *serve(struct stage *stage, struct cm_err *err)
+/* With both gateways in it, whatever their modes are now. Caller frees. */
+static char *zone_now(struct stage *stage, struct cm_err *err)
 {
     char *zone = NULL;
     struct cm_buf b;
@@ -128,12 +129,16 @@ static struct nameserver *serve(struct stage *stage, struct cm_err *err)
                "@ SOA ns.lab.example. hostmaster %u 3600 600 86400 60\n"
                "@ NS ns.lab.example.\n%s",
                (unsigned)(cm_now_wall_ms() / 1000), zone);
-    struct nameserver_how how = {
-        .address = NS_ONE, .zone = ZONE, .records = b.data, .only = ZONE};
-    struct nameserver *ns = nameserver_start(stage, &how, err);
-    cm_buf_clear(&b);
     free(zone);
-    return ns;
+    return cm_buf_steal(&b);
+}
+
+static struct nameserver *serve(struct stage *stage, const char *zone,
+                                struct cm_err *err)
+{
+    struct nameserver_how how = {
+        .address = NS_ONE, .zone = ZONE, .records = zone, .only = ZONE};
+    return nameserver_start(stage, &how, err);
 }
 
 /* All of them, AAAA first, sorted. */
@@ -164,9 +169,18 @@ static int comes(struct stage *stage, const char *what, const char *wanted, int 
 
 /* ---- what happens ---- */
 
+/* The last that serves cannot be drained. */
+static int both_up(struct stage *stage, struct cm_err *err)
+{
+    return scene_until(
+        &stage->scene, "store", LOST_S, err,
+        "test $(grep -c ' active up ' /run/chatmail-cluster/gateways) = 2");
+}
+
 static int drained(struct stage *stage, struct cm_err *err)
 {
-    return chatops(stage, "gateway drain edge1", err) != 0 ||
+    return both_up(stage, err) != 0 ||
+                   chatops(stage, "gateway drain edge1", err) != 0 ||
                    comes(stage, "drained, left", ONLY_TWO, SOON_S, err) != 0 ||
                    resume(stage, err) != 0 ||
                    comes(stage, "resumed, back", BOTH, SOON_S, err) != 0
@@ -175,7 +189,8 @@ static int drained(struct stage *stage, struct cm_err *err)
 }
 
 /* It is asked again, by the same process. */
-static int server_away(struct stage *stage, struct nameserver **ns, struct cm_err *err)
+static int server_away(struct stage *stage, const char *zone, struct nameserver **ns,
+                       struct cm_err *err)
 {
     int64_t before, after;
     struct scene_mark mark;
@@ -184,7 +199,7 @@ static int server_away(struct stage *stage, struct nameserver **ns, struct cm_er
         return -1;
     }
     nameserver_stop(ns);
-    if (chatops(stage, "gateway drain edge1", err) != 0 ||
+    if (both_up(stage, err) != 0 || chatops(stage, "gateway drain edge1", err) != 0 ||
         scene_until(&stage->scene, "store", SOON_S, err,
                     "journalctl -q -u " UNIT " --since=@%lld.%06lld -o cat |"
                     " grep -q event=dns_update_failed",
@@ -192,7 +207,7 @@ static int server_away(struct stage *stage, struct nameserver **ns, struct cm_er
                     (long long)(mark.since_us % 1000000)) != 0) {
         return cm_err_prefix(err, "name server away");
     }
-    *ns = serve(stage, err);
+    *ns = serve(stage, zone, err);
     if (*ns == NULL ||
         comes(stage, "name server back, left", ONLY_TWO, AGAIN_S, err) != 0 ||
         unit_pid(stage, "store", UNIT, &after, err) != 0) {
@@ -219,7 +234,8 @@ static int lost(struct stage *stage, struct cm_err *err)
                : 0;
 }
 
-static int play(struct stage *stage, struct nameserver **ns, struct cm_err *err)
+static int play(struct stage *stage, const char *zone, struct nameserver **ns,
+                struct cm_err *err)
 {
     if (chatops(stage, "run --yes --only store", err) != 0 ||
         is_sandboxed(stage, err) != 0 ||
@@ -228,22 +244,25 @@ static int play(struct stage *stage, struct nameserver **ns, struct cm_err *err)
                  " --apply --dry-run --yes | grep -q 'nothing to change'") != 0) {
         return cm_err_prefix(err, "switched on");
     }
-    return drained(stage, err) != 0 || server_away(stage, ns, err) != 0 ? -1
-           : stage->quick                                               ? 0
+    return drained(stage, err) != 0 || server_away(stage, zone, ns, err) != 0 ? -1
+           : stage->quick                                                     ? 0
                           : lost(stage, err);
 }
 
 int scenario_dns_follow(struct stage *stage, struct cm_err *err)
 {
     struct nameserver *ns = NULL;
+    char *zone = NULL;
     int rc = switch_on(stage, err);
     if (rc == 0) {
-        ns = serve(stage, err);
-        rc = ns != NULL ? play(stage, &ns, err) : -1;
+        zone = zone_now(stage, err);
+        ns = zone != NULL ? serve(stage, zone, err) : NULL;
+        rc = ns != NULL ? play(stage, zone, &ns, err) : -1;
     }
     if (rc == 0) {
         rc = scenario_dns_follow_off(stage, err);
     }
     nameserver_stop(&ns);
+    free(zone);
     return rc;
 }
