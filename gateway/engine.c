@@ -35,6 +35,7 @@ struct job {
     char private_key[PX_WG_KEY_TEXT];
     struct px_seen seen;
     struct px_tunnel_facts facts;
+    struct gw_flows flows;
     struct gw_tally tally;
     struct px_outcome out;
     struct px_report measured;
@@ -75,6 +76,7 @@ struct gw_engine {
     int64_t applied_ms;
     struct px_seen seen;
     struct px_tunnel_facts facts;
+    struct gw_flows flows;
     struct gw_tally tally;
     struct px_report report;
     char warned[256];
@@ -190,7 +192,8 @@ static void run_job(void *arg)
         job->rc = bring_up(job);
     }
     gw_room_measure(&job->room);
-    gw_report_measure(job->boot.number, &job->tally, &job->facts, &job->measured);
+    gw_report_measure(job->boot.number, &job->tally, &job->facts, &job->flows,
+                      &job->measured);
 }
 
 /* ---- the loop's side ---- */
@@ -366,6 +369,7 @@ static void job_done(void *arg)
     e->seen = job->seen;
     e->tally = job->tally;
     e->facts = job->facts;
+    e->flows = job->flows;
     e->report.handshake_age_s = job->measured.handshake_age_s;
     e->report.rx_bytes = job->measured.rx_bytes;
     e->report.tx_bytes = job->measured.tx_bytes;
@@ -415,6 +419,7 @@ static void submit(struct gw_engine *e)
     job->seen = e->seen;
     job->tally = e->tally;
     job->facts = e->facts;
+    job->flows = e->flows;
     memcpy(job->private_key, e->private_key, sizeof(job->private_key));
     if (cm_work_submit(e->work, run_job, job_done, job, &job->err) != 0) {
         cm_wipe(job, sizeof(*job));

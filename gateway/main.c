@@ -6,7 +6,8 @@
  * nftables, WireGuard and address text, applies it, reads it back and reports once a
  * second.
  *
- * Sockets: none that listen. Connects to tcp 10.77.N.2:4710..4712, inside the tunnel.
+ * Sockets: none that listen. Connects to tcp 10.77.N.2:4710..4712, inside the tunnel,
+ * and asks that address for an echo once a second (a raw ICMP socket).
  * Reads: /etc/chatmail/gateway.conf and /etc/chatmail/wg.key. Writes nothing to the
  * disk: the newest epoch is remembered by a name in "table inet chatmail". Trusts:
  * documents signed with the pinned cluster key, of an epoch not older than the one in

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "proxy/apply.h"
 #include "proxy/state.h"
 
@@ -40,8 +41,38 @@ int64_t gw_report_flows(FILE *conntrack, int number, struct px_counts *counts)
     return flows;
 }
 
+void gw_report_paced(struct gw_flows *flows, int64_t began_ms, int64_t ended_ms)
+{
+    flows->next_ms = ended_ms + (ended_ms - began_ms) * (GW_FLOWS_SHARE - 1);
+}
+
+static void look_at_flows(int number, struct gw_flows *last, struct px_report *report)
+{
+    int64_t began = cm_now_mono_ms();
+    if (began >= last->next_ms) {
+        FILE *conntrack = fopen("/proc/net/nf_conntrack", "re");
+        last->counts = report->counts;
+        last->flows = -1;
+        if (conntrack != NULL) {
+            last->flows = gw_report_flows(conntrack, number, &last->counts);
+            fclose(conntrack);
+        }
+        gw_report_paced(last, began, cm_now_mono_ms());
+    }
+    report->flows = last->flows;
+    for (size_t i = 0; i < report->counts.port_count; i++) {
+        struct px_port_counts *port = &report->counts.ports[i];
+        for (size_t k = 0; k < last->counts.port_count; k++) {
+            if (last->counts.ports[k].port == port->port) {
+                port->open = last->counts.ports[k].open;
+            }
+        }
+    }
+}
+
 void gw_report_measure(int number, const struct gw_tally *tally,
-                       struct px_tunnel_facts *facts, struct px_report *report)
+                       struct px_tunnel_facts *facts, struct gw_flows *flows,
+                       struct px_report *report)
 {
     static const struct px_tunnel_facts unknown = {
         .handshake_age_s = -1, .rx_bytes = -1, .tx_bytes = -1};
@@ -52,13 +83,8 @@ void gw_report_measure(int number, const struct gw_tally *tally,
     report->handshake_age_s = facts->handshake_age_s;
     report->rx_bytes = facts->rx_bytes;
     report->tx_bytes = facts->tx_bytes;
-    report->flows = -1;
     report->counts = px_counts_unknown();
     gw_uplink_measure(&report->counts);
     gw_tally_fill(tally, &report->counts);
-    FILE *conntrack = fopen("/proc/net/nf_conntrack", "re");
-    if (conntrack != NULL) {
-        report->flows = gw_report_flows(conntrack, number, &report->counts);
-        fclose(conntrack);
-    }
+    look_at_flows(number, flows, report);
 }

@@ -9,11 +9,24 @@
 #include "proxy/report.h"
 #include "tally.h"
 
+/* A look at all flows takes long when there are many: it is for a twentieth of the
+ * time, and what was seen last stands in. Zero at first. */
+#define GW_FLOWS_SHARE 20
+struct gw_flows {
+    struct px_counts counts; /* open connections of ports */
+    int64_t flows;
+    int64_t next_ms; /* monotonic */
+};
+
+/* A look began and ended then. */
+void gw_report_paced(struct gw_flows *flows, int64_t began_ms, int64_t ended_ms);
+
 /* Fills handshake, bytes and flows of the tunnel "wg0", and what was counted; what
  * cannot be read becomes -1. facts: of the last time, or zeros. Blocking (wg, /proc):
  * on a worker thread. */
 void gw_report_measure(int number, const struct gw_tally *tally,
-                       struct px_tunnel_facts *facts, struct px_report *report);
+                       struct px_tunnel_facts *facts, struct gw_flows *flows,
+                       struct px_report *report);
 
 /* Established flows in the text of /proc/net/nf_conntrack that belong to the store's
  * end of tunnel `number`; those that came for a port of counts are its open ones. At

@@ -40,8 +40,20 @@ static void counts_flows(void **unused)
     fclose(f);
 }
 
+/* A look of 500 ms at a full table is not the next one's reason to begin at once. */
+static void looks_take_a_twentieth(void **unused)
+{
+    (void)unused;
+    struct gw_flows flows = {.next_ms = 0};
+    gw_report_paced(&flows, 1000, 1500);
+    assert_int_equal(flows.next_ms, 11000);
+    gw_report_paced(&flows, 11000, 11001);
+    assert_true(flows.next_ms < 12000);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_flows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_flows),
+                                       cmocka_unit_test(looks_take_a_twentieth)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

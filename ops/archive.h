@@ -59,7 +59,8 @@ void op_archive_close(struct op_archive *a);
 /* ---- writing ---- */
 
 struct op_archive_out {
-    int fd; /* has no name until it is kept */
+    int fd;
+    char *beside; /* its name until it is kept; NULL: it has none */
     char *path;
     struct cm_buf manifest;
     struct cm_tar tar; /* of what the store sends */
@@ -74,6 +75,10 @@ struct op_archive_out {
 CM_MUSTUSE int op_archive_begin(struct op_archive_out *o, const char *path,
                                 const struct op_archive_about *about,
                                 struct cm_err *err);
+/* The same where a file cannot be without a name (FAT, NFS): begin() comes to it. */
+CM_MUSTUSE int op_archive_begin_named(struct op_archive_out *o, const char *path,
+                                      const struct op_archive_about *about,
+                                      struct cm_err *err);
 CM_MUSTUSE int op_archive_add(struct op_archive_out *o, const char *name,
                               const void *data, size_t len, struct cm_err *err);
 /* Bytes of the store's archive as they come. A failure is kept and told at the end. */

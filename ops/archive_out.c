@@ -123,21 +123,49 @@ static char *dir_of(const char *path)
                            : cm_strndup(path, (size_t)(slash - path));
 }
 
+static void begin(struct op_archive_out *o, const char *path)
+{
+    *o = (struct op_archive_out){
+        .fd = -1, .path = cm_strdup(path), .sum = EVP_MD_CTX_new()};
+    cm_assert(o->sum != NULL);
+    cm_buf_init(&o->manifest, MANIFEST_MAX);
+    cm_tar_init(&o->tar);
+}
+
+static int open_named(struct op_archive_out *o, const struct op_archive_about *about,
+                      struct cm_err *err)
+{
+    char *beside = cm_asprintf("%s.XXXXXX", o->path);
+
+    o->fd = mkostemp(beside, O_CLOEXEC);
+    if (o->fd < 0) {
+        free(beside);
+        return failed(o, err);
+    }
+    o->beside = beside;
+    return add_about(o, about, err);
+}
+
+int op_archive_begin_named(struct op_archive_out *o, const char *path,
+                           const struct op_archive_about *about, struct cm_err *err)
+{
+    begin(o, path);
+    return open_named(o, about, err);
+}
+
 int op_archive_begin(struct op_archive_out *o, const char *path,
                      const struct op_archive_about *about, struct cm_err *err)
 {
     char *dir = dir_of(path);
 
-    *o = (struct op_archive_out){.path = cm_strdup(path), .sum = EVP_MD_CTX_new()};
-    cm_assert(o->sum != NULL);
-    cm_buf_init(&o->manifest, MANIFEST_MAX);
-    cm_tar_init(&o->tar);
+    begin(o, path);
     o->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     free(dir);
-    if (o->fd < 0) {
-        return failed(o, err);
+    if (o->fd >= 0) {
+        return add_about(o, about, err);
     }
-    return add_about(o, about, err);
+    return errno == EOPNOTSUPP || errno == EISDIR ? open_named(o, about, err)
+                                                  : failed(o, err);
 }
 
 static int on_event(struct op_archive_out *o, enum cm_tar_event event,
@@ -204,25 +232,43 @@ static int finish(struct op_archive_out *o, struct cm_err *err)
     return fsync(o->fd) == 0 ? 0 : failed(o, err);
 }
 
-/* A name beside it, then in its place, so that there is always the one or the other. */
-static int give_name(struct op_archive_out *o, struct cm_err *err)
+/* A name beside its place, so that there is always the one file or the other. */
+static int name_beside(struct op_archive_out *o, struct cm_err *err)
 {
-    char own[64], *beside = cm_asprintf("%s.new", o->path), *dir = dir_of(o->path);
-    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+    char own[64], *beside;
 
+    if (o->beside != NULL) {
+        return 0;
+    }
+    beside = cm_asprintf("%s.new", o->path);
     snprintf(own, sizeof(own), "/proc/self/fd/%d", o->fd);
     unlink(beside);
-    if (fchmod(o->fd, 0600) != 0 || dir_fd < 0 ||
-        linkat(AT_FDCWD, own, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0 ||
-        rename(beside, o->path) != 0 || fsync(dir_fd) != 0) {
-        rc = failed(o, err);
-        unlink(beside);
+    if (linkat(AT_FDCWD, own, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0) {
+        free(beside);
+        return failed(o, err);
     }
-    if (dir_fd >= 0) {
-        close(dir_fd);
-    }
+    o->beside = beside;
+    return 0;
+}
+
+static int give_name(struct op_archive_out *o, struct cm_err *err)
+{
+    char *dir = dir_of(o->path);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
+
     free(dir);
-    free(beside);
+    if (fd < 0) {
+        return failed(o, err);
+    }
+    if (name_beside(o, err) == 0) {
+        rc = rename(o->beside, o->path) == 0 ? 0 : failed(o, err);
+    }
+    if (rc == 0) {
+        free(o->beside);
+        o->beside = NULL;
+        rc = fsync(fd) == 0 ? 0 : failed(o, err);
+    }
+    close(fd);
     return rc;
 }
 
@@ -243,6 +289,10 @@ void op_archive_drop(struct op_archive_out *o)
 {
     if (o->fd >= 0) {
         close(o->fd);
+    }
+    if (o->beside != NULL) {
+        unlink(o->beside);
+        free(o->beside);
     }
     EVP_MD_CTX_free(o->sum);
     cm_buf_clear(&o->manifest);

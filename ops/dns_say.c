@@ -199,14 +199,15 @@ static size_t say_policies(const struct op_look *k)
 
 static void say_great(const struct op_look *k)
 {
+    size_t servers = op_look_answering(k);
     char *zone = op_zone_text(&k->zone);
 
     op_print(OP_PLAIN, zone);
     free(zone);
     op_say(OP_GREEN,
            "Great! All your DNS entries are verified and correct "
-           "(%zu sets on %zu servers).",
-           k->count, op_look_answering(k));
+           "(%zu sets on %zu server%s).",
+           k->count, servers, servers == 1 ? "" : "s");
 }
 
 static void say_ways(const struct op_look *k, size_t bad)

@@ -117,7 +117,11 @@ static bool is_moment(const char *word)
             return true;
         }
     }
-    return strcmp(word, "today") == 0 || strcmp(word, "yesterday") == 0;
+    size_t n = strlen(word);
+    bool ago = word[0] >= '0' && word[0] <= '9' && n > 4 &&
+               strcmp(word + n - 4, " ago") == 0 &&
+               word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789 ")] == '\0';
+    return ago || strcmp(word, "today") == 0 || strcmp(word, "yesterday") == 0;
 }
 
 char *op_log_since(const char *word, struct cm_err *err)

@@ -139,6 +139,18 @@ static bool is_wrong(const struct op_step *s)
 }
 
 /* The list names the node before each text already. */
+/* Surveys of one node count once. */
+static bool is_wrong_later(const struct op_plan *plan, size_t i, size_t last)
+{
+    for (size_t k = i + 1; k <= last; k++) {
+        if (is_wrong(&plan->steps[k]) &&
+            strcmp(plan->steps[k].node, plan->steps[i].node) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int survey(struct op_step *s, struct cm_err *err)
 {
     size_t n = strlen(s->node);
@@ -165,7 +177,7 @@ static int end_survey(const struct op_plan *plan, size_t i, struct cm_err *err)
     }
     for (size_t k = i + 1; k-- > 0 && plan->steps[k].defects != NULL;) {
         things += plan->steps[k].defects->count;
-        nodes += is_wrong(&plan->steps[k]);
+        nodes += is_wrong(&plan->steps[k]) && !is_wrong_later(plan, k, i);
     }
     if (things == 0) {
         return 0;

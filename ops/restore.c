@@ -26,8 +26,10 @@ static char *text_of(const struct op_archive_part *part)
     return cm_strndup(part->data, part->len);
 }
 
+/* ssh_r: 256 bytes, where it says the store is. */
 static int domain_fits(const char *name, const char *text,
-                       const struct op_archive_about *about, struct cm_err *err)
+                       const struct op_archive_about *about, char *ssh_r,
+                       struct cm_err *err)
 {
     struct cm_conf conf;
 
@@ -40,14 +42,16 @@ static int domain_fits(const char *name, const char *text,
                               "the backup is of %s, and %s is for %s: restore it in "
                               "another directory, or with --config",
                               about->domain, name, conf.mail_domain);
+    snprintf(ssh_r, 256, "%s", conf.store.ssh);
     cm_conf_clear(&conf);
     return rc;
 }
 
 /* *found_r: was there one here? */
-static int choose_ini(const struct op_cli *cli, const struct op_archive *a,
-                      char **text_r, bool *found_r, struct cm_err *err)
+static int choose_ini(const struct op_cli *cli, struct op_restore *r, char **text_r,
+                      bool *found_r, struct cm_err *err)
 {
+    const struct op_archive *a = &r->archive;
     char *text = NULL, *with_ssh;
     int rc = cm_file_read(cli->config, INI_MAX, &text, NULL, err);
 
@@ -58,7 +62,11 @@ static int choose_ini(const struct op_cli *cli, const struct op_archive *a,
     if (rc == 0) {
         text = text_of(&a->ini);
     }
-    rc = domain_fits(rc == 1 ? cli->config : OP_ARCHIVE_INI, text, &a->about, err);
+    rc = domain_fits(rc == 1 ? cli->config : OP_ARCHIVE_INI, text, &a->about, r->former,
+                     err);
+    if (cli->ssh == NULL || strcmp(r->former, cli->ssh) == 0) {
+        r->former[0] = '\0';
+    }
     if (rc == 0 && cli->ssh != NULL) {
         rc = op_ini_with_value(text, "store", "ssh", cli->ssh, &with_ssh, err);
         if (rc == 0) {
@@ -212,7 +220,7 @@ int op_restore(const struct op_cli *cli, struct cm_err *err)
         return -1;
     }
     say_archive(cli, &r.archive);
-    int rc = choose_ini(cli, &r.archive, &text, &found, err);
+    int rc = choose_ini(cli, &r, &text, &found, err);
     if (rc == 0) {
         rc = found ? 0 : put_beside(cli, &r.archive, err);
         if (rc == 0) {

@@ -17,6 +17,7 @@ struct op_restore {
     struct op_archive archive;
     const char *config; /* where chatmail.ini belongs */
     bool overwrite;
+    char former[256]; /* where the store was, when that is another place; "" */
     struct op_defects defects;
 };
 

@@ -77,6 +77,29 @@ void op_restore_judge(const char *said, const char *id, bool overwrite,
                    count, strcmp(count, "1") == 0 ? "" : "s");
 }
 
+/* Two with the same keys would pull at the same gateways. One that does not answer is
+ * taken for lost. */
+static void look_at_former(struct op_restore *r, const struct op_cluster *c)
+{
+    struct op_host former;
+    struct cm_err lost;
+    char *said = NULL;
+
+    if (r->former[0] == '\0') {
+        return;
+    }
+    op_host_init(&former, "former store", r->former, c->state_dir);
+    if (op_host_ask(&former, "systemctl is-active chatmail-cluster; true", &said,
+                    &lost) == 0 &&
+        strcmp(said, "active") == 0) {
+        op_defects_add(&r->defects,
+                       "switch it off, or: systemctl disable --now chatmail-cluster",
+                       "the former store, %s, still runs", r->former);
+    }
+    free(said);
+    op_host_close(&former);
+}
+
 static int check_target(struct op_step *step, struct cm_err *err)
 {
     struct op_restore *r = restore_of(step);
@@ -88,6 +111,7 @@ static int check_target(struct op_step *step, struct cm_err *err)
         return -1;
     }
     op_restore_judge(said, r->archive.id, r->overwrite, &r->defects);
+    look_at_former(r, store->cluster);
     free(said);
     return 1;
 }

@@ -1,13 +1,15 @@
-/* What an earlier version put on a store and this one does without: OpenDKIM, since
- * chatmail-filter signs. Comes after the units, so that Postfix asks it no more. The
- * package, the key and files that are not ours stay. */
+/* What an earlier version, or an earlier chatmail.ini, put on a store and this one does
+ * without: OpenDKIM, since chatmail-filter signs; the name server's key. Comes after
+ * the units, so that Postfix asks it no more. The package, the key and files that are
+ * not ours stay. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster.h"
 
-/* Says what of it is still there. Its tables have no line that says whose they are;
- * they belong to the opendkim.conf beside them. */
+/* $1: "yes" when the name server's key is wanted. Says what of it is still there. Its
+ * tables have no line that says whose they are; they belong to the opendkim.conf beside
+ * them. */
 static const char find_script[] =
     "u=opendkim.service\n"
     "case $(systemctl is-active $u):$(systemctl is-enabled $u 2>/dev/null) in"
@@ -17,11 +19,18 @@ static const char find_script[] =
     " /etc/opendkim.conf; do [ ! -e $f ] || echo $f; done; fi\n"
     "for f in /etc/systemd/system/$u.d/chatmail.conf " OP_APPLIED_DIR "/$u;"
     " do [ ! -e $f ] || echo $f; done\n"
-    "d=/var/spool/postfix/opendkim; [ ! -d $d ] || echo $d";
+    "d=/var/spool/postfix/opendkim; [ ! -d $d ] || echo $d\n"
+    "k=/etc/chatmail/dns.key; [ \"$1\" = yes ] || [ ! -e $k ] || echo $k";
 
 static int find_retired(struct op_node *node, char **said_r, struct cm_err *err)
 {
-    if (op_host_ask(&node->host, find_script, said_r, err) != 0) {
+    const struct cm_conf *conf = &node->cluster->conf;
+    struct op_cmd cmd = {
+        .script = find_script,
+        .args = {conf->store.dns_follow && !conf->is_ip ? "yes" : "no"},
+        .repeatable = true};
+
+    if (op_host_run(&node->host, &cmd, said_r, err) != 0) {
         return -1;
     }
     for (char *p = *said_r; *p != '\0'; p++) {

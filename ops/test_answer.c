@@ -148,6 +148,7 @@ static void add_words(char *line, size_t size, const struct op_verb *v)
     } given[] = {
         {"DOMAIN", "fresh.example.org"}, {"NAME", "edge1"}, {"OLD NEW", "edge1 edge2"},
         {"ADDRESS", "198.51.100.9"},     {"TOKEN|ID", "7"}, {"SHELL", "bash"},
+        {"FILE", "missing.backup"},
     };
 
     snprintf(line, size, "chatops --json %s", v->name);

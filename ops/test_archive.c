@@ -56,13 +56,17 @@ static void store_sends(struct cm_buf *b)
 }
 
 /* Pieces of `step` bytes, `n` bytes in all. */
+static bool named; /* as on a file system that knows no other */
+
 static int write_backup(size_t step, size_t n, struct op_archive *a, struct cm_err *err)
 {
     struct op_archive_out o;
     struct cm_buf b;
 
     store_sends(&b);
-    assert_int_equal(op_archive_begin(&o, path, &about, err), 0);
+    assert_int_equal(named ? op_archive_begin_named(&o, path, &about, err)
+                           : op_archive_begin(&o, path, &about, err),
+                     0);
     assert_int_equal(op_archive_add(&o, OP_ARCHIVE_INI, "[params]\n", 9, err), 0);
     n = n < b.len ? n : b.len;
     for (size_t at = 0; at < n; at += step) {
@@ -156,6 +160,14 @@ static void test_half(void **state)
     char *beside = cm_asprintf("%s.new", path);
     assert_int_equal(access(beside, F_OK), -1);
     free(beside);
+}
+
+static void test_named(void **state)
+{
+    named = true;
+    test_round(state);
+    test_half(state);
+    named = false;
 }
 
 /* Cut at any block and in between; any byte of a file changed. */
@@ -276,8 +288,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),   cmocka_unit_test(test_half),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_target),
+        cmocka_unit_test(test_named),   cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_foreign), cmocka_unit_test(test_target),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -120,6 +120,23 @@ static struct op_cert_at *find(struct op_certs *certs, const char *address, int 
     return NULL;
 }
 
+/* All ports of one address, as chatops test asks. */
+static void test_one_address(void **state)
+{
+    (void)state;
+    struct op_certs certs;
+
+    op_certs_of("edge1", "198.51.100.11", &certs);
+    assert_int_equal(certs.count, 6);
+    for (size_t i = 0; i < certs.count; i++) {
+        assert_string_equal(certs.items[i].owner, "edge1");
+        assert_string_equal(certs.items[i].address, "198.51.100.11");
+    }
+    assert_int_equal(find(&certs, "198.51.100.11", 25)->how, OP_TLS_SMTP);
+    assert_int_equal(find(&certs, "198.51.100.11", 143)->how, OP_TLS_IMAP);
+    op_certs_clear(&certs);
+}
+
 /* An expired one on one port, a wrong name on another, one that is only another, a
  * gateway that is silent, and a line that blocks 25. */
 static void test_wrong(void **state)
@@ -358,9 +375,9 @@ static void test_ask(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_judge), cmocka_unit_test(test_wrong),
-        cmocka_unit_test(test_line),  cmocka_unit_test(test_list),
-        cmocka_unit_test(test_ask),
+        cmocka_unit_test(test_judge), cmocka_unit_test(test_one_address),
+        cmocka_unit_test(test_wrong), cmocka_unit_test(test_line),
+        cmocka_unit_test(test_list),  cmocka_unit_test(test_ask),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

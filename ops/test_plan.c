@@ -324,6 +324,9 @@ static void test_surveys_end_together(void **state)
     assert_int_equal(plan.steps[2].result, OP_PENDING);
     assert_int_equal(op_plan_show(&plan, &sum, &err), -1);
     assert_non_null(strstr(err.text, "3 things in the way"));
+    plan.steps[1].node = plan.steps[0].node; /* two surveys of one node */
+    assert_int_equal(op_plan_show(&plan, &sum, &err), -1);
+    assert_non_null(strstr(err.text, "3 things in the way on 1 node;"));
     op_defects_clear(&found[0]);
     op_defects_clear(&found[1]);
     op_plan_clear(&plan);

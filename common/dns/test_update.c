@@ -127,6 +127,8 @@ static void test_refused(void **state)
     assert_non_null(strstr(err.text, "not a record"));
     snprintf(p.zone, sizeof(p.zone), "example.net.");
     expect(&p, &good, "zone example.net.");
+    p.port = 1;
+    expect(&p, &good, "name server 127.0.0.1, port 1, does not answer");
 }
 
 static int start(void **state)

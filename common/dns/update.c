@@ -279,8 +279,11 @@ static int send_update(ldns_resolver *r, ldns_pkt *pkt, const struct dns_primary
     }
     /* A server that does not know the key cannot sign its answer. */
     if (st != LDNS_STATUS_OK && answer == NULL) {
-        return cm_err_set(err, CM_ERR_RETRY, "name server %s, port %u: %s", p->host,
-                          p->port, ldns_get_errorstr_by_id(st));
+        bool away = st == LDNS_STATUS_ERR || st == LDNS_STATUS_NETWORK_ERR ||
+                    st == LDNS_STATUS_SOCKET_ERROR;
+        return cm_err_set(err, CM_ERR_RETRY, "name server %s, port %u%s%s", p->host,
+                          p->port, away ? ", " : ": ",
+                          away ? "does not answer" : ldns_get_errorstr_by_id(st));
     }
     int rc = judge(answer, p, key, err);
     if (rc == 0 && st != LDNS_STATUS_OK) {

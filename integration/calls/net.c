@@ -105,14 +105,52 @@ long net_counted(enum net_host host, const char *counter)
     return n;
 }
 
-/* A link without addresses to resolve, as a tunnel is: both ends have one MAC. */
+static char *word(const char *input, const char *command)
+{
+    char *said = NULL;
+    feed(NET_WORLD, input, command, &said);
+    said[strcspn(said, "\n")] = '\0';
+    return said;
+}
+
+/* One end of it. Two programs of that name would meet in one directory. */
+static void tunnel_end(enum net_host host, const char *device, const char *secret,
+                       const char *peer, const char *rest)
+{
+    char *command = cm_asprintf(
+        "mkdir -p /run/wireguard; unshare -m sh -ec 'mount -t tmpfs none"
+        " /run/wireguard; umask 077; cat >/run/wireguard/key;"
+        " wireguard-go %s >/dev/null 2>&1;"
+        " wg set %s%s private-key /run/wireguard/key"
+        " peer %s allowed-ips 0.0.0.0/0,::/0 %s'",
+        device, device, host == NET_STORE ? "" : " listen-port 51820", peer, rest);
+    feed(host, secret, command, NULL);
+    free(command);
+}
+
 static void tunnel(enum net_host edge, int number)
 {
+    char device[16], endpoint[96];
+    char *secret[2], *public[2];
+    for (int i = 0; i < 2; i++) {
+        secret[i] = word(NULL, "wg genkey");
+        public[i] = word(secret[i], "wg pubkey");
+    }
     net_sh(edge,
-           "ip link add wg0 address 02:00:00:00:00:0%d type veth peer name wg%d"
-           " address 02:00:00:00:00:0%d netns %s; ip link set wg0 arp off up",
-           number, number, number, name(NET_STORE));
-    net_sh(NET_STORE, "ip link set wg%d arp off up", number);
+           "ip link add out0 type veth peer name o%d netns %s; ip link set out0 up;"
+           " ip addr add 10.9.%d.1/30 dev out0",
+           number, name(NET_STORE), number);
+    net_sh(NET_STORE, "ip link set o%d up; ip addr add 10.9.%d.2/30 dev o%d", number,
+           number, number);
+    snprintf(device, sizeof device, "wg%d", number);
+    snprintf(endpoint, sizeof endpoint,
+             "endpoint 10.9.%d.1:51820 persistent-keepalive 25", number);
+    tunnel_end(edge, "wg0", secret[0], public[1], "");
+    tunnel_end(NET_STORE, device, secret[1], public[0], endpoint);
+    for (int i = 0; i < 2; i++) {
+        free(secret[i]);
+        free(public[i]);
+    }
 }
 
 static void wire(enum net_host edge, int number, const char *net4, const char *net6,
@@ -223,6 +261,9 @@ void net_down(void)
         }
     }
     for (int i = 0; i < NET_HOSTS; i++) {
+        /* A tunnel's program goes with its device. */
+        net_sh((enum net_host)i, "for d in wg0 wg1 wg2; do"
+                                 " ip link del $d 2>/dev/null; done; true");
         const char *argv[] = {"ip", "netns", "del", name((enum net_host)i), NULL};
         struct cm_err err;
         (void)!cm_run_ok(&(struct cm_run){.argv = argv}, NULL, &err);

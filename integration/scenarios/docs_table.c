@@ -44,6 +44,7 @@ const struct docs_command docs_commands[] = {
     {"chatops run --dry-run", NULL, "nothing to change", false},
     {"chatops run", NULL, "nothing to change", true},
     {"chatops run --only edge1", NULL, "(", true},
+    {"chatops run --only store", NULL, "(", true},
     {"chatops run --website-only", NULL, "(", true},
     {"chatops run --disable-mail", NULL, "mail is switched off", true},
     {"chatops run", NULL, "is up", true},
@@ -103,6 +104,21 @@ const struct docs_command docs_commands[] = {
     {"chatops bench --baseline before.json",
      "chatops bench --baseline /run/before.json", "x\n", true},
 
+    {"chatops backup", "rm -f backup-*.tar; chatops backup && rm backup-*.tar",
+     "backup-_chat.example-", true},
+    {"chatops backup --mail", "chatops backup --mail --to /run/mail.tar",
+     "/run/mail.tar", true},
+    {"chatops backup --to /media/stick/relay.tar", "chatops backup --to /run/relay.tar",
+     "/run/relay.tar", true},
+    {"chatops restore backup-chat.example.org-2026-11-27-0310.tar --ssh"
+     " root@192.168.1.21 --dry-run",
+     "chatops restore /run/relay.tar --ssh root@10.9.0.2 --overwrite --dry-run", NULL,
+     true},
+    {"chatops restore backup-chat.example.org-2026-11-27-0310.tar --overwrite",
+     "chatops restore /run/relay.tar --overwrite --yes && rm /run/mail.tar "
+     "/run/relay.tar",
+     "_chat.example", true},
+
     {"chatops log", "chatops log | tail -n 3", "store", false},
     {"chatops log --since 2h --unit 'postfix*' --grep 'status=deferred'", NULL, NULL,
      false},
@@ -143,7 +159,10 @@ const struct docs_elsewhere docs_elsewhere[] = {
     {"./bench edge", "./bench"},
     {"./bench store", "./bench"},
     {"ssh root@198.51.100.11 reboot", "scenario reboot"},
-    {"chatops dns --apply --dry-run", "at the name servers of dns_variants"},
-    {"chatops dns --apply", "at the name servers of dns_variants"},
+    {"chatops restore backup-chat.example.org-2026-11-27-0310.tar --ssh "
+     "root@192.168.1.21",
+     "scenario restore"},
+    {"chatops dns --apply --dry-run", "scenario dns_apply"},
+    {"chatops dns --apply", "scenario dns_apply"},
     {NULL, NULL},
 };

@@ -25,7 +25,7 @@ static const struct allowed {
      "root with CAP_NET_ADMIN: links, addresses, routes and packet filter of the "
      "store"},
     {"chatmail-gateway.service", 24, "always",
-     "root with CAP_NET_ADMIN: the same of a gateway"},
+     "root with CAP_NET_ADMIN: the same of a gateway; CAP_NET_RAW: asks for an echo"},
     {"chatmail-tunnel@", 24, "always",
      "root with CAP_NET_ADMIN and /dev/net/tun: makes links"},
     {"chatmail-proxy.service", 20, "on-failure",
@@ -53,6 +53,9 @@ static const char judge_script[] =
     "case $(get User) in\n"
     "  ''|root) case $(get CapabilityBoundingSet) in\n"
     "    ''|cap_net_admin) ;;\n"
+    "    'cap_net_admin cap_net_raw') [ $u = chatmail-gateway.service ] || echo is "
+    "root with "
+    "CAP_NET_RAW;;\n"
     "    cap_dac_read_search) [ $u = chatmail-tls.service ] || echo reads all;;\n"
     "    *) echo is root with capabilities;; esac;;\n"
     "esac\n"

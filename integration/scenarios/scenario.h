@@ -30,6 +30,8 @@ int scenario_kill_daemons(struct stage *stage, struct cm_err *err);
 int scenario_kill_storm(struct stage *stage, struct cm_err *err);
 int scenario_storm_over(struct stage *stage, struct cm_err *err);
 int scenario_dns_apply(struct stage *stage, struct cm_err *err);
+int scenario_dns_follow(struct stage *stage, struct cm_err *err);
+int scenario_dns_follow_off(struct stage *stage, struct cm_err *err);
 int scenario_dns_variants(struct stage *stage, struct cm_err *err);
 int scenario_dns_variants_back(struct stage *stage, struct cm_err *err);
 int scenario_push(struct stage *stage, struct cm_err *err);

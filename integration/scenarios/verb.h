@@ -22,7 +22,8 @@ CM_MUSTUSE int verb_json(struct stage *stage, const char *verb, const char *word
                          struct cm_err *err);
 
 /* Without a terminal: that status, no control character, no line of the results past
- * VERB_WIDTH columns, one line for each error. *said_r (may be NULL) as above. */
+ * VERB_WIDTH columns but DNS records, one line for each error. *said_r (may be NULL) as
+ * above. */
 CM_MUSTUSE int verb_plain(struct stage *stage, const char *words, int status,
                           char **said_r, struct cm_err *err);
 

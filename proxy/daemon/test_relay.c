@@ -35,6 +35,7 @@ static int listen_any(struct sockaddr_storage *address_r)
     socklen_t len = sizeof(in);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+    relay_tune_door(fd);
     assert_int_equal(listen(fd, 16), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
     memset(address_r, 0, sizeof(*address_r));

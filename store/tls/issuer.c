@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "common/buf.h"
+#include "common/mem.h"
 
 #define ASK_MS        10000L
 #define DIRECTORY_MAX 65536
@@ -36,26 +37,51 @@ static size_t take(char *data, size_t one, size_t n, void *ctx)
     return b->overflow ? 0 : one * n;
 }
 
-void issuer_ask(const char *url, char *out, size_t size)
+/* why: CURL_ERROR_SIZE bytes. */
+static bool fetch(const char *url, struct cm_buf *b, char *why)
 {
     CURL *curl = curl_easy_init();
-    struct cm_buf b;
 
-    out[0] = '\0';
-    if (curl == NULL) {
-        return;
-    }
-    cm_buf_init(&b, DIRECTORY_MAX);
+    cm_assert(curl != NULL);
+    why[0] = '\0';
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ASK_MS);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &b);
-    if (curl_easy_perform(curl) == CURLE_OK) {
-        (void)issuer_of_directory(b.data, out, size);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, b);
+    CURLcode code = curl_easy_perform(curl);
+    if (code != CURLE_OK && why[0] == '\0') {
+        snprintf(why, CURL_ERROR_SIZE, "%s", curl_easy_strerror(code));
     }
     curl_easy_cleanup(curl);
+    return code == CURLE_OK;
+}
+
+void issuer_ask(const char *url, char *out, size_t size)
+{
+    char why[CURL_ERROR_SIZE];
+    struct cm_buf b;
+
+    out[0] = '\0';
+    cm_buf_init(&b, DIRECTORY_MAX);
+    if (fetch(url, &b, why)) {
+        (void)issuer_of_directory(b.data, out, size);
+    }
     cm_buf_clear(&b);
+}
+
+int issuer_there(const char *url, struct cm_err *err)
+{
+    char why[CURL_ERROR_SIZE];
+    struct cm_buf b;
+
+    cm_buf_init(&b, DIRECTORY_MAX);
+    bool there = fetch(url, &b, why);
+    cm_buf_clear(&b);
+    return there ? 0
+                 : cm_err_set(err, CM_ERR_RETRY, "the CA cannot be reached: %s: %s",
+                              url, why);
 }

@@ -16,9 +16,12 @@
  *
  * Known limits: a daemon that is started in the instant between the two files of a pair
  * whose key changes too may read one of each; it is told right afterwards. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "common/file.h"
@@ -170,6 +173,23 @@ static int run(const char *word, const struct tls_work *work)
     return run_prepare(work, strcmp(word, "check") == 0);
 }
 
+/* One at a time: chatops' prepare may meet the unit. The lock ends with the process. */
+static int wait_for_others(const struct tls_place *place, struct cm_err *err)
+{
+    char *dir =
+        cm_strndup(place->state, (size_t)(strrchr(place->state, '/') - place->state));
+    int fd = -1, rc = cm_file_mkdirs(dir, 0755, err);
+
+    if (rc == 0) {
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || flock(fd, LOCK_EX) != 0) {
+            rc = cm_err_set(err, CM_ERR_WORLD, "%s: %s", dir, strerror(errno));
+        }
+    }
+    free(dir);
+    return rc;
+}
+
 /* Self-signed: chatops made the certificate, and nothing ever changes it. */
 static int begin(const char *word)
 {
@@ -193,7 +213,13 @@ static int begin(const char *word)
                                 .roots = roots,
                                 .reload = reload_all,
                                 .settle_ms = SETTLE_MS};
-        status = run(word, &work);
+        bool reads = strcmp(word, "status") == 0 || strcmp(word, "check") == 0;
+        if (!reads && wait_for_others(&place, &err) != 0) {
+            cm_log_err(CM_LOG_ERROR, "lock", &err);
+            status = 1;
+        } else {
+            status = run(word, &work);
+        }
         cm_roots_free(&roots);
         tls_place_clear(&place);
     }

@@ -313,8 +313,13 @@ static int ask(struct run *r, struct cm_err *err)
                       .url = r->o->conf->store.acme_directory,
                       .email = email[0] == '-' ? "" : email,
                       .hook = r->o->hook};
+    int64_t from = cm_now_mono_ms();
     int rc = -1, nonces = 0;
 
+    /* uacme would try for minutes, and not say why. */
+    if (issuer_there(u.url, err) != 0) {
+        return -1;
+    }
     clear_challenge(r);
     setenv(HOOK_ENV, r->challenge, 1);
     for (int i = 0; i < ORDER_TRIES && rc != 0; i++) {
@@ -330,7 +335,8 @@ static int ask(struct run *r, struct cm_err *err)
             cm_log(CM_LOG_WARNING, "certificate_denied", "type", said.type, "reason",
                    err->text, NULL);
         }
-        if (rc != 0 && !order_again(said.type)) {
+        if (rc != 0 &&
+            (!order_again(said.type) || cm_now_mono_ms() - from > ORDER_TRY_MS)) {
             break;
         }
         if (rc != 0 && only_nonce(said.type) && nonces++ < NONCES_MAX) {
@@ -376,7 +382,9 @@ static int ask_and_note(struct run *r, const char *why, struct cm_err *err)
 
     if (rc != 0) {
         struct cm_err late;
-        if (cm_file_replace(r->failed, r->leads, strlen(r->leads), 0644, &late) != 0) {
+        /* One that could not be asked counts nothing. */
+        if (err->kind == CM_ERR_REFUSE &&
+            cm_file_replace(r->failed, r->leads, strlen(r->leads), 0644, &late) != 0) {
             cm_log_err(CM_LOG_ERROR, "failed", &late);
         }
         return -1;

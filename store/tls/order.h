@@ -16,6 +16,9 @@
 #include "common/err.h"
 
 #define ORDER_TRIES 4 /* in one run: the CA may have met a gateway that just died */
+/* No try begins later than that: chatops waits for 8 minutes (ops/acme.c), and one try
+ * takes at most UACME_MS. */
+#define ORDER_TRY_MS 240000
 /* After a refusal the timer's runs leave the CA alone for so long, or until the names
  * have other addresses: Let's Encrypt takes 5 failed validations of a name in an hour.
  */

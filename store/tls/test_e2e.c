@@ -306,6 +306,26 @@ static void test_dead_gateway(void **state)
     cm_wipe_str(&kept);
 }
 
+/* Nobody answers at the CA: that counts nothing, so the next run asks again. */
+static void test_away(void **state)
+{
+    (void)state;
+    struct cm_cert_look before = in_use();
+
+    netkit_stop(&t.pebble, SIGKILL);
+    forget_answer();
+    assert_int_equal(acme(), 1);
+    must_say("acme/state.json",
+             "the CA cannot be reached: https://127.0.0.1:14000/dir: ");
+    netkit_must(0, "test ! -e %s/acme/failed", t.dir);
+    assert_string_equal(in_use().print, before.print);
+    start_pebble();
+    assert_int_equal(acme(), 0);
+    assert_int_equal(tls("install"), 0);
+    assert_string_not_equal(in_use().print, before.print);
+    assert_int_equal(told(), 3);
+}
+
 /* The CA says no each time: the old one stays, and the next run lets the CA rest. */
 static void test_denied(void **state)
 {
@@ -369,8 +389,11 @@ static void test_no_address(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first),      cmocka_unit_test(test_dead_gateway),
-        cmocka_unit_test(test_denied),     cmocka_unit_test(test_leads_elsewhere),
+        cmocka_unit_test(test_first),
+        cmocka_unit_test(test_dead_gateway),
+        cmocka_unit_test(test_away),
+        cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_leads_elsewhere),
         cmocka_unit_test(test_no_address),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
