@@ -449,7 +449,7 @@ static void test_adopt(void **state)
     free(text);
     /* once more goes on */
     said = say(add, OP_EXIT_OK, &err);
-    has(said, "has gateway edge3 already");
+    has(said, "has gateway edge3 already; next: chatops");
     free(said);
     spill("chatmail.ini", before, 0644);
     free(before);

@@ -25,8 +25,8 @@ static const struct {
     const char *says;
 } asks[] = {
     {"gateway hold edge1", NOT_DONE, NOT_APPLIED},
-    {"gateway off edge1", NOT_DONE, "edge1 is the last gateway that serves"},
     {"gateway resume edge1", NOT_DONE, NOT_APPLIED},
+    {"gateway off edge1", NOT_DONE, "edge1 is the last gateway that serves"},
     {"gateway drain edge1 --for 1", NOT_DONE, "edge1 is the last gateway that serves"},
     {"gateway drain edge1 --for 1 --force", NOT_DONE, NOT_APPLIED},
     {"gateway resume edge1", NOT_DONE, NOT_APPLIED},
