@@ -169,12 +169,15 @@ static int comes(struct stage *stage, const char *what, const char *wanted, int 
 
 /* ---- what happens ---- */
 
-/* The last that serves cannot be drained. */
+/* The last that serves cannot be drained; and chatmail-cluster, begun anew by the run,
+ * knows nothing before the reports. */
 static int both_up(struct stage *stage, struct cm_err *err)
 {
-    return scene_until(
-        &stage->scene, "store", LOST_S, err,
-        "test $(grep -c ' active up ' /run/chatmail-cluster/gateways) = 2");
+    return cluster_until_well(stage, LOST_S * 1000, NULL, err) != 0
+               ? -1
+               : scene_until(&stage->scene, "store", LOST_S, err,
+                             "test $(grep -c ' active up '"
+                             " /run/chatmail-cluster/gateways) = 2");
 }
 
 static int drained(struct stage *stage, struct cm_err *err)
