@@ -225,5 +225,7 @@ const char *const scenarios_by_name[] = {
     "restore",
     "own_certificate",
     "acme",
+    "dns_apply",
+    "dns_follow",
     NULL,
 };
