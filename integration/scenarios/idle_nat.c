@@ -202,10 +202,10 @@ static int is_forgetful(struct stage *stage, struct cm_err *err)
 static int asks(struct stage *stage, const char *node, const char *filter,
                 struct cm_err *err)
 {
-    return scene_sh(&stage->scene, node, 0, NULL, err,
-                    "ss -Htno state established '%s' | "
-                    "grep -qE 'timer:\\(keepalive,(1min|[0-9.]+(ms|sec))'",
-                    filter) != 0
+    return scene_until(&stage->scene, node, 10, err,
+                       "ss -Htno state established '%s' | "
+                       "grep -qE 'timer:\\(keepalive,([12]min|[0-9.]+(ms|sec))'",
+                       filter) != 0
                ? cm_err_prefix(err, "no keepalive on %s for %s", node, filter)
                : 0;
 }
