@@ -427,7 +427,8 @@ static void comes_while_rules_are_loaded(void **unused)
         int opened = 0;
         use_plane(by_proxy);
         assert_int_equal(refused_for(2500, &opened), 0);
-        assert_true(opened > 100);
+        /* What was not translated takes a second more: there may be few. */
+        assert_true(opened > 10);
     }
     use_plane(false);
     nft("flush chain inet chatmail inward\n");
