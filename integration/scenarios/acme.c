@@ -61,7 +61,7 @@ static int chatops(struct act *a, const char *words, int want, const char *said_
         return -1;
     }
     size_t n = strlen(said);
-    bool good = status == want && strstr(said, said_words) != NULL;
+    bool good = status == want && cluster_says(said, said_words);
     int rc = good ? 0
                   : cm_err_set(err, CM_ERR_REFUSE,
                                "%s: exit %d, not %d with \"%s\": %s", words, status,

@@ -84,7 +84,7 @@ static int chatops(struct stage *stage, const char *words, const char *want,
     char *said = NULL;
     int status = cluster_chatops(stage, CLUSTER_INI, words, &said, err);
     int rc = status < 0 ? -1 : 0;
-    if (rc == 0 && (status != 0 || strstr(said, want) == NULL)) {
+    if (rc == 0 && (status != 0 || !cluster_says(said, want))) {
         rc = cm_err_set(err, CM_ERR_REFUSE, "chatops %s: %d, not \"%s\": %.400s", words,
                         status, want, said);
     }

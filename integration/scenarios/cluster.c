@@ -135,3 +135,29 @@ int cluster_rules(struct stage *stage, const char *node, char **rules_r,
     return scene_sh(&stage->scene, node, 20, rules_r, err,
                     "nft -s -t list table inet chatmail");
 }
+
+static bool begins(const char *said, const char *words)
+{
+    for (; *words != '\0'; words++) {
+        if (*words == ' ') {
+            size_t n = strspn(said, " \n");
+            if (n == 0) {
+                return false;
+            }
+            said += n;
+        } else if (*said++ != *words) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool cluster_says(const char *said, const char *words)
+{
+    for (; *said != '\0'; said++) {
+        if (begins(said, words)) {
+            return true;
+        }
+    }
+    return *words == '\0';
+}

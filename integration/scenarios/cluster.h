@@ -44,6 +44,9 @@ CM_MUSTUSE int cluster_until_well(struct stage *stage, int64_t limit_ms,
  * Returns its exit status; *out_r: all it said, caller frees. */
 CM_MUSTUSE int cluster_chatops(struct stage *stage, const char *ini, const char *words,
                                char **out_r, struct cm_err *err);
+/* Is that in it? chatops breaks its lines at 80 columns: one blank stands for any, and
+ * for the end of a line with what the next is indented by. */
+bool cluster_says(const char *said, const char *words);
 
 #define CLUSTER_DIR "/root/chat" /* in node operator */
 #define CLUSTER_INI "chatmail.ini"

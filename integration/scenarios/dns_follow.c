@@ -51,7 +51,7 @@ static int resume(struct stage *stage, struct cm_err *err)
     int status =
         cluster_chatops(stage, CLUSTER_INI, "gateway resume edge1", &said, err);
     int rc = status < 0 ? -1 : 0;
-    if (rc == 0 && (status > 1 || strstr(said, "edge1 takes connections") == NULL)) {
+    if (rc == 0 && (status > 1 || !cluster_says(said, "edge1 takes connections"))) {
         rc = cm_err_set(err, CM_ERR_REFUSE, "gateway resume: status %d: %.600s", status,
                         said);
     }

@@ -110,7 +110,7 @@ static int drain(struct stage *stage, struct cast *c, struct cm_err *err)
     }
     atomic_store(&c->watch.stop, true);
     pthread_join(c->watch.thread, NULL);
-    if (status > 0 || (status == 0 && strstr(said, "edge1 is drained") == NULL)) {
+    if (status > 0 || (status == 0 && !cluster_says(said, "edge1 is drained"))) {
         status = cm_err_set(err, CM_ERR_REFUSE, "chatops gateway drain: %.400s", said);
     }
     free(said);

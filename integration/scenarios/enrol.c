@@ -272,7 +272,7 @@ static int is_adopted(struct stage *stage, const struct scene_account *account,
             ? -1
             : 0;
     if (rc == 0 && (strcmp(keys[0], keys[1]) != 0 || before.epoch != after.epoch ||
-                    strstr(said, "has no ssh") != NULL)) {
+                    cluster_says(said, "has no ssh"))) {
         rc = cm_err_set(err, CM_ERR_REFUSE,
                         "adopted: key %s, then %s; epoch %lld, then %lld; run: %.300s",
                         keys[0], keys[1], (long long)before.epoch,

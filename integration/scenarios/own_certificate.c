@@ -232,7 +232,7 @@ static int status_says(struct stage *stage, const char *words, int want,
     if (status < 0) {
         return -1;
     }
-    int rc = status == want && strstr(said, words) != NULL
+    int rc = status == want && cluster_says(said, words)
                  ? 0
                  : cm_err_set(err, CM_ERR_REFUSE, "status: exit %d, not \"%s\": %.500s",
                               status, words, said);

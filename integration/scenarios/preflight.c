@@ -211,7 +211,7 @@ int scenario_preflight(struct stage *stage, struct cm_err *err)
         return -1;
     }
     int status = cluster_chatops(stage, CLUSTER_INI, "run --yes --dry-run", &said, err);
-    if (status > 0 || (status == 0 && strstr(said, "nothing to change") == NULL)) {
+    if (status > 0 || (status == 0 && !cluster_says(said, "nothing to change"))) {
         status = cm_err_set(err, CM_ERR_REFUSE, "without them: status %d: %.600s",
                             status, said);
     }

@@ -26,7 +26,7 @@ static int chatops(struct stage *stage, const char *words, int want,
                             : cm_err_set(err, CM_ERR_REFUSE, "%s: status %d: %s", words,
                                          status, end);
     for (; rc == 0 && *texts != NULL; texts++) {
-        if (strstr(said, *texts) == NULL) {
+        if (!cluster_says(said, *texts)) {
             rc = cm_err_set(err, CM_ERR_REFUSE, "%s does not say \"%s\": %s", words,
                             *texts, end);
         }

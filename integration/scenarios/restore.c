@@ -48,11 +48,11 @@ static int chatops(struct stage *stage, const char *words, int want, const char 
     if (status < 0) {
         return -1;
     }
-    if (status != want || strstr(said, part) == NULL) {
+    if (status != want || !cluster_says(said, part)) {
         size_t n = strlen(said);
         rc = cm_err_set(err, CM_ERR_REFUSE,
                         "chatops %s: status %d, and \"%s\" is %s: %s", words, status,
-                        part, strstr(said, part) != NULL ? "said" : "not said",
+                        part, cluster_says(said, part) ? "said" : "not said",
                         n > 600 ? said + n - 600 : said);
     }
     free(said);

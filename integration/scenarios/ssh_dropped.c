@@ -38,7 +38,7 @@ static int run_and_drop(struct stage *stage, const char *node, const char *step,
     long rc = strtol(said, NULL, 10);
     *gave_up_r = rc != 0;
     if (status != 0 || rc > 1 || rc < 0 ||
-        (rc == 1 && strstr(said, "no connection to") == NULL)) {
+        (rc == 1 && !cluster_says(said, "no connection to"))) {
         status =
             cm_err_set(err, CM_ERR_REFUSE, "cut in %s: %s: %.500s", node, step, said);
     }

@@ -61,8 +61,7 @@ static int ask(struct stage *stage, const char *words, int want, const char *say
     if (status >= 0) {
         unfold(said);
     }
-    if (status >= 0 &&
-        (status != want || strstr(said, says) == NULL || ms > LIMIT_MS)) {
+    if (status >= 0 && (status != want || !cluster_says(said, says) || ms > LIMIT_MS)) {
         size_t len = strlen(said);
         cm_err_set(err, CM_ERR_REFUSE,
                    "chatops %s: status %d, not %d with \"%s\", after %.1f s: %s", words,

@@ -131,7 +131,7 @@ static int named_by_test(struct stage *stage, const struct impostor *i,
     if (status < 0) {
         return -1;
     }
-    bool named = status == 1 && strstr(said, i->test) != NULL;
+    bool named = status == 1 && cluster_says(said, i->test);
     int rc = named ? 0
                    : cm_err_set(err, CM_ERR_REFUSE, "%s: exit %d, not \"%s\": %.500s",
                                 words, status, i->test, said);
