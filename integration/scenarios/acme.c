@@ -166,18 +166,18 @@ static int renewed(struct act *a, const char *only, struct cm_err *err)
 static int named_once(struct act *a, const char *words, struct cm_err *err)
 {
     char *said = NULL;
-    static const char line[] = "no new certificate from the CA: ";
+    static const char line[] = "no new certificate";
     int status = cluster_chatops(a->stage, CLUSTER_INI, "status", &said, err);
     if (status < 0) {
         return -1;
     }
     const char *at = strstr(said, line);
     bool once = at != NULL && strstr(at + 1, line) == NULL;
-    int rc =
-        status == 1 && once && strstr(at, words) != NULL
-            ? 0
-            : cm_err_set(err, CM_ERR_REFUSE, "status: exit %d, not \"%s%s\": %.600s",
-                         status, line, words, at != NULL ? at : said);
+    int rc = status == 1 && once && cluster_says(at, words)
+                 ? 0
+                 : cm_err_set(err, CM_ERR_REFUSE,
+                              "status: exit %d, not \"%s\", \"%s\": %.600s", status,
+                              line, words, at != NULL ? at : said);
     free(said);
     return rc;
 }

@@ -222,6 +222,7 @@ const char *const scenarios_by_name[] = {
     "taken_back",
     "mail_off",
     "operator_verbs",
+    "docs_commands",
     "restore",
     "own_certificate",
     "acme",
