@@ -1,8 +1,11 @@
 #include "outside.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
@@ -84,6 +87,44 @@ static void on_result(enum px_probe_result result, int64_t ms, void *ctx)
                 cm_now_mono_ms());
 }
 
+bool outside_is_inner(const struct px_state *state, const struct sockaddr_storage *at)
+{
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        struct sockaddr_storage inner;
+        char text[46];
+        (at->ss_family == AF_INET6 ? px_inner6 : px_inner4)(state->gateways[i].number,
+                                                            2, text);
+        if (px_probe_address(text, 0, &inner) &&
+            (at->ss_family == AF_INET6
+                 ? memcmp(&((const struct sockaddr_in6 *)at)->sin6_addr,
+                          &((const struct sockaddr_in6 *)&inner)->sin6_addr, 16) == 0
+                 : ((const struct sockaddr_in *)at)->sin_addr.s_addr ==
+                       ((const struct sockaddr_in *)&inner)->sin_addr.s_addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A home line without IPv6 has no address to leave from; the kernel then takes that of
+ * a tunnel, and with it the tunnel. A datagram socket tells, and sends nothing. */
+static bool leaves_by_tunnel(const struct px_state *state,
+                             const struct sockaddr_storage *to)
+{
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof(from);
+    int fd = socket(to->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool told = fd >= 0 &&
+                connect(fd, (const struct sockaddr *)to,
+                        to->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                  : sizeof(struct sockaddr_in)) == 0 &&
+                getsockname(fd, (struct sockaddr *)&from, &len) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return told && outside_is_inner(state, &from);
+}
+
 static void knock_at(struct outside *o, const struct px_state *state,
                      const struct px_gateway *gw, bool v6, const char *address)
 {
@@ -95,9 +136,14 @@ static void knock_at(struct outside *o, const struct px_state *state,
                             .number = gw->number,
                             .where = v6 ? HEALTH_OUTSIDE6 : HEALTH_OUTSIDE4,
                             .port = doors[i].port};
-        if (outside_way(state, o->health, gw, v6, doors[i].port, &order.from,
-                        &k->doubtful) &&
-            px_probe_address(address, doors[i].port, &order.to)) {
+        if (!outside_way(state, o->health, gw, v6, doors[i].port, &order.from,
+                         &k->doubtful) ||
+            !px_probe_address(address, doors[i].port, &order.to)) {
+            continue;
+        }
+        if (order.from.ss_family == 0 && leaves_by_tunnel(state, &order.to)) {
+            on_result(PX_PROBE_NONE, 0, k);
+        } else {
             px_probe(o->prober, &order, on_result, k);
         }
     }

@@ -31,4 +31,7 @@ bool outside_way(const struct px_state *state, const struct health *health,
                  const struct px_gateway *gateway, bool v6, uint16_t port,
                  struct sockaddr_storage *from, bool *doubtful_r);
 
+/* Pure. Is that the store's own address in one of the tunnels? */
+bool outside_is_inner(const struct px_state *state, const struct sockaddr_storage *at);
+
 #endif

@@ -274,6 +274,24 @@ static void the_way_to_knock(void **state)
     assert_true(doubtful);
 }
 
+/* What leaves from there is not seen from outside. */
+static void the_home_line_is_no_tunnel(void **state)
+{
+    (void)state;
+    struct px_state s = two_gateways();
+    struct sockaddr_storage at;
+    char inner[46];
+    px_inner6(s.gateways[1].number, 2, inner);
+    assert_true(px_probe_address(inner, 0, &at));
+    assert_true(outside_is_inner(&s, &at));
+    assert_true(px_probe_address("10.77.4.2", 0, &at));
+    assert_true(outside_is_inner(&s, &at));
+    assert_true(px_probe_address("10.77.4.1", 0, &at));
+    assert_false(outside_is_inner(&s, &at));
+    assert_true(px_probe_address("2001:db8::7", 0, &at));
+    assert_false(outside_is_inner(&s, &at));
+}
+
 static void the_egress_file_names_what_can_carry(void **state)
 {
     (void)state;
@@ -555,6 +573,7 @@ int main(void)
         cmocka_unit_test(what_the_gateway_sees_and_its_handshake),
         cmocka_unit_test(a_full_table_impairs),
         cmocka_unit_test(the_way_to_knock),
+        cmocka_unit_test(the_home_line_is_no_tunnel),
         cmocka_unit_test(a_flapping_line_does_not_come_up),
         cmocka_unit_test(the_next_one_takes_over_and_modes_count),
         cmocka_unit_test(the_egress_file_names_what_can_carry),
