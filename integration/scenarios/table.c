@@ -222,7 +222,6 @@ const char *const scenarios_by_name[] = {
     "taken_back",
     "mail_off",
     "operator_verbs",
-    "docs_commands",
     "restore",
     "own_certificate",
     "acme",
