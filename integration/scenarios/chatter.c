@@ -107,3 +107,14 @@ int chatter_even(struct chatter *c, int64_t limit_ms, size_t *count_r,
     *count_r = c->count;
     return 0;
 }
+
+int chatter_play(struct stage *stage, chatter_scene scene, struct cm_err *err)
+{
+    struct ledger ledger;
+    ledger_init(&ledger);
+    struct chatter *chatter = chatter_start(stage, err);
+    int rc = chatter != NULL ? scene(stage, chatter, &ledger, err) : -1;
+    chatter_stop(&chatter);
+    ledger_clear(&ledger);
+    return rc;
+}

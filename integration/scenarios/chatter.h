@@ -9,6 +9,7 @@
 
 #include "common/err.h"
 
+#include "ledger.h"
 #include "stage.h"
 
 #define CHATTER_MAX 64 /* texts, both ways together */
@@ -26,6 +27,12 @@ CM_MUSTUSE int chatter_say(struct chatter *chatter, struct cm_err *err);
 CM_MUSTUSE int chatter_wake(struct chatter *chatter, struct cm_err *err);
 /* Waits until all texts are there, each once. *count_r: how many. */
 CM_MUSTUSE int chatter_even(struct chatter *chatter, int64_t limit_ms, size_t *count_r,
+                            struct cm_err *err);
+
+/* Plays a scene with a chatter and an empty ledger of its own. */
+typedef int (*chatter_scene)(struct stage *stage, struct chatter *chatter,
+                             struct ledger *ledger, struct cm_err *err);
+CM_MUSTUSE int chatter_play(struct stage *stage, chatter_scene scene,
                             struct cm_err *err);
 
 #endif

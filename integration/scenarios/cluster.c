@@ -161,3 +161,17 @@ bool cluster_says(const char *said, const char *words)
     }
     return *words == '\0';
 }
+
+int cluster_ini_back(struct stage *stage, const char *saved, struct cm_err *err)
+{
+    char *said = NULL;
+    int status = stage_ask(stage, "operator", NULL, &said, err,
+                           "cd " CLUSTER_DIR " && test ! -e %s || { cp %s " CLUSTER_INI
+                           " && chatops run --yes --config " CLUSTER_INI " && rm %s; }",
+                           saved, saved, saved);
+    if (status > 0) {
+        status = cm_err_set(err, CM_ERR_WORLD, "chatops run: %.300s", said);
+    }
+    free(said);
+    return status;
+}

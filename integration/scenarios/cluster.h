@@ -55,4 +55,9 @@ bool cluster_says(const char *said, const char *words);
 CM_MUSTUSE int cluster_rules(struct stage *stage, const char *node, char **rules_r,
                              struct cm_err *err);
 
+/* Puts back what was copied to `saved` (beside it, or absolute) and runs chatops; does
+ * nothing when there is no copy. */
+CM_MUSTUSE int cluster_ini_back(struct stage *stage, const char *saved,
+                                struct cm_err *err);
+
 #endif

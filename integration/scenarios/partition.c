@@ -157,13 +157,7 @@ static int play(struct stage *stage, struct chatter *chatter, struct ledger *led
 
 static int on_this_plane(struct stage *stage, struct cm_err *err)
 {
-    struct ledger ledger;
-    ledger_init(&ledger);
-    struct chatter *chatter = chatter_start(stage, err);
-    int rc = chatter != NULL ? play(stage, chatter, &ledger, err) : -1;
-    chatter_stop(&chatter);
-    ledger_clear(&ledger);
-    return rc;
+    return chatter_play(stage, play, err);
 }
 
 int scenario_partition(struct stage *stage, struct cm_err *err)

@@ -146,14 +146,5 @@ int scenario_unreachable(struct stage *stage, struct cm_err *err)
 /* edge2 may be out of the state; a run puts it there again. */
 int scenario_unreachable_back(struct stage *stage, struct cm_err *err)
 {
-    char *said = NULL;
-    int status = stage_ask(stage, "operator", NULL, &said, err,
-                           "cd " CLUSTER_DIR " && test ! -e " SAVED " || { cp " SAVED
-                           " " CLUSTER_INI " && chatops run --yes --config " CLUSTER_INI
-                           " && rm " SAVED "; }");
-    if (status > 0) {
-        status = cm_err_set(err, CM_ERR_WORLD, "chatops run: %.300s", said);
-    }
-    free(said);
-    return status;
+    return cluster_ini_back(stage, SAVED, err);
 }
