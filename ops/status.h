@@ -50,6 +50,7 @@ struct op_report {
     size_t waiting_count;
     bool no_dkim_key;
     long long push_oldest_s, push_success_s; /* since then */
+    long long push_stuck_s; /* the oldest that came after the last success waits */
     struct op_disk disks[OP_DISKS_MAX];
     size_t disk_count;
     long long backup_age_s;    /* of OP_BACKUP_STAMP */

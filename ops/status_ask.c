@@ -26,8 +26,10 @@ static const char store_script[] =
     "r() { redis-cli -s /run/redis/redis-server.sock --raw \"$@\" 2>/dev/null; }\n"
     "ago() { case $1 in ''|*[!0-9]*) echo -1;;"
     " *) echo $(($(date +%s) - $1 / $2));; esac; }\n"
+    "l=$(r get push:last)\n"
     "echo push $(ago \"$(r zrange push:age 0 0 withscores | tail -n1)\" 1000000)"
-    " $(ago \"$(r get push:last)\" 1000)\n"
+    " $(ago \"$l\" 1000) $(ago \"$(r zrangebyscore push:age ${l:-0}000 +inf withscores"
+    " limit 0 1 | tail -n1)\" 1000000)\n"
     "df -B1 --output=target,avail,pcent / /var/spool/postfix /var/lib/postgresql"
     " \"$3\" 2>/dev/null | sort -u | sed -n 's/^\\(\\/.*\\)%$/disk \\1/p'\n"
     "echo backup $(ago \"$(stat -c %Y " OP_BACKUP_STAMP " 2>/dev/null)\" 1) s\n"
@@ -48,7 +50,8 @@ void op_report_init(struct op_report *r, struct op_cluster *c)
     r->plugins = json_object();
     r->runs = json_object();
     r->silent = json_array();
-    r->queue = r->push_oldest_s = r->push_success_s = r->backup_age_s = -1;
+    r->queue = r->push_oldest_s = r->push_success_s = r->push_stuck_s = -1;
+    r->backup_age_s = -1;
     r->waiting_count = r->disk_count = r->wrong_count = 0;
     r->invite[0] = '\0';
     cm_buf_init(&r->certificate, 2048);
@@ -145,6 +148,16 @@ static void take_disk(struct op_report *r, const char *path, const char *rest)
     d->used_percent = used;
 }
 
+/* "1320 305 -1" */
+static void take_push(struct op_report *r, const char *oldest, const char *rest)
+{
+    char *end;
+
+    r->push_oldest_s = strtoll(oldest, NULL, 10);
+    r->push_success_s = strtoll(rest, &end, 10);
+    r->push_stuck_s = *end == ' ' ? strtoll(end, NULL, 10) : -1;
+}
+
 static void take_valued(struct op_report *r, const char *kind, const char *name,
                         const char *value)
 {
@@ -165,8 +178,7 @@ static void take_valued(struct op_report *r, const char *kind, const char *name,
     if (strcmp(kind, "signer") == 0) {
         r->no_dkim_key = strcmp(name, "no") == 0; /* "no DKIM key for ..." */
     } else if (strcmp(kind, "push") == 0) {
-        r->push_oldest_s = strtoll(name, NULL, 10);
-        r->push_success_s = strtoll(value, NULL, 10);
+        take_push(r, name, value);
     } else if (strcmp(kind, "silent") == 0) {
         json_array_append_new(r->silent, json_string(name));
     } else if (strcmp(kind, "backup") == 0) {

@@ -202,7 +202,8 @@ static void judge_mail(struct op_report *r)
     if (r->queue > QUEUE_LONG) {
         op_report_wrong(r, "%lld messages wait in the queue", r->queue);
     }
-    if (r->push_oldest_s > PUSH_LATE_S && r->push_success_s > PUSH_LATE_S) {
+    /* What is older than the last success is one phone's trouble, not the service's. */
+    if (r->push_stuck_s > PUSH_LATE_S) {
         op_report_wrong(r,
                         "phones are not woken up: no notification got through for %lld "
                         "s; see: journalctl -u chatmail-push",

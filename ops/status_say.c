@@ -225,9 +225,12 @@ static void add_push_disk_backup(const struct op_report *r, struct op_screen *ou
     char oldest[24], last[24];
     struct cm_buf b;
 
-    op_screen_add(out, OP_PLAIN, LABEL "oldest waits for %s, last success %s ago",
-                  "push", span(r->push_oldest_s, oldest),
-                  span(r->push_success_s, last));
+    op_screen_add(out, OP_PLAIN, LABEL "%s%s, %s%s%s", "push",
+                  r->push_oldest_s < 0 ? "nothing waits" : "oldest waits for ",
+                  r->push_oldest_s < 0 ? "" : span(r->push_oldest_s, oldest),
+                  r->push_success_s < 0 ? "no success yet" : "last success ",
+                  r->push_success_s < 0 ? "" : span(r->push_success_s, last),
+                  r->push_success_s < 0 ? "" : " ago");
     cm_buf_init(&b, 2048);
     for (size_t i = 0; i < r->disk_count; i++) {
         cm_buf_fmt(&b, "%s%s ", i > 0 ? ", " : "", r->disks[i].path);
@@ -392,15 +395,17 @@ json_t *op_report_json(const struct op_report *r)
         json_array_append_new(list, json_string(r->wrong[i]));
     }
     json_t *o = json_pack(
-        "{s:s, s:b, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:o, s:{s:I, s:I}, s:s, s:o, "
+        "{s:s, s:b, s:b, s:O*, s:O, s:O, s:O, s:O, s:I, s:o, s:{s:I, s:I, s:I}, s:s, "
+        "s:o, "
         "s:o, s:o, s:o, s:I, s:o, s:s, s:O}",
         "domain", r->c->conf.mail_domain, "ok", r->wrong_count == 0, "store_answers",
         r->answered, "cluster", r->cluster, "units", r->units, "packages", r->packages,
         "dovecot_plugins", r->plugins, "runs", r->runs, "queue", (json_int_t)r->queue,
         "queue_waiting", waiting_json(r), "push", "oldest_s",
         (json_int_t)r->push_oldest_s, "success_s", (json_int_t)r->push_success_s,
-        "echo_invite", r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong",
-        list, "idle_not_told", op_heal_untold_json(&r->c->conf), "probe", probe_json(r),
+        "stuck_s", (json_int_t)r->push_stuck_s, "echo_invite",
+        r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong", list,
+        "idle_not_told", op_heal_untold_json(&r->c->conf), "probe", probe_json(r),
         "disks", disks_json(r), "backup_age_s", (json_int_t)r->backup_age_s,
         "certificate_days", certs_json(r), "certificate", r->certificate.data, "silent",
         r->silent);

@@ -202,6 +202,28 @@ static void trouble(void **state)
     stand_down(&s);
 }
 
+/* A phone whose service is gone makes nobody else's pushes late, on a quiet relay too.
+ */
+static void push_late(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        bool red;
+    } cases[] = {{"push -1 4000 -1\n", false},  {"push 12 400 12\n", false},
+                 {"push 1320 305 -1\n", false}, {"push 1320 305 290\n", false},
+                 {"push 400 1500 400\n", true}, {"push 9000 1500 301\n", true}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stand s;
+        char said[40];
+        snprintf(said, sizeof(said), "%s", cases[i].line);
+        stand_up(&s, said);
+        op_report_judge(&s.r);
+        assert_int_equal(is_wrong(&s.r, "no notification got through"), cases[i].red);
+        stand_down(&s);
+    }
+}
+
 /* Once, and not again as what the store calls impaired. */
 static void full_table(void **state)
 {
@@ -408,11 +430,12 @@ static void message(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(well),    cmocka_unit_test(colours),
-        cmocka_unit_test(trouble), cmocka_unit_test(full_table),
-        cmocka_unit_test(ring),    cmocka_unit_test(hops),
-        cmocka_unit_test(named),   cmocka_unit_test(facts),
-        cmocka_unit_test(frame),   cmocka_unit_test(message),
+        cmocka_unit_test(well),       cmocka_unit_test(colours),
+        cmocka_unit_test(trouble),    cmocka_unit_test(push_late),
+        cmocka_unit_test(full_table), cmocka_unit_test(ring),
+        cmocka_unit_test(hops),       cmocka_unit_test(named),
+        cmocka_unit_test(facts),      cmocka_unit_test(frame),
+        cmocka_unit_test(message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,9 +34,11 @@ static int type(struct stage *stage, const struct docs_command *c, struct cm_err
     }
     size_t n = strlen(said);
     const char *end = said + (n > 700 ? n - 700 : 0);
+    const char *wrong = strstr(said, "wrong: "); /* of status, near its top */
+    end = wrong != NULL ? wrong : end;
     int rc = 0;
     if (status != 0 || (c->says != NULL && strstr(said, c->says) == NULL)) {
-        rc = cm_err_set(err, CM_ERR_REFUSE, "%s: status %d, not \"%s\": %s", line,
+        rc = cm_err_set(err, CM_ERR_REFUSE, "%s: status %d, not \"%s\": %.700s", line,
                         status, c->says != NULL ? c->says : "", end);
     }
     free(said);
