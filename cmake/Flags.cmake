@@ -13,6 +13,7 @@ endif()
 if(PORTICO_SANITIZE OR PORTICO_FUZZ)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined
                       -fno-omit-frame-pointer)
+  add_compile_options(-g1) # lines and names of functions, quicker to link
   # gcc loses track of sizes in instrumented code and sees truncation where there is none.
   if(CMAKE_C_COMPILER_ID STREQUAL GNU)
     add_compile_options(-Wno-format-truncation)

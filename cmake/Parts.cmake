@@ -48,6 +48,10 @@ function(portico_test name)
     "PORTICO_TESTDATA_DIR=${CMAKE_CURRENT_SOURCE_DIR}/testdata")
 endfunction()
 
+if(PORTICO_FUZZ)
+  add_custom_target(fuzz) # all of them
+endif()
+
 # portico_fuzz(NAME SOURCES... LINK targets...): with PORTICO_FUZZ a libFuzzer program; else a
 # program that replays the corpus in testdata/NAME/ as an ordinary test.
 function(portico_fuzz name)
@@ -56,6 +60,7 @@ function(portico_fuzz name)
   target_link_libraries(${name} PRIVATE ${P_LINK})
   if(PORTICO_FUZZ)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzz ${name})
   else()
     target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/fuzz_replay.c)
     add_test(NAME ${name} COMMAND ${name} ${CMAKE_CURRENT_SOURCE_DIR}/testdata/${name})

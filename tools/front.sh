@@ -59,11 +59,11 @@ install_missing() {
         { tail -20 /tmp/portico-install.log; die "apt-get could not install them"; }
 }
 
-# compile DIR [cmake options]: configures once, builds all.
+# [aim=TARGET] compile DIR [cmake options]: configures once, builds all, or that target.
 compile() {
     local dir=$1; shift
     cmake -G Ninja -S . -B "$dir" "$@" >"$dir.log" 2>&1 &&
-        ninja -C "$dir" >>"$dir.log" 2>&1 || { tail -40 "$dir.log"; return 1; }
+        ninja -C "$dir" "${aim:-all}" >>"$dir.log" 2>&1 || { tail -40 "$dir.log"; return 1; }
 }
 
 make_packages() {
