@@ -260,8 +260,8 @@ static json_t *server_json(const struct op_authority *s)
 {
     return json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:b, s:s}", "name", s->at.name,
                      "address", s->at.address, "hidden", s->hidden, "answers",
-                     s->answers, "tried", !s->no_route, "serial", (json_int_t)s->serial,
-                     "stale", s->stale, "why", s->why);
+                     s->answers, "tried", !s->no_route && !s->lost, "serial",
+                     (json_int_t)s->serial, "stale", s->stale, "why", s->why);
 }
 
 static json_t *finding_json(const struct op_look *k, const struct op_finding *f)

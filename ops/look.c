@@ -34,9 +34,11 @@ static void probe(const struct op_look *k, struct op_authority *s)
         k->origin[0] != '\0' ? cm_strdup(k->origin) : cm_asprintf("%s.", k->domain);
 
     s->answers = false;
-    s->no_route = !op_reach_route(s->at.address);
+    s->no_route = !s->lost && !op_reach_route(s->at.address);
     a.count = 0;
-    if (s->no_route) {
+    if (s->lost) {
+        snprintf(s->why, sizeof(s->why), "no address is known of %.80s", s->at.name);
+    } else if (s->no_route) {
         snprintf(s->why, sizeof(s->why), "no way to %.80s %s from this machine",
                  s->at.name, s->at.address);
     } else if (op_resolve(&s->at, name, "SOA", &a, &err) != 0) {
@@ -81,6 +83,11 @@ int op_look_servers(struct op_look *k, const struct op_server *primary,
     }
     for (size_t i = 0; i < all.count; i++) {
         k->servers[k->server_count++].at = all.items[i];
+    }
+    for (size_t i = 0; i < all.lost_count && k->server_count < OP_SERVERS_MAX; i++) {
+        struct op_authority *s = &k->servers[k->server_count++];
+        *s = (struct op_authority){.lost = true};
+        snprintf(s->at.name, sizeof(s->at.name), "%s", all.lost[i]);
     }
     bool listed = primary == NULL;
     for (size_t i = 0; i < all.count && !listed; i++) {

@@ -26,6 +26,7 @@ struct op_authority {
     bool hidden;   /* not among the zone's NS: the primary that the operator named */
     bool answers;  /* with authority for the zone */
     bool no_route; /* this machine has no way to such an address; it was not asked */
+    bool lost;     /* among the zone's NS, and nobody knows its address; not asked */
     char why[256]; /* when it does not */
     uint32_t serial;
     bool stale; /* another has a newer one */

@@ -204,16 +204,22 @@ int op_resolve_servers(const struct op_server *resolver, const char *domain,
 {
     struct op_answers ns = {.count = 0};
 
-    out->count = 0;
+    out->count = out->lost_count = 0;
     if (find_zone(resolver, domain, zone_r, err) != 0 ||
         (zone_r[0] != '\0' && op_resolve(resolver, zone_r, "NS", &ns, err) != 0)) {
         return -1;
     }
     for (size_t i = 0; i < ns.count; i++) {
         struct cm_err ignored; /* a server without one family is no error */
-        if (add_addresses(resolver, ns.items[i], "A", out, &ignored) != 0 ||
-            add_addresses(resolver, ns.items[i], "AAAA", out, &ignored) != 0) {
-            continue;
+        size_t before = out->count;
+        for (int six = 0; six < 2; six++) {
+            (void)!add_addresses(resolver, ns.items[i], six ? "AAAA" : "A", out,
+                                 &ignored);
+        }
+        if (out->count == before && before < OP_SERVERS_MAX &&
+            out->lost_count < OP_SERVERS_MAX) {
+            snprintf(out->lost[out->lost_count++], sizeof(out->lost[0]), "%s",
+                     ns.items[i]);
         }
     }
     op_answers_clear(&ns);

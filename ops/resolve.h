@@ -22,6 +22,8 @@ struct op_server {
 struct op_servers {
     struct op_server items[OP_SERVERS_MAX];
     size_t count;
+    char lost[OP_SERVERS_MAX][256]; /* named, and the resolver knows no address */
+    size_t lost_count;
 };
 
 struct op_answers {

@@ -330,6 +330,29 @@ static void test_silent_and_lame(void **state)
     free(zone);
 }
 
+/* A zone's NS that has no address is told, and asked of nobody. */
+static void test_lost_server(void **state)
+{
+    struct play p;
+    struct cm_err err;
+    char *zone = zone_text("-", "-", "@ NS gone\n@ NS gone.example.net.\n");
+
+    (void)state;
+    begin(&p, zone);
+    p.k.server_count = 0;
+    assert_int_equal(op_look_servers(&p.k, NULL, &err), 0);
+    assert_int_equal(p.k.server_count, 3);
+    assert_string_equal(p.k.servers[0].at.name, "ns1.example.org.");
+    assert_string_equal(p.k.servers[0].at.address, "127.0.0.1");
+    for (size_t i = 1; i < 3; i++) {
+        assert_true(p.k.servers[i].lost);
+        assert_false(p.k.servers[i].answers);
+        assert_non_null(strstr(p.k.servers[i].why, "no address is known of gone."));
+    }
+    end(&p);
+    free(zone);
+}
+
 /* From nothing, and from a zone that is wrong in every way, to all right; then nothing
  * is left to do, and what was somebody else's is still there. */
 static void apply_to(const char *zone, size_t least)
@@ -459,6 +482,7 @@ int main(void)
         cmocka_unit_test_setup(test_not_yet_visible, need),
         cmocka_unit_test_setup(test_stale_secondary, need),
         cmocka_unit_test_setup(test_silent_and_lame, need),
+        cmocka_unit_test_setup(test_lost_server, need),
         cmocka_unit_test_setup(test_apply, need),
         cmocka_unit_test_setup(test_reverse, need),
     };
