@@ -1,5 +1,6 @@
 /* cli: the command line of chatops, as two tables (verbs, options) and what was asked
- * for. Parsing, --help, the man page's test and dispatch walk the same tables. */
+ * for. Parsing (cli.c), --help (help.c), the man page and dispatch walk the same
+ * tables (verbs.c). */
 #ifndef OP_CLI_H
 #define OP_CLI_H
 
@@ -69,6 +70,7 @@ struct op_cli {
     const char *wg_key;
     const char *args[2]; /* what the verb takes beside options */
     size_t arg_count;
+    const char *group; /* help on the verbs that begin so is asked for; NULL */
 };
 
 struct op_option {
@@ -84,6 +86,7 @@ struct op_verb {
     const char *name;    /* "gateway add" */
     const char *args;    /* "DOMAIN", "OLD NEW" or "" */
     const char *options; /* its own, blank-separated: "--force" */
+    const char *brief;   /* for a list of verbs: at most 46 columns */
     const char *help;
     /* Returns the exit code; -1 means OP_EXIT_FAILED with err filled and not yet said.
      */
@@ -97,8 +100,13 @@ extern const struct op_verb op_verbs[];     /* ended by name == NULL */
  * a usage error and names what is allowed. */
 CM_MUSTUSE int op_cli_parse(int argc, char **argv, struct op_cli *cli_r,
                             const struct op_verb **verb_r, struct cm_err *err);
-/* Help on everything (verb NULL) or on one verb; at most 80 columns. Caller frees. */
-char *op_cli_help(const struct op_verb *verb);
+/* Help on one verb, else on a group of verbs, else (both NULL) on everything; at most
+ * 80 columns. Caller frees. */
+char *op_cli_help(const struct op_verb *verb, const char *group);
+/* Is the option one of that verb's own? */
+bool op_cli_takes(const struct op_verb *verb, const struct op_option *option);
+/* "gateway add" is in "gateway"; "registrations" in "registrations" too. */
+bool op_cli_in_group(const struct op_verb *verb, const char *group);
 
 /* Handlers, one file per verb. */
 int op_init(const struct op_cli *cli, struct cm_err *err);

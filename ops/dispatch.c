@@ -20,9 +20,9 @@ int op_dispatch(const struct op_verb *verb, const struct op_cli *cli,
     return rc;
 }
 
-static int say_help(const struct op_verb *verb, bool json)
+static int say_help(const struct op_verb *verb, const char *group, bool json)
 {
-    char *help = op_cli_help(verb);
+    char *help = op_cli_help(verb, group);
 
     op_answer_begin(verb != NULL ? verb->name : NULL, json);
     if (json) {
@@ -74,7 +74,7 @@ int op_main(int argc, char **argv)
         return say_version(cli.json);
     }
     if (cli.help || verb == NULL) {
-        return say_help(verb, cli.json);
+        return say_help(verb, cli.group, cli.json);
     }
     return op_dispatch(verb, &cli, &err);
 }

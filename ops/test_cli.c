@@ -84,8 +84,11 @@ static void test_refused(void **state)
     static const struct {
         const char *line, *reason;
     } cases[] = {
-        {"chatops fly", "unknown verb \"fly\"; there are: init, gateway add"},
-        {"chatops gateway", "unknown verb"},
+        {"chatops fly", "unknown verb \"fly\"; see: chatops --help"},
+        {"chatops gateway", "after gateway comes: add, invite, accept"},
+        {"chatops gateway --json", "after gateway comes: add, invite, accept"},
+        {"chatops gateway fly",
+         "unknown verb \"gateway fly\"; after gateway comes: add"},
         {"chatops init", "usage: chatops init DOMAIN"},
         {"chatops init a b", "usage: chatops init DOMAIN"},
         {"chatops run now", "usage: chatops run"},
@@ -94,7 +97,8 @@ static void test_refused(void **state)
         {"chatops run --json=yes", "--json takes no value"},
         {"chatops dns --zonefile", "--zonefile needs a value"},
         {"chatops --zonefile x", "unknown option --zonefile"},
-        {"chatops registrations sometimes", "unknown verb \"sometimes\""},
+        {"chatops registrations sometimes", "unknown verb \"registrations sometimes\"; "
+                                            "after registrations comes: open, closed"},
         {"chatops registrations revoke",
          "usage: chatops registrations revoke TOKEN|ID"},
         {"chatops gateway drain", "usage: chatops gateway drain NAME"},
@@ -129,6 +133,30 @@ static void check_width(const char *help)
     }
 }
 
+static void test_group(void **state)
+{
+    struct op_cli cli;
+    const struct op_verb *verb;
+    struct cm_err err;
+
+    (void)state;
+    assert_int_equal(parse("chatops gateway --help", &cli, &verb, &err), 0);
+    assert_null(verb);
+    assert_string_equal(cli.group, "gateway");
+    char *help = op_cli_help(verb, cli.group);
+    check_width(help);
+    assert_non_null(strstr(help, "  gateway rotate OLD NEW "));
+    assert_null(strstr(help, "registrations"));
+    free(help);
+    assert_int_equal(parse("chatops -h gateway", &cli, &verb, &err), 0);
+    assert_string_equal(cli.group, "gateway");
+    assert_int_equal(parse("chatops registrations --help", &cli, &verb, &err), 0);
+    assert_string_equal(verb->name, "registrations");
+    assert_int_equal(parse("chatops gateway add --help", &cli, &verb, &err), 0);
+    assert_string_equal(verb->name, "gateway add");
+    assert_null(cli.group);
+}
+
 /* Every option is somebody's, and every verb's options exist. */
 static void test_tables(void **state)
 {
@@ -136,6 +164,7 @@ static void test_tables(void **state)
     for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
         char options[128];
         assert_non_null(v->handler);
+        assert_in_range(strlen(v->brief), 5, 46);
         strcpy(options, v->options);
         for (char *w = strtok(options, " "); w != NULL; w = strtok(NULL, " ")) {
             const struct op_option *o = op_options;
@@ -145,11 +174,11 @@ static void test_tables(void **state)
             assert_non_null(o->name);
             assert_false(o->common);
         }
-        char *help = op_cli_help(v);
+        char *help = op_cli_help(v, NULL);
         check_width(help);
         free(help);
     }
-    char *help = op_cli_help(NULL);
+    char *help = op_cli_help(NULL, NULL);
     check_width(help);
     for (const struct op_option *o = op_options; o->name != NULL; o++) {
         bool found = o->common && strstr(help, o->name) != NULL;
@@ -166,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_group),
         cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
