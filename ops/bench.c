@@ -69,7 +69,7 @@ static void run_row(struct report *r, const struct op_bench_row *row)
     int rc = 0;
 
     op_busy("  %-26s ", row->name);
-    for (size_t i = 0; i < n && rc == 0; i++) {
+    for (size_t i = 0; i < n && rc == 0 && !op_people_interrupted(); i++) {
         rc = row->prepare != NULL ? row->prepare(&r->b) : 0;
         int64_t from = cm_now_mono_us();
         rc = rc == 0 ? row->turn(&r->b) : rc;
@@ -79,6 +79,9 @@ static void run_row(struct report *r, const struct op_bench_row *row)
         row->done(&r->b);
     }
     op_busy_end();
+    if (op_people_interrupted()) {
+        return;
+    }
     take(r, row->name, &t, rc == 0);
 }
 
@@ -88,10 +91,13 @@ static void run_crowd(struct report *r)
     int rounds = r->b.c->cli->quick ? QUICK_ROUNDS : ROUNDS, rc = 0;
 
     op_busy("  %-26s ", CROWD_NAME);
-    for (int i = 0; i < rounds && rc == 0; i++) {
+    for (int i = 0; i < rounds && rc == 0 && !op_people_interrupted(); i++) {
         rc = op_bench_crowd(&r->b, &t);
     }
     op_busy_end();
+    if (op_people_interrupted()) {
+        return;
+    }
     take(r, CROWD_NAME, &t, rc == 0);
 }
 
@@ -159,6 +165,25 @@ static int save(const struct report *r, const json_t *data, struct cm_err *err)
     return rc;
 }
 
+static void run_all(struct report *r)
+{
+    struct op_bench *b = &r->b;
+
+    for (const struct op_bench_row *row = op_bench_rows;
+         row->name != NULL && !op_people_interrupted(); row++) {
+        run_row(r, row);
+    }
+    if (b->crowd_count == OP_BENCH_CROWD) {
+        run_crowd(r);
+    }
+    if (!op_people_interrupted()) {
+        if (!op_answer_json()) {
+            op_say(OP_PLAIN, "memory on the store, MiB");
+        }
+        run_memory(r);
+    }
+}
+
 static int measure(struct report *r, struct cm_err *err)
 {
     struct op_bench *b = &r->b;
@@ -168,17 +193,11 @@ static int measure(struct report *r, struct cm_err *err)
         op_say(OP_PLAIN, "  %-26s %3s %8s %8s %8s %8s %7s", "", "n", "median", "p90",
                "p99", "max", "ratio");
     }
-    for (const struct op_bench_row *row = op_bench_rows; row->name != NULL; row++) {
-        run_row(r, row);
-    }
-    if (b->crowd_count == OP_BENCH_CROWD) {
-        run_crowd(r);
-    }
-    if (!op_answer_json()) {
-        op_say(OP_PLAIN, "memory on the store, MiB");
-    }
-    run_memory(r);
+    run_all(r);
     op_people_close(&b->people);
+    if (op_people_interrupted()) {
+        return OP_EXIT_INT;
+    }
     json_t *data =
         json_pack("{s:s, s:s, s:s, s:b, s:O, s:O}", "domain", b->c->conf.mail_domain,
                   "gateway", b->at.gateway, "address", b->at.address, "quick",

@@ -114,6 +114,9 @@ static void check(struct op_online *o, const struct op_online_check *check,
     op_busy("  %-13s %s ", check->name, check->what);
     enum op_verdict_online v = check->run(o, at, said);
     op_busy_end();
+    if (op_people_interrupted()) {
+        return; /* it says nothing of the relay */
+    }
     make_plain(said);
     keep_row(o, check->name, at, v, cm_now_mono_ms() - from, said);
 }
@@ -146,7 +149,8 @@ static void check_entrance(struct op_online *o, const struct op_entrance *at,
     if (!reached(o, at)) {
         return;
     }
-    for (const struct op_online_check *c = op_online_checks; c->name != NULL; c++) {
+    for (const struct op_online_check *c = op_online_checks;
+         c->name != NULL && !op_people_interrupted(); c++) {
         if (!c->once || first) {
             check(o, c, at);
         }
@@ -178,12 +182,14 @@ static int run_all(struct op_online *o, struct cm_err *err)
     op_people_new(&o->people, o->conf->domain, &o->one);
     op_people_new(&o->people, o->conf->domain, &o->two);
     op_people_new(&o->people, o->conf->domain, &o->busy);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !op_people_interrupted(); i++) {
         check_entrance(o, &entrances[i], i == 0);
     }
     op_people_close(&o->people);
     say_end(o, cm_now_mono_ms() - from);
-    return o->wrong > 0 ? OP_EXIT_FAILED : OP_EXIT_OK;
+    return op_people_interrupted() ? OP_EXIT_INT
+           : o->wrong > 0          ? OP_EXIT_FAILED
+                                   : OP_EXIT_OK;
 }
 
 int op_test(const struct op_cli *cli, struct cm_err *err)

@@ -3,6 +3,7 @@
 #ifndef OP_PEOPLE_H
 #define OP_PEOPLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,10 @@ void op_people_new(struct op_people *p, const char *domain, struct op_person *wh
 /* Takes all accounts away, and the invite; their mailboxes go with the next nightly
  * expiry. What could not be done is said. */
 void op_people_close(struct op_people *p);
+
+/* From op_people_open on the first SIGINT or SIGTERM only sets this, so that who runs
+ * may end and take the accounts away. The second ends the program at once. */
+bool op_people_interrupted(void);
 
 /* SQL of that, for tests. Caller frees. */
 char *op_people_forget_sql(const struct op_people *p);

@@ -34,9 +34,8 @@ char *px_gateway_bans(const struct px_state *state, int64_t now_s);
 /* Whether such a ban means anybody on the Internet who is none of our gateways. */
 bool px_ban_allowed(const struct px_state *state, const struct px_ban *ban);
 /* What chatmail-proxy shall do (proxy/daemon/settings.h) when the gateway's plane is
- * the proxy; NULL else. The packet filter marks what the store answers to it, and the
- * rule that sends marked packets to the machine itself comes and goes with its unit. */
-#define PX_PROXY_MARK "0x7078"
+ * the proxy; NULL else. What sends the store's answers to the machine itself comes and
+ * goes with the proxy's unit, and is not in these rules. */
 char *px_gateway_proxy(const struct px_state *state, const struct px_gateway *gw);
 char *px_gateway_wg(const struct px_state *state, const struct px_gateway *gw,
                     const char *private_key);

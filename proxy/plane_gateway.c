@@ -110,21 +110,6 @@ static void input_proxy(struct cm_buf *out, const struct px_state *state,
     }
 }
 
-/* What the store answers to connections that chatmail-proxy makes from its clients'
- * addresses is for this machine, though the address is not (tproxy.txt of the kernel).
- */
-static void returning_chain(struct cm_buf *out, const struct px_gateway *gw)
-{
-    if (gw->by_proxy && !gw->by_header) {
-        cm_buf_str(out, "\n    chain returning {\n"
-                        "        type filter hook prerouting priority mangle; policy "
-                        "accept;\n"
-                        "        iifname \"wg0\" meta l4proto tcp socket transparent 1 "
-                        "meta mark set " PX_PROXY_MARK "\n"
-                        "    }\n");
-    }
-}
-
 static void input_chain(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
 {
@@ -354,7 +339,6 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     px_guard_chains(&out, state, gw);
     untracked_chains(&out, state, gw);
     dnat_chain(&out, state, gw);
-    returning_chain(&out, gw);
     input_chain(&out, state, gw);
     output_chain(&out, state, gw);
     open_chain(&out, state);

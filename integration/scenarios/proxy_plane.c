@@ -163,7 +163,9 @@ static int is_told(struct stage *stage, const struct scene_account *account,
     return rc;
 }
 
-/* The kernel takes over while a client is there. */
+/* The kernel takes over while a client is there. Any change of a route makes the kernel
+ * forget where a socket's packets go, as a renewed lease of the machine's address does.
+ */
 static int hand_back(struct stage *stage, const struct scene_account *account,
                      struct cm_err *err)
 {
@@ -174,6 +176,11 @@ static int hand_back(struct stage *stage, const struct scene_account *account,
         return -1;
     }
     int rc = set_plane(stage, NULL, err);
+    if (rc == 0) {
+        rc = scene_sh(&stage->scene, "edge1", 0, NULL, err,
+                      "ip route add blackhole 198.18.0.1 && "
+                      "ip route del blackhole 198.18.0.1");
+    }
     if (rc == 0) {
         rc = imap_command(imap, "NOOP", NULL, NULL, err);
     }
