@@ -267,6 +267,13 @@ void op_certs_wrong(const struct cm_conf *conf, const struct op_certs *certs,
     free(defects);
 }
 
+/* Not the relay's fault: no way to it, or a port 25 that this line is kept from. */
+static bool out_of_reach(const struct op_certs *certs, const struct op_cert_at *at)
+{
+    return at->state == OP_CERT_NO_PATH ||
+           (at->state == OP_CERT_SILENT && at->port == 25 && !all_silent(certs, at));
+}
+
 void op_certs_line(const struct op_certs *certs, int64_t now, struct cm_buf *out)
 {
     const struct cm_cert_look *most = usual(certs);
@@ -275,7 +282,7 @@ void op_certs_line(const struct op_certs *certs, int64_t now, struct cm_buf *out
 
     for (size_t i = 0; i < certs->count; i++) {
         const struct op_cert_at *at = &certs->items[i];
-        asked += at->state != OP_CERT_NO_PATH;
+        asked += !out_of_reach(certs, at);
         shown += at->state == OP_CERT_SHOWN;
         same += at->state == OP_CERT_SHOWN && strcmp(at->is.print, most->print) == 0;
     }
@@ -284,10 +291,10 @@ void op_certs_line(const struct op_certs *certs, int64_t now, struct cm_buf *out
         return;
     }
     day(most->not_after, when);
-    cm_buf_fmt(out,
-               "good for %lld days, until %s, from %s%s; the same on %zu of %zu ports",
+    cm_buf_fmt(out, "good for %lld days, until %s, from %s%s; the same on ",
                (long long)((most->not_after - now) / DAY), when, most->issuer,
-               most->self_signed ? " (self-signed)" : "", same, asked);
+               most->self_signed ? " (self-signed)" : "");
+    cm_buf_fmt(out, same == asked ? "all %zu ports" : "%zu of %zu ports", same, asked);
     if (shown < asked) {
         cm_buf_fmt(out, ", %zu did not show one", asked - shown);
     }

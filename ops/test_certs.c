@@ -206,6 +206,17 @@ static void test_line(void **state)
     assert_string_equal(lines.data,
                         "good for 80 days, until 2027-02-15, from Some CA; the same on "
                         "11 of 12 ports, 1 did not show one, 6 out of reach from here");
+    cm_buf_reset(&lines);
+    certs.items[3].state = OP_CERT_SHOWN;
+    for (size_t i = 0; i < 12; i++) {
+        if (certs.items[i].port == 25) { /* this line is kept from it */
+            certs.items[i].state = OP_CERT_SILENT;
+        }
+    }
+    op_certs_line(&certs, NOW, &lines);
+    assert_string_equal(lines.data,
+                        "good for 80 days, until 2027-02-15, from Some CA; the same on "
+                        "all 10 ports, 8 out of reach from here");
     cm_buf_clear(&lines);
     op_certs_clear(&certs);
     cm_conf_clear(&conf);
