@@ -240,6 +240,39 @@ static int timed(struct stage *stage, struct cm_err *err)
     return rc;
 }
 
+#define ACCOUNTS                                                                       \
+    "runuser -u postgres -- psql -qtAX -d chatmail -c 'select count(*) from account'"
+
+/* Ctrl-C in the middle: the verb ends soon, and leaves no account. */
+static int broken_off(struct stage *stage, const char *words, struct cm_err *err)
+{
+    char *before = NULL, *after = NULL, *said = NULL;
+    if (scene_sh(&stage->scene, "store", 0, &before, err, ACCOUNTS) != 0) {
+        return -1;
+    }
+    int status = stage_ask(stage, "operator", NULL, &said, err,
+                           "cd " CLUSTER_DIR
+                           "; timeout --preserve-status -s INT -k 30 3 chatops %s 2>&1",
+                           words);
+    int rc = status < 0 ? -1 : 0;
+    if (rc == 0 &&
+        (status != 130 || strstr(said, "taking the accounts away") == NULL)) {
+        rc = cm_err_set(err, CM_ERR_REFUSE, "%s broken off: status %d: %.600s", words,
+                        status, said);
+    }
+    if (rc == 0 &&
+        (rc = scene_sh(&stage->scene, "store", 0, &after, err, ACCOUNTS)) == 0 &&
+        strcmp(before, after) != 0) {
+        rc =
+            cm_err_set(err, CM_ERR_REFUSE, "%s broken off: accounts before %s after %s",
+                       words, before, after);
+    }
+    free(before);
+    free(after);
+    free(said);
+    return rc;
+}
+
 /* ---- log ---- */
 
 /* Each mail address of ours is blanked, and no client's address stands there. */
@@ -395,7 +428,8 @@ int scenario_operator_verbs(struct stage *stage, struct cm_err *err)
     return all_in_json(stage, err) != 0 || all_on_screens(stage, err) != 0 ||
                    (!stage->quick &&
                     (beside(stage, err) != 0 || tested(stage, err) != 0)) ||
-                   timed(stage, err) != 0 || logged(stage, err) != 0 ||
+                   timed(stage, err) != 0 || broken_off(stage, "test", err) != 0 ||
+                   broken_off(stage, "bench", err) != 0 || logged(stage, err) != 0 ||
                    filtered(stage, err) != 0 || installed(stage, err) != 0 ||
                    completed(stage, err) != 0
                ? -1
