@@ -223,7 +223,7 @@ static void judge_rest(struct op_report *r)
         op_report_wrong(r, "the last backup is %lld h old", r->backup_age_s / 3600);
     }
     for (size_t i = 0; i < r->c->conf.unused_count; i++) {
-        op_report_wrong(r, "%s means nothing: %s", r->c->cli->config,
+        op_report_wrong(r, "%s: not understood: %s", r->c->cli->config,
                         r->c->conf.unused[i]);
     }
 }

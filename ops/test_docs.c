@@ -100,6 +100,80 @@ static void every_command_is_understood(void **state)
     free(docs);
 }
 
+/* ---- alarms ---- */
+
+/* The literals of a call from its first quote on, joined; up to the first that a comma
+ * follows. */
+static void format_of(const char *call, char *out, size_t size)
+{
+    const char *p = strchr(call, '"');
+    size_t n = 0;
+
+    while (p != NULL && *p == '"') {
+        for (p++; *p != '"' && n + 1 < size; p++) {
+            p += *p == '\\';
+            out[n++] = *p;
+        }
+        p++;
+        p += strspn(p, " \n");
+    }
+    out[n] = '\0';
+}
+
+/* Its longest part without a conversion: what the operator sees whatever it is about.
+ */
+static void longest_part(char *format, char *out, size_t size)
+{
+    char *save = NULL;
+
+    out[0] = '\0';
+    format[strcspn(format, ";")] = '\0'; /* then comes what to do */
+    for (char *part = strtok_r(format, "%", &save); part != NULL;
+         part = strtok_r(NULL, "%", &save)) {
+        part += part == format ? 0 : strspn(part, "slduf.0123456789");
+        if (strlen(part) > strlen(out)) {
+            snprintf(out, size, "%s", part);
+        }
+    }
+    while (out[0] != '\0' && strchr(" (:,", out[strlen(out) - 1]) != NULL) {
+        out[strlen(out) - 1] = '\0';
+    }
+}
+
+/* Whatever `chatops status` may call wrong is explained. */
+static void every_alarm_is_explained(void **state)
+{
+    const char *root = getenv("PORTICO_TESTDATA_DIR");
+    char *sources = cm_asprintf("%s/../status*.c", root);
+    char *page = cm_asprintf("%s/../../docs/operations.md", root);
+    char *docs, *text, format[400], part[400];
+    struct cm_err err;
+    glob_t files;
+    size_t count = 0;
+
+    (void)state;
+    assert_int_equal(cm_file_read(page, FILE_MAX, &docs, NULL, &err), 1);
+    assert_int_equal(glob(sources, 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        assert_int_equal(cm_file_read(files.gl_pathv[i], FILE_MAX, &text, NULL, &err),
+                         1);
+        for (char *p = text; (p = strstr(p, "op_report_wrong(")) != NULL; p++) {
+            format_of(p, format, sizeof(format));
+            longest_part(format, part, sizeof(part));
+            if (strlen(part) >= 5 && strstr(docs, part + strspn(part, " :")) == NULL) {
+                fail_msg("docs/operations.md does not explain \"%s\"", part);
+            }
+            count += strlen(part) >= 5;
+        }
+        free(text);
+    }
+    assert_true(count >= 20);
+    globfree(&files);
+    free(docs);
+    free(sources);
+    free(page);
+}
+
 static void test_split(void **state)
 {
     char line[] = "chatops log --unit 'postfix*' --grep \"a b\" # why";
@@ -121,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_command_is_understood),
+        cmocka_unit_test(every_alarm_is_explained),
         cmocka_unit_test(test_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

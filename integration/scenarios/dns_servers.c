@@ -102,16 +102,30 @@ static int silent(struct zoo *zoo, struct pair *p, struct cm_err *err)
                             "ns3.zoo.example. " NS_NONE " does not answer\n", "", err);
 }
 
+/* Named, and there, but for another zone. */
 static int lame(struct zoo *zoo, struct pair *p, struct cm_err *err)
 {
-    p->one = serve(zoo, false, NS_ONE, 10, ONE "@ NS ns.lab.example.\n", NULL, "", err);
-    return p->one == NULL
+    struct nameserver_how other = {
+        .bind = true,
+        .address = NS_TWO,
+        .zone = "other.example.",
+        .records =
+            "@ SOA ns hostmaster 10 3600 600 86400 300\n@ NS ns\nns A " NS_TWO "\n"};
+    p->one = serve(zoo, false, NS_ONE, 10, BOTH, NULL, "", err);
+    p->two = p->one != NULL ? nameserver_start(zoo->stage, &other, err) : NULL;
+    return p->two == NULL
                ? -1
                : zoo_expect(zoo, "", 0, "",
-                            "ns.lab.example. 198.51.100.54 is not authoritative for "
-                            "zoo.example.\n"
-                            "no way to ns.lab.example. 2001:db8:1::54 from this "
-                            "machine\n",
+                            "ns2.zoo.example. " NS_TWO " answers REFUSED\n", "", err);
+}
+
+/* One of them is known by name alone. */
+static int lost(struct zoo *zoo, struct pair *p, struct cm_err *err)
+{
+    p->one = serve(zoo, false, NS_ONE, 10, ONE "@ NS ns3\n", NULL, "", err);
+    return p->one == NULL
+               ? -1
+               : zoo_expect(zoo, "", 0, "", "no address is known of ns3.zoo.example.\n",
                             "", err);
 }
 
@@ -201,7 +215,8 @@ static const struct {
     {"hidden primary", hidden_primary, true},
     {"two servers that differ", split_brain, true},
     {"a silent server", silent, true},
-    {"a lame server", lame, false},
+    {"a lame server", lame, true},
+    {"a server without address", lost, true},
     {"servers with IPv6 alone", ipv6_alone, true},
     {"nobody answers", nobody, false},
     {"a resolver's cache", cached, true},
