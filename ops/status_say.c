@@ -260,13 +260,13 @@ static void add_list(const char *label, json_t *object, struct op_screen *out)
     {
         const char *v = json_string_value(value);
         if (b.len > 0 && b.len + strlen(name) + strlen(v) > 65) {
-            op_screen_add(out, OP_PLAIN, LABEL "%.70s", label, b.data);
+            add_text(label, b.data, out);
             cm_buf_reset(&b);
             label = "";
         }
         cm_buf_fmt(&b, "%s%s %s", b.len > 0 ? ", " : "", name, v);
     }
-    op_screen_add(out, OP_PLAIN, LABEL "%.70s", label, b.len > 0 ? b.data : "-");
+    add_text(label, b.len > 0 ? b.data : "-", out);
     cm_buf_clear(&b);
 }
 
