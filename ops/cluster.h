@@ -90,6 +90,8 @@ void op_add_files(struct op_plan *plan, struct op_node *node);
 /* The web pages alone. */
 void op_add_pages(struct op_plan *plan, struct op_node *node);
 void op_add_units(struct op_plan *plan, struct op_node *node);
+/* Of a gateway: chatmail-proxy, where it carries. */
+void op_add_carrier(struct op_plan *plan, struct op_node *node);
 void op_add_version(struct op_plan *plan, struct op_node *node);
 void op_add_idle(struct op_plan *plan, struct op_node *node);
 void op_add_retired(struct op_plan *plan, struct op_node *node);

@@ -87,6 +87,7 @@ static void add_node(struct op_plan *plan, struct op_cluster *c, size_t i)
         op_add_echo(plan, node);
     }
     op_add_units(plan, node);
+    op_add_carrier(plan, node);
     if (i == 0) {
         op_add_retired(plan, node);
     }

@@ -70,6 +70,8 @@ int scenario_mail_on(struct stage *stage, struct cm_err *err);
 int scenario_chat_cluster(struct stage *stage, struct cm_err *err);
 int scenario_chat_relay2(struct stage *stage, struct cm_err *err);
 int scenario_tunnel_restart(struct stage *stage, struct cm_err *err);
+int scenario_upgrade(struct stage *stage, struct cm_err *err);
+int scenario_upgrade_back(struct stage *stage, struct cm_err *err);
 int scenario_home_address_change(struct stage *stage, struct cm_err *err);
 int scenario_home_address_back(struct stage *stage, struct cm_err *err);
 int scenario_metadata(struct stage *stage, struct cm_err *err);

@@ -76,6 +76,9 @@ const struct scenario scenarios[] = {
      scenario_ini_typo, NULL, 120},
     {"run_killed", "chatops run killed in the middle goes on where it was",
      scenario_run_killed, scenario_ini_back, 600},
+    {"upgrade",
+     "chatops run with other packages: all programs new, mail goes on, and back",
+     scenario_upgrade, scenario_upgrade_back, 600},
     {"ssh_dropped", "SSH cut in the middle of a step: run again goes on",
      scenario_ssh_dropped, scenario_ini_back, 300},
     {"ssh_dropped_each",
@@ -203,6 +206,7 @@ const struct scenario scenarios[] = {
 /* One a line, so that branches merge. */
 /* clang-format off */
 const char *const scenarios_by_name[] = {
+    "upgrade",
     "stolen_gateway",
     "partition",
     "edge_power_cut_proxy",
