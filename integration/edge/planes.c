@@ -87,7 +87,8 @@ static void measure_carrier(const struct path *path, const struct turn *t,
     measure(path, t, now, measure_latency);
 }
 
-/* Every carrier in turn, round by round: what else the machine does hits all alike. */
+/* Every carrier in turn, round by round, there and back: what else the machine does
+ * hits all alike. */
 static int measure_all(struct path *path, bool quick, struct series *series,
                        struct cm_err *err)
 {
@@ -99,7 +100,8 @@ static int measure_all(struct path *path, bool quick, struct series *series,
     cm_assert(now != MAP_FAILED);
     series->rounds = quick ? 3 : ROUNDS;
     for (size_t round = 0; rc == 0 && round < series->rounds; round++) {
-        for (int c = 0; rc == 0 && c < CARRIERS; c++) {
+        for (int i = 0; rc == 0 && i < CARRIERS; i++) {
+            int c = round % 2 == 0 ? i : CARRIERS - 1 - i;
             rc = path_carry(path, (enum carrier)c, &turn.address, err);
             if (rc == 0) {
                 measure_carrier(path, &turn, now);
