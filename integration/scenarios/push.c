@@ -200,7 +200,8 @@ static int age_until_red(struct stage *stage, struct cm_err *err)
     for (int i = 0; i < 3 && rc != 0; i++) {
         rc = scene_sh(&stage->scene, "store", 0, NULL, err,
                       "r='%s'; set -e;"
-                      " $r zincrby push:age -360000000 \"$($r zrange push:age 0 0)\";"
+                      " for k in $($r zrange push:age 0 -1); do"
+                      " $r zincrby push:age -360000000 \"$k\"; done;"
                       " $r set push:last $(($($r get push:last) - 360000))",
                       REDIS) != 0
                  ? -1
