@@ -129,23 +129,27 @@ static int lost(struct zoo *zoo, struct pair *p, struct cm_err *err)
                             "", err);
 }
 
-/* The operator has IPv4 alone; the resolver has both. */
+/* The operator has IPv4 alone; the resolver has both, so both have the same zone. */
+#define SIX "@ NS ns6\nns6 AAAA " NS_SIX "\n"
+
+static int serve_both(struct zoo *zoo, struct pair *p, const char *head,
+                      const char *drop, struct cm_err *err)
+{
+    stop(p);
+    p->one = serve(zoo, false, NS_ONE, 10, head, drop, "", err);
+    p->two = p->one != NULL ? serve(zoo, true, NS_SIX, 10, head, drop, "", err) : NULL;
+    return p->two != NULL ? 0 : -1;
+}
+
 static int ipv6_alone(struct zoo *zoo, struct pair *p, struct cm_err *err)
 {
     static const char way[] =
         "no way to ns6.zoo.example. " NS_SIX " from this machine\n";
-    p->one =
-        serve(zoo, false, NS_ONE, 10, "@ NS ns6\nns6 AAAA " NS_SIX "\n", NULL, "", err);
-    p->two = p->one == NULL ? NULL
-                            : serve(zoo, true, NS_SIX, 10,
-                                    "@ NS ns6\nns6 AAAA " NS_SIX "\n", NULL, "", err);
-    if (p->two == NULL || zoo_expect(zoo, "", 0, "", way, "", err) != 0) {
-        return -1;
-    }
-    nameserver_stop(&p->one);
-    p->one = serve(zoo, false, NS_ONE, 10, ONE "@ NS ns6\nns6 AAAA " NS_SIX "\n", NO_MX,
-                   "", err);
-    return p->one == NULL ? -1 : zoo_expect(zoo, "", 1, MX "missing\n", way, "", err);
+    return serve_both(zoo, p, SIX, NULL, err) != 0 ||
+                   zoo_expect(zoo, "", 0, "", way, "", err) != 0 ||
+                   serve_both(zoo, p, ONE SIX, NO_MX, err) != 0
+               ? -1
+               : zoo_expect(zoo, "", 1, MX "missing\n", way, "", err);
 }
 
 static int nobody(struct zoo *zoo, struct pair *p, struct cm_err *err)
@@ -215,8 +219,8 @@ static const struct {
     {"hidden primary", hidden_primary, true},
     {"two servers that differ", split_brain, true},
     {"a silent server", silent, true},
-    {"a lame server", lame, true},
-    {"a server without address", lost, true},
+    {"a lame server", lame, false},
+    {"a server without address", lost, false},
     {"servers with IPv6 alone", ipv6_alone, true},
     {"nobody answers", nobody, false},
     {"a resolver's cache", cached, true},

@@ -130,8 +130,8 @@ const struct docs_command docs_commands[] = {
      "/run/relay.tar",
      "_chat.example", true},
 
-    {"chatops log", "chatops log >/run/log && grep -m 1 ' store ' /run/log", "store",
-     false},
+    {"chatops log", "chatops log >/run/whole.log && grep -m 1 ' store ' /run/whole.log",
+     "store", false},
     {"chatops log --since 2h --unit 'postfix*' --grep 'status=deferred'", NULL, NULL,
      false},
     {"chatops log --node edge1 --follow",
