@@ -4,7 +4,7 @@
 
 #define KEY "6JcBjWhZfP3n5Ag0eVt8Gf2R4vB1mH7yQxZLkT9sDUI="
 /* Ctrl-C after that many seconds. */
-#define UNTIL(s, words) "timeout --preserve-status -s INT " s " " words
+#define UNTIL(s, words) "timeout --foreground --preserve-status -s INT " s " " words
 
 /* In node operator, in the folder of chatmail.ini. `on ADDRESS ...` is ssh; `bare`
  * makes edge2 a fresh machine. The relay, its store and edge3's machine have other

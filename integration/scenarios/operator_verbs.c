@@ -250,10 +250,11 @@ static int broken_off(struct stage *stage, const char *words, struct cm_err *err
     if (scene_sh(&stage->scene, "store", 0, &before, err, ACCOUNTS) != 0) {
         return -1;
     }
-    int status = stage_ask(stage, "operator", NULL, &said, err,
-                           "cd " CLUSTER_DIR
-                           "; timeout --preserve-status -s INT -k 30 3 chatops %s 2>&1",
-                           words);
+    int status =
+        stage_ask(stage, "operator", NULL, &said, err,
+                  "cd " CLUSTER_DIR
+                  "; timeout --foreground --preserve-status -s INT 3 chatops %s 2>&1",
+                  words);
     int rc = status < 0 ? -1 : 0;
     if (rc == 0 &&
         (status != 130 || strstr(said, "taking the accounts away") == NULL)) {
