@@ -131,14 +131,15 @@ int op_resolve(const struct op_server *server, const char *name, const char *typ
     op_wait_note(name);
     pkt = ldns_resolver_query(r, owner, rr_type, LDNS_RR_CLASS_IN, flags);
     if (pkt == NULL) {
-        cm_err_set(err, CM_ERR_RETRY, "%s %s does not answer", server->name,
-                   server->address);
+        cm_err_set(err, CM_ERR_RETRY, "%s%s%s does not answer", server->name,
+                   server->address[0] != '\0' ? " " : "", server->address);
         goto out;
     }
     ldns_pkt_rcode rcode = ldns_pkt_get_rcode(pkt);
     if (rcode != LDNS_RCODE_NOERROR && rcode != LDNS_RCODE_NXDOMAIN) {
         char *text = ldns_pkt_rcode2str(rcode);
-        cm_err_set(err, CM_ERR_RETRY, "%s %s answers %s", server->name, server->address,
+        cm_err_set(err, CM_ERR_RETRY, "%s%s%s answers %s", server->name,
+                   server->address[0] != '\0' ? " " : "", server->address,
                    text != NULL ? text : "an error");
         free(text);
         goto out;

@@ -141,7 +141,10 @@ static void test_txt(void **state)
         {"v=DMARC1;p=reject;adkim=s;aspf=s", "v=DMARC1;p=none;adkim=s;aspf=s", false},
         {"v=DMARC1;p=reject;adkim=s;aspf=s", "v=DMARC1;p=reject", false},
         {"v=STSv1; id=2025", "v=STSv1;id=2025;", true},
-        {"v=STSv1; id=2025", "v=STSv1; id=2024", false},
+        {"v=STSv1; id=2025", "v=STSv1; id=2024abc;", true},
+        {"v=STSv1; id=2025", "v=STSv1; id=2024-01", false},
+        {"v=STSv1; id=2025", "v=STSv1; id=123456789012345678901234567890123", false},
+        {"v=STSv1; id=2025", "v=STSv1", false},
         {"dkim=discardable", "dkim=DISCARDABLE", true},
     };
     char text[64];

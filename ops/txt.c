@@ -73,6 +73,8 @@ struct tag {
     const char *name, *fallback;
     bool exact;
     bool any_of; /* a list with ':': the wanted one, or "*", is among it */
+    bool any_id; /* whatever 1 to 32 letters and digits (RFC 8461 3.1): it says that a
+                  * policy is another one, and ours is fetched and looked at itself */
 };
 
 static const struct kind {
@@ -80,17 +82,17 @@ static const struct kind {
     struct tag tags[6];
 } kinds[] = {
     {"v=DKIM1",
-     {{"k", "rsa", false, false},
-      {"p", "", true, false},
-      {"s", "*", false, true},
-      {"h", "sha256", false, true}}},
+     {{"k", "rsa", false, false, false},
+      {"p", "", true, false, false},
+      {"s", "*", false, true, false},
+      {"h", "sha256", false, true, false}}},
     {"v=DMARC1",
-     {{"p", "none", false, false},
-      {"adkim", "r", false, false},
-      {"aspf", "r", false, false},
-      {"pct", "100", false, false}}},
-    {"v=STSv1", {{"id", "", true, false}}},
-    {"dkim=", {{"dkim", "", false, false}}},
+     {{"p", "none", false, false, false},
+      {"adkim", "r", false, false, false},
+      {"aspf", "r", false, false, false},
+      {"pct", "100", false, false, false}}},
+    {"v=STSv1", {{.name = "id", .fallback = "", .any_id = true}}},
+    {"dkim=", {{"dkim", "", false, false, false}}},
 };
 
 static bool list_has(const char *list, const char *word)
@@ -108,6 +110,16 @@ static bool list_has(const char *list, const char *word)
     return false;
 }
 
+static bool is_id(const char *text)
+{
+    size_t n = 0;
+
+    while (isalnum((unsigned char)text[n])) {
+        n++;
+    }
+    return n >= 1 && n <= 32 && text[n] == '\0';
+}
+
 static bool same_tag(const struct tag *t, const char *wanted, const char *published)
 {
     char a[OP_TXT_MAX], b[OP_TXT_MAX];
@@ -120,9 +132,10 @@ static bool same_tag(const struct tag *t, const char *wanted, const char *publis
     if (b[0] == '\0') {
         snprintf(b, sizeof(b), "%s", t->fallback);
     }
-    return t->any_of  ? list_has(b, a)
-           : t->exact ? strcmp(a, b) == 0
-                      : strcasecmp(a, b) == 0;
+    return t->any_id   ? is_id(b)
+           : t->any_of ? list_has(b, a)
+           : t->exact  ? strcmp(a, b) == 0
+                       : strcasecmp(a, b) == 0;
 }
 
 static const struct kind *kind_of(const char *text)
