@@ -83,7 +83,7 @@ const struct scenario scenarios[] = {
      scenario_ssh_dropped, scenario_ini_back, 300},
     {"ssh_dropped_each",
      "SSH cut in the middle of each step of a run, one after another",
-     scenario_ssh_dropped_each, scenario_ini_back, 1500},
+     scenario_ssh_dropped_each, scenario_ini_back, 2700},
     {"preflight", "thirteen defects on three nodes: one list, nothing is touched",
      scenario_preflight, scenario_preflight_back, 240},
     {"hand_edited", "files edited by hand on nodes: shown, and put right; --only one",
