@@ -19,8 +19,8 @@ bool op_txt_is(const char *text, const char *version);
 void op_txt_tag(const char *text, const char *tag, char *out, size_t size);
 
 /* Does the record that is published do all that the wanted one does? DKIM, DMARC,
- * MTA-STS (any id) and ADSP by their meaning: order, blanks, further tags and defaults are
- * nothing; other texts byte for byte. */
+ * MTA-STS (any id) and ADSP by their meaning: order, blanks, further tags and defaults
+ * are nothing; other texts byte for byte. */
 bool op_txt_serves(const char *wanted, const char *published);
 
 #endif
