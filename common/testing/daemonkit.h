@@ -31,7 +31,7 @@ pid_t daemonkit_start_with(const char *const *argv, const int *listeners,
                            const char *names, const char *log_path);
 /* SIGTERM or another, then waits. Returns the wait status. */
 int daemonkit_stop(pid_t pid, int signo);
-/* Is this text in the log? The log is empty afterwards. */
+/* Is this text in what was logged since the last look? "" just looks. */
 bool daemonkit_log_has(const char *log_path, const char *text);
 
 #endif
