@@ -173,6 +173,7 @@ static int add_addresses(const struct op_server *resolver, const char *name,
     }
     for (size_t i = 0; i < a.count && out->count < OP_SERVERS_MAX; i++) {
         struct op_server *s = &out->items[out->count++];
+        *s = (struct op_server){.recursive = false};
         snprintf(s->name, sizeof(s->name), "%s", name);
         snprintf(s->address, sizeof(s->address), "%s", a.items[i]);
     }
