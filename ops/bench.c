@@ -9,6 +9,7 @@
 #include "answer.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "interrupt.h"
 #include "say.h"
 
 #define ROUNDS       5
@@ -69,7 +70,7 @@ static void run_row(struct report *r, const struct op_bench_row *row)
     int rc = 0;
 
     op_busy("  %-26s ", row->name);
-    for (size_t i = 0; i < n && rc == 0 && !op_people_interrupted(); i++) {
+    for (size_t i = 0; i < n && rc == 0 && !op_interrupted(); i++) {
         rc = row->prepare != NULL ? row->prepare(&r->b) : 0;
         int64_t from = cm_now_mono_us();
         rc = rc == 0 ? row->turn(&r->b) : rc;
@@ -79,7 +80,7 @@ static void run_row(struct report *r, const struct op_bench_row *row)
         row->done(&r->b);
     }
     op_busy_end();
-    if (op_people_interrupted()) {
+    if (op_interrupted()) {
         return;
     }
     take(r, row->name, &t, rc == 0);
@@ -91,11 +92,11 @@ static void run_crowd(struct report *r)
     int rounds = r->b.c->cli->quick ? QUICK_ROUNDS : ROUNDS, rc = 0;
 
     op_busy("  %-26s ", CROWD_NAME);
-    for (int i = 0; i < rounds && rc == 0 && !op_people_interrupted(); i++) {
+    for (int i = 0; i < rounds && rc == 0 && !op_interrupted(); i++) {
         rc = op_bench_crowd(&r->b, &t);
     }
     op_busy_end();
-    if (op_people_interrupted()) {
+    if (op_interrupted()) {
         return;
     }
     take(r, CROWD_NAME, &t, rc == 0);
@@ -170,13 +171,13 @@ static void run_all(struct report *r)
     struct op_bench *b = &r->b;
 
     for (const struct op_bench_row *row = op_bench_rows;
-         row->name != NULL && !op_people_interrupted(); row++) {
+         row->name != NULL && !op_interrupted(); row++) {
         run_row(r, row);
     }
     if (b->crowd_count == OP_BENCH_CROWD) {
         run_crowd(r);
     }
-    if (!op_people_interrupted()) {
+    if (!op_interrupted()) {
         if (!op_answer_json()) {
             op_say(OP_PLAIN, "memory on the store, MiB");
         }
@@ -195,7 +196,7 @@ static int measure(struct report *r, struct cm_err *err)
     }
     run_all(r);
     op_people_close(&b->people);
-    if (op_people_interrupted()) {
+    if (op_interrupted()) {
         return OP_EXIT_INT;
     }
     json_t *data =

@@ -50,17 +50,15 @@ bool op_cli_in_group(const struct op_verb *verb, const char *group)
            (verb->name[n] == ' ' || verb->name[n] == '\0');
 }
 
-/* The group that the word names, as static text; NULL. */
-static const char *find_group(const char *word)
+/* Does any verb of two words begin with it? */
+static bool is_group(const char *word)
 {
-    static const char *const groups[] = {"gateway", "registrations"};
-
-    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-        if (strcmp(groups[i], word) == 0) {
-            return groups[i];
+    for (const struct op_verb *v = op_verbs; v->name != NULL; v++) {
+        if (op_cli_in_group(v, word) && v->name[strlen(word)] == ' ') {
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 /* "gateway", or "gateway fly" when `second` is not NULL. */
@@ -173,7 +171,7 @@ static int find_verb(int argc, char **argv, int *at_r, int *words_r,
                 return 0;
             }
         }
-        *group_r = find_group(argv[i]);
+        *group_r = is_group(argv[i]) ? argv[i] : NULL;
         *words_r = 1;
         return *group_r == NULL ? unknown_verb(argv[i], err)
                : i + 1 < argc && argv[i + 1][0] != '-'

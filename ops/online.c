@@ -7,6 +7,7 @@
 
 #include "answer.h"
 #include "common/clock.h"
+#include "interrupt.h"
 #include "reach.h"
 #include "say.h"
 
@@ -114,7 +115,7 @@ static void check(struct op_online *o, const struct op_online_check *check,
     op_busy("  %-13s %s ", check->name, check->what);
     enum op_verdict_online v = check->run(o, at, said);
     op_busy_end();
-    if (op_people_interrupted()) {
+    if (op_interrupted()) {
         return; /* it says nothing of the relay */
     }
     make_plain(said);
@@ -150,7 +151,7 @@ static void check_entrance(struct op_online *o, const struct op_entrance *at,
         return;
     }
     for (const struct op_online_check *c = op_online_checks;
-         c->name != NULL && !op_people_interrupted(); c++) {
+         c->name != NULL && !op_interrupted(); c++) {
         if (!c->once || first) {
             check(o, c, at);
         }
@@ -182,14 +183,12 @@ static int run_all(struct op_online *o, struct cm_err *err)
     op_people_new(&o->people, o->conf->domain, &o->one);
     op_people_new(&o->people, o->conf->domain, &o->two);
     op_people_new(&o->people, o->conf->domain, &o->busy);
-    for (size_t i = 0; i < n && !op_people_interrupted(); i++) {
+    for (size_t i = 0; i < n && !op_interrupted(); i++) {
         check_entrance(o, &entrances[i], i == 0);
     }
     op_people_close(&o->people);
     say_end(o, cm_now_mono_ms() - from);
-    return op_people_interrupted() ? OP_EXIT_INT
-           : o->wrong > 0          ? OP_EXIT_FAILED
-                                   : OP_EXIT_OK;
+    return op_interrupted() ? OP_EXIT_INT : o->wrong > 0 ? OP_EXIT_FAILED : OP_EXIT_OK;
 }
 
 int op_test(const struct op_cli *cli, struct cm_err *err)

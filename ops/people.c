@@ -1,14 +1,13 @@
 #include "people.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/buf.h"
 #include "common/invite.h"
 #include "common/mem.h"
+#include "interrupt.h"
 #include "probe/mail.h"
 #include "registrations.h"
 #include "say.h"
@@ -17,38 +16,15 @@
 #define REST_LEN 21
 #define NAME_MAX 32 /* of a local part */
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signo)
-{
-    static const char text[] =
-        "\nchatops: ending, and taking the accounts away; once more: at once\n";
-
-    (void)signo;
-    if (interrupted) {
-        _exit(OP_EXIT_INT);
-    }
-    interrupted = 1;
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
-    (void)ignored;
-}
-
-bool op_people_interrupted(void)
-{
-    return interrupted != 0;
-}
-
 int op_people_open(struct op_people *p, struct op_cluster *c, int64_t uses,
                    struct cm_err *err)
 {
     struct op_invite_wish wish = {.uses = uses, .days = 1, .count = 1};
     char hash[1][CM_INVITE_HASH], *said = NULL;
 
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-
     *p = (struct op_people){.c = c};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    (void)op_interrupt_catch(
+        "\nchatops: ending, and taking the accounts away; once more: at once\n");
     if (c->conf.store.registrations == CM_REGISTRATIONS_CLOSED) {
         return cm_err_set(err, CM_ERR_WORLD,
                           "registrations are closed, and this needs new accounts; see: "

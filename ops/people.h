@@ -3,7 +3,6 @@
 #ifndef OP_PEOPLE_H
 #define OP_PEOPLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +31,8 @@ struct op_entrance {
 };
 
 /* Where registrations want an invite one is made, good for a day and `uses` accounts;
- * where they are closed it is an error. */
+ * where they are closed it is an error. From then on interrupt.h tells of Ctrl-C, so
+ * that who runs may end and take the accounts away. */
 CM_MUSTUSE int op_people_open(struct op_people *p, struct op_cluster *c, int64_t uses,
                               struct cm_err *err);
 /* A name and a password that nobody has; the first login makes the account. Those of
@@ -41,10 +41,6 @@ void op_people_new(struct op_people *p, const char *domain, struct op_person *wh
 /* Takes all accounts away, and the invite; their mailboxes go with the next nightly
  * expiry. What could not be done is said. */
 void op_people_close(struct op_people *p);
-
-/* From op_people_open on the first SIGINT or SIGTERM only sets this, so that who runs
- * may end and take the accounts away. The second ends the program at once. */
-bool op_people_interrupted(void);
 
 /* SQL of that, for tests. Caller frees. */
 char *op_people_forget_sql(const struct op_people *p);

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "answer.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "interrupt.h"
 #include "say.h"
 
 static const char *const result_names[] = {
@@ -55,31 +55,10 @@ void op_step_note(struct op_step *step, const char *fmt, ...)
 
 /* ---- interruption ---- */
 
-#define EXIT_INTERRUPTED 130 /* as OP_EXIT_INT */
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signo)
-{
-    static const char text[] =
-        "\nchatops: stopping after this step; once more: at once\n";
-
-    (void)signo;
-    if (interrupted) {
-        _exit(EXIT_INTERRUPTED);
-    }
-    interrupted = 1;
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
-    (void)ignored;
-}
-
 void op_plan_catch(struct op_plan *plan)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    plan->interrupted = &interrupted;
+    plan->interrupted =
+        op_interrupt_catch("\nchatops: stopping after this step; once more: at once\n");
 }
 
 /* ---- what the operator sees ---- */

@@ -85,12 +85,10 @@ static int gather(struct stage *stage, struct cast *c, struct cm_err *err)
     }
     for (size_t i = 0; i < LANES; i++) {
         int family = i % 2 == 0 ? AF_INET : AF_INET6;
-        c->lanes[i] =
-            (struct stream_lane){.doors = {door_at("edge1", family, 465, false),
-                                           door_at("edge2", family, 465, false)},
-                                 .gap_ms = GAP_MS};
-        snprintf(c->lanes[i].to, sizeof c->lanes[i].to, "%s", c->to.addr);
-        if (account_make(stage, &c->lanes[i].from, SCENE_DOMAIN, err) != 0) {
+        struct door doors[2] = {door_at("edge1", family, 465, false),
+                                door_at("edge2", family, 465, false)};
+        if (stream_lane_make(stage, &c->lanes[i], doors, SCENE_DOMAIN, c->to.addr,
+                             GAP_MS, err) != 0) {
             return -1;
         }
     }

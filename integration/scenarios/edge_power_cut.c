@@ -21,17 +21,14 @@ static int make_lanes(struct stage *stage, const struct scene_account *to,
                       struct stream_lane lanes[LANES], struct cm_err *err)
 {
     for (size_t i = 0; i < LANES; i++) {
-        struct stream_lane *lane = &lanes[i];
         bool far = i >= 4;
         int family = i % 4 < 2 ? AF_INET : AF_INET6;
         const char *first = far ? "relay2" : i % 2 == 0 ? "edge1" : "edge2";
         const char *second = far ? "relay2" : i % 2 == 0 ? "edge2" : "edge1";
-        *lane = (struct stream_lane){.doors = {door_at(first, family, 465, false),
-                                               door_at(second, family, 465, false)},
-                                     .gap_ms = GAP_MS};
-        snprintf(lane->to, sizeof lane->to, "%s", to->addr);
-        if (account_make(stage, &lane->from, far ? SCENE_RELAY2 : SCENE_DOMAIN, err) !=
-            0) {
+        struct door doors[2] = {door_at(first, family, 465, false),
+                                door_at(second, family, 465, false)};
+        if (stream_lane_make(stage, &lanes[i], doors, far ? SCENE_RELAY2 : SCENE_DOMAIN,
+                             to->addr, GAP_MS, err) != 0) {
             return -1;
         }
     }

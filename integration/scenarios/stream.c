@@ -28,6 +28,15 @@ struct stream {
     atomic_bool stop;
 };
 
+int stream_lane_make(const struct stage *stage, struct stream_lane *lane_r,
+                     const struct door doors[2], const char *domain, const char *to,
+                     int64_t gap_ms, struct cm_err *err)
+{
+    *lane_r = (struct stream_lane){.doors = {doors[0], doors[1]}, .gap_ms = gap_ms};
+    snprintf(lane_r->to, sizeof lane_r->to, "%s", to);
+    return account_make(stage, &lane_r->from, domain, err);
+}
+
 static struct smtp *enter(const struct stage *stage, const struct door *door,
                           const struct scene_account *from, struct cm_err *err)
 {

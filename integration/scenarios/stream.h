@@ -23,6 +23,11 @@ struct stream_lane {
     int64_t gap_ms; /* between two messages */
 };
 
+/* One that writes to `to`, from a new account of that domain. */
+CM_MUSTUSE int stream_lane_make(const struct stage *stage, struct stream_lane *lane_r,
+                                const struct door doors[2], const char *domain,
+                                const char *to, int64_t gap_ms, struct cm_err *err);
+
 struct stream;
 
 /* Copies the lanes; stage and ledger must outlive the stream. */

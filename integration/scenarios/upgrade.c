@@ -78,12 +78,11 @@ static int gather(struct stage *stage, struct cast *c, struct cm_err *err)
     }
     for (size_t i = 0; i < LANES; i++) {
         const char *first = i % 2 == 0 ? "edge1" : "edge2";
-        c->lanes[i] = (struct stream_lane){
-            .doors = {door_at(first, AF_INET, 465, false),
-                      door_at(i % 2 == 0 ? "edge2" : "edge1", AF_INET6, 465, false)},
-            .gap_ms = GAP_MS};
-        snprintf(c->lanes[i].to, sizeof c->lanes[i].to, "%s", c->to.addr);
-        if (account_make(stage, &c->lanes[i].from, SCENE_DOMAIN, err) != 0) {
+        const char *second = i % 2 == 0 ? "edge2" : "edge1";
+        struct door doors[2] = {door_at(first, AF_INET, 465, false),
+                                door_at(second, AF_INET6, 465, false)};
+        if (stream_lane_make(stage, &c->lanes[i], doors, SCENE_DOMAIN, c->to.addr,
+                             GAP_MS, err) != 0) {
             return -1;
         }
     }
