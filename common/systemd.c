@@ -18,7 +18,30 @@
 
 /* ---- telling ---- */
 
-void cm_systemd_notify(const char *lines)
+static void send_along(int fd, struct sockaddr_un *to, socklen_t to_len,
+                       const char *lines, int fd_along)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec data = {(void *)(uintptr_t)lines, strlen(lines)};
+    struct msghdr msg = {
+        .msg_name = to, .msg_namelen = to_len, .msg_iov = &data, .msg_iovlen = 1};
+
+    if (fd_along >= 0) {
+        control.head.cmsg_level = SOL_SOCKET;
+        control.head.cmsg_type = SCM_RIGHTS;
+        control.head.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.head), &fd_along, sizeof(int));
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof(control.bytes);
+    }
+    (void)!sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
+/* fd_along: -1 for none. */
+static void tell(const char *lines, int fd_along)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -33,10 +56,24 @@ void cm_systemd_notify(const char *lines)
     }
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
-        (void)!sendto(fd, lines, strlen(lines), MSG_NOSIGNAL, (struct sockaddr *)&to,
-                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+        send_along(fd, &to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len),
+                   lines, fd_along);
         close(fd);
     }
+}
+
+void cm_systemd_notify(const char *lines)
+{
+    tell(lines, -1);
+}
+
+void cm_systemd_keep_fd(const char *name, int fd)
+{
+    char lines[LINES_MAX];
+
+    cm_systemd_notifyf("FDSTOREREMOVE=1\nFDNAME=%s", name);
+    snprintf(lines, sizeof(lines), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+    tell(lines, fd);
 }
 
 void cm_systemd_notifyf(const char *fmt, ...)

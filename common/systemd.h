@@ -18,6 +18,11 @@
 void cm_systemd_notify(const char *lines);
 void cm_systemd_notifyf(const char *fmt, ...) CM_PRINTF(1, 2);
 
+/* Leaves a descriptor in systemd's hands while this process is restarted
+ * (FileDescriptorStoreMax=): the next one finds it among those passed, by that name,
+ * which has no colon. Instead of any that was left under the name before. */
+void cm_systemd_keep_fd(const char *name, int fd);
+
 struct cm_systemd_fds {
     int count;                       /* descriptors from CM_SYSTEMD_FD_FIRST on */
     char *names[CM_SYSTEMD_FDS_MAX]; /* owned by the caller; "unknown" without one */

@@ -68,6 +68,41 @@ static void test_notify(void **state)
     free(file);
 }
 
+static void test_keep_fd(void **state)
+{
+    char name[64];
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    char text[64] = "";
+    struct iovec data = {text, sizeof(text) - 1};
+    struct msghdr msg = {.msg_iov = &data,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof(control)};
+    int pair[2], got;
+
+    (void)state;
+    snprintf(name, sizeof(name), "@cm-test-keep-%d", (int)getpid());
+    int fd = listener(name);
+    setenv("NOTIFY_SOCKET", name, 1);
+    assert_int_equal(pipe(pair), 0);
+    cm_systemd_keep_fd("flows", pair[0]);
+    hears(fd, "FDSTOREREMOVE=1\nFDNAME=flows");
+    assert_true(recvmsg(fd, &msg, 0) > 0);
+    assert_string_equal(text, "FDSTORE=1\nFDPOLL=0\nFDNAME=flows");
+    assert_int_equal(control.head.cmsg_type, SCM_RIGHTS);
+    memcpy(&got, CMSG_DATA(&control.head), sizeof(got));
+    /* The very pipe. */
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    assert_int_equal(read(got, text, 1), 1);
+    close(got);
+    close(pair[0]);
+    close(pair[1]);
+    close(fd);
+}
+
 /* Neither harms nor says anything. */
 static void test_notify_nobody(void **state)
 {
@@ -178,9 +213,8 @@ static void test_watchdog(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_notify),
-        cmocka_unit_test(test_notify_nobody),
-        cmocka_unit_test(test_take_fds),
+        cmocka_unit_test(test_notify),        cmocka_unit_test(test_keep_fd),
+        cmocka_unit_test(test_notify_nobody), cmocka_unit_test(test_take_fds),
         cmocka_unit_test(test_watchdog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
