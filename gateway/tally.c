@@ -1,15 +1,13 @@
 #include "tally.h"
 
-#include <net/if.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/run.h"
 
-#define LINKS_MAX 8
-#define LINES_MAX 100000
-#define NFT_MS    20000
+#define NFT_MS 20000
 
 /* ---- counters ---- */
 
@@ -141,110 +139,4 @@ void gw_tally_measure(struct gw_tally *tally)
         gw_tally_take(tally, text);
     }
     free(text);
-}
-
-/* ---- the uplink ---- */
-
-struct links {
-    char names[LINKS_MAX][IFNAMSIZ];
-    size_t count;
-};
-
-static void links_add(struct links *l, const char *name)
-{
-    if (l->count == LINKS_MAX || strncmp(name, "wg", 2) == 0 ||
-        strcmp(name, "lo") == 0) {
-        return;
-    }
-    for (size_t i = 0; i < l->count; i++) {
-        if (strcmp(l->names[i], name) == 0) {
-            return;
-        }
-    }
-    snprintf(l->names[l->count++], IFNAMSIZ, "%s", name);
-}
-
-static void links_v4(struct links *l, FILE *route)
-{
-    char line[512], name[IFNAMSIZ];
-    unsigned long dest, mask;
-    for (int i = 0; i < LINES_MAX && fgets(line, sizeof(line), route) != NULL; i++) {
-        if (sscanf(line, "%15s %lx %*x %*x %*d %*d %*d %lx", name, &dest, &mask) == 3 &&
-            dest == 0 && mask == 0) {
-            links_add(l, name);
-        }
-    }
-}
-
-static void links_v6(struct links *l, FILE *route)
-{
-    static const char any[] = "00000000000000000000000000000000 00 ";
-    char line[512], name[IFNAMSIZ];
-    for (int i = 0; i < LINES_MAX && fgets(line, sizeof(line), route) != NULL; i++) {
-        if (strncmp(line, any, strlen(any)) == 0 &&
-            sscanf(line + strlen(any), "%*s %*s %*s %*s %*s %*s %*s %15s", name) == 1) {
-            links_add(l, name);
-        }
-    }
-}
-
-/* "  eth0: RXBYTES PACKETS 6 more TXBYTES ..." */
-static bool link_bytes(const struct links *l, char *line, int64_t *sum)
-{
-    char *colon = strchr(line, ':');
-    const char *name = line + strspn(line, " ");
-    long long rx, tx;
-    if (colon == NULL ||
-        sscanf(colon + 1, "%lld %*d %*d %*d %*d %*d %*d %*d %lld", &rx, &tx) != 2) {
-        return false;
-    }
-    *colon = '\0';
-    for (size_t i = 0; i < l->count; i++) {
-        if (strcmp(l->names[i], name) == 0) {
-            *sum += rx + tx;
-            return true;
-        }
-    }
-    return false;
-}
-
-int64_t gw_uplink_bytes(FILE *dev, FILE *route, FILE *route6)
-{
-    struct links l = {.count = 0};
-    char line[512];
-    int64_t sum = 0;
-    bool any = false;
-    if (route != NULL) {
-        links_v4(&l, route);
-    }
-    if (route6 != NULL) {
-        links_v6(&l, route6);
-    }
-    for (int i = 0;
-         dev != NULL && i < LINES_MAX && fgets(line, sizeof(line), dev) != NULL; i++) {
-        any = link_bytes(&l, line, &sum) || any;
-    }
-    return any ? sum : -1;
-}
-
-static void close_all(FILE *const *files, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (files[i] != NULL) {
-            fclose(files[i]);
-        }
-    }
-}
-
-void gw_uplink_measure(struct px_counts *counts)
-{
-    FILE *const files[] = {fopen("/proc/net/dev", "re"), fopen("/proc/net/route", "re"),
-                           fopen("/proc/net/ipv6_route", "re"),
-                           fopen("/proc/sys/kernel/random/boot_id", "re")};
-    counts->uplink_bytes = gw_uplink_bytes(files[0], files[1], files[2]);
-    counts->boot[0] = '\0';
-    if (files[3] != NULL && fscanf(files[3], "%36[0-9a-f-]", counts->boot) != 1) {
-        counts->boot[0] = '\0';
-    }
-    close_all(files, sizeof(files) / sizeof(files[0]));
 }

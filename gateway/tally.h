@@ -6,7 +6,6 @@
 #define GW_TALLY_H
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include "proxy/report.h"
 
@@ -30,12 +29,5 @@ void gw_tally_fill(const struct gw_tally *tally, struct px_counts *counts);
 /* Reads the counters of our table; none, or no table, changes nothing. Before rules are
  * loaded, so that little is lost. Blocking (nft): on a worker thread. */
 void gw_tally_measure(struct gw_tally *tally);
-
-/* Bytes in and out of the interfaces that have a default route, tunnels left out; -1
- * when there is none. The files are those of /proc/net: dev, route, ipv6_route; NULL:
- * not there. */
-int64_t gw_uplink_bytes(FILE *dev, FILE *route, FILE *route6);
-/* Fills uplink_bytes and boot from /proc. */
-void gw_uplink_measure(struct px_counts *counts);
 
 #endif
