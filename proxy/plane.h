@@ -58,7 +58,10 @@ char *px_gateway_pf_wg(const struct px_state *state, const struct px_gateway *gw
 /* Store side: tunnels "wgN", inner addresses, one routing table 100+N and one source
  * rule per gateway, the egress table 200 with the gateways of `healthy` (numbers, best
  * first), and the firewall: a tunnel may reach the mail ports, turn's and the bus, from
- * public source addresses (bus: from its own inner address) only. */
+ * public source addresses (bus: from its own inner address) only. What begins no TCP
+ * connection passes to the mail ports unseen; and with egress `gateways` what may be an
+ * answer to mail, from port 25 or 443. Connections are tracked with egress `all` only.
+ */
 char *px_store_nft(const struct px_state *state);
 char *px_store_wg(const struct px_state *state, const struct px_gateway *gw,
                   const char *private_key);

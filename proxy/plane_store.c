@@ -1,8 +1,10 @@
 /* The store's end: one tunnel, one inner address and one routing table per gateway. */
 #include "plane.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
+#include "common/err.h"
 #include "text.h"
 
 /* The mark on WireGuard's own packets, so that with egress "all" they do not go into
@@ -108,66 +110,200 @@ static void header_drop(struct cm_buf *out, const struct px_state *state)
     }
 }
 
-/* The gateway itself, from its own inner address: the bus, /metrics and pings, and what
- * it says by PROXY v2; nothing else. A client has a public address. */
-static void gateway_rules(struct cm_buf *out, const struct px_state *state,
-                          const struct px_gateway *gw, bool v6)
+/* A segment that begins nothing: a listener makes a connection of a SYN without ACK and
+ * of nothing else. */
+#define GOES_ON "tcp flags & (syn | ack) != syn"
+
+/* The ways of today's gateways, and a shut door for every other tunnel. */
+static void ways(struct cm_buf *out, const struct px_state *state)
 {
-    int n = gw->number;
-    bool header = gw->by_header;
-    const char *ip = v6 ? "ip6" : "ip";
-    char far[46], near[46];
-    (v6 ? px_inner6 : px_inner4)(n, 1, far);
-    (v6 ? px_inner6 : px_inner4)(n, 2, near);
-    if (!v6) {
-        cm_buf_fmt(
-            out,
-            "        ip saddr %s ip daddr %s tcp dport %d-%d limit rate 20/second "
-            "burst 60 packets accept\n",
-            far, near, state->bus_port, state->bus_port + 2);
+    bool ours[CM_GATEWAYS_MAX + 1] = {false};
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        ours[state->gateways[i].number] = true;
     }
-    if (header) {
-        cm_buf_fmt(out, "        %s saddr %s %s daddr %s tcp dport ", ip, far, ip,
-                   near);
-        px_text_header_ports(out, state);
-        cm_buf_str(out, " accept\n");
+    cm_buf_str(out, "        meta iiftype != ether iifname vmap {");
+    for (int n = 1; n <= CM_GATEWAYS_MAX; n++) {
+        cm_buf_fmt(out, "%s\"wg%d\" : goto ",
+                   n == 1       ? " "
+                   : n % 4 == 1 ? ",\n            "
+                                : ", ",
+                   n);
+        cm_buf_fmt(out, ours[n] ? "tunnel_%d" : "shut", n);
     }
-    if (state->metrics_port > 0) {
-        cm_buf_fmt(out,
-                   "        %s saddr %s %s daddr %s tcp dport %d limit rate 2/second "
-                   "burst 10 packets accept\n",
-                   ip, far, ip, near, state->metrics_port);
-    }
-    cm_buf_fmt(out,
-               "        %s saddr %s %s daddr %s meta l4proto %s limit rate 20/second "
-               "burst 40 packets accept\n",
-               ip, far, ip, near, v6 ? "ipv6-icmp" : "icmp");
+    cm_buf_str(out, " }\n");
 }
 
+static void limited(struct cm_buf *out, int rate, int burst)
+{
+    cm_buf_fmt(out, " limit rate %d/second burst %d packets accept\n", rate, burst);
+}
+
+static void header_ports(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw, bool v6)
+{
+    const char *ip = v6 ? "ip6" : "ip";
+    char far[46], near[46];
+    (v6 ? px_inner6 : px_inner4)(gw->number, 1, far);
+    (v6 ? px_inner6 : px_inner4)(gw->number, 2, near);
+    cm_buf_fmt(out, "        %s saddr %s %s daddr %s tcp dport ", ip, far, ip, near);
+    px_text_header_ports(out, state);
+    cm_buf_str(out, " accept\n");
+}
+
+/* What nearly every packet is. */
+static void open_flows(struct cm_buf *out, const struct px_state *state,
+                       const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1; v6++) {
+        char near[46];
+        (v6 ? px_inner6 : px_inner4)(gw->number, 2, near);
+        if (gw->by_header) {
+            header_ports(out, state, gw, v6);
+        }
+        cm_buf_fmt(out, "        %s daddr %s tcp dport ", v6 ? "ip6" : "ip", near);
+        px_text_ports(out, state);
+        cm_buf_str(out, " " GOES_ON " accept\n");
+    }
+}
+
+/* A router on the way may have any address. So what counts is what the error is about:
+ * the packet in it has to have left by this tunnel. Whether its connection is there is
+ * looked up by the kernel. */
+static void errors(struct cm_buf *out, int number, bool v6)
+{
+    char near[46];
+    unsigned char bytes[16];
+    (v6 ? px_inner6 : px_inner4)(number, 2, near);
+    cm_assert(inet_pton(v6 ? AF_INET6 : AF_INET, near, bytes) == 1);
+    cm_buf_fmt(out, "        %s daddr %s %s type { destination-unreachable, ",
+               v6 ? "ip6" : "ip", near, v6 ? "icmpv6" : "icmp");
+    cm_buf_fmt(out, "%stime-exceeded, parameter-problem } @th,%s 0x",
+               v6 ? "packet-too-big, " : "", v6 ? "128,128" : "160,32");
+    for (int i = 0; i < (v6 ? 16 : 4); i++) {
+        cm_buf_fmt(out, "%02x", bytes[i]);
+    }
+    limited(out, 100, 200);
+}
+
+static void own_words(struct cm_buf *out, int number, bool v6)
+{
+    const char *ip = v6 ? "ip6" : "ip";
+    char far[46], near[46];
+    (v6 ? px_inner6 : px_inner4)(number, 1, far);
+    (v6 ? px_inner6 : px_inner4)(number, 2, near);
+    cm_buf_fmt(out, "        %s saddr %s %s daddr %s goto gateway_%d\n", ip, far, ip,
+               near, number);
+}
+
+static void echoes(struct cm_buf *out)
+{
+    for (int v6 = 0; v6 <= 1; v6++) {
+        cm_buf_fmt(out, "        %s type { echo-request, echo-reply }",
+                   v6 ? "icmpv6" : "icmp");
+        limited(out, 20, 40);
+    }
+}
+
+static void new_flows(struct cm_buf *out, const struct px_state *state, int number,
+                      bool v6)
+{
+    const char *ip = v6 ? "ip6" : "ip";
+    char near[46];
+    (v6 ? px_inner6 : px_inner4)(number, 2, near);
+    cm_buf_fmt(out, "        %s daddr %s tcp dport ", ip, near);
+    px_text_ports(out, state);
+    cm_buf_str(out, " accept\n");
+    if (state->turn.port == 0) {
+        return;
+    }
+    cm_buf_fmt(out, "        %s daddr %s udp dport ", ip, near);
+    px_text_turn(out, state);
+    cm_buf_str(out, " accept\n");
+    if (v6) {
+        /* In IPv6 pieces are put together after the rules; without a first one, which
+         * has the port, they are thrown away. */
+        cm_buf_fmt(out, "        %s daddr %s frag frag-off != 0 accept\n", ip, near);
+    }
+}
+
+/* To what the gateway lets out (plane_gateway.c). Which ports the kernel gives to
+ * connections that leave is the operator's to set, but none below 1024. A listener
+ * there, were there one, has a RST for such a segment; ours are left out all the same.
+ */
+static void answers(struct cm_buf *out, const struct px_state *state,
+                    const struct px_gateway *gw, bool v6)
+{
+    char near[46];
+    (v6 ? px_inner6 : px_inner4)(gw->number, 2, near);
+    cm_buf_fmt(out,
+               "        %s daddr %s tcp sport { 25, 443 } tcp dport >= 1024 "
+               "tcp dport != { %d-%d",
+               v6 ? "ip6" : "ip", near, state->bus_port, state->bus_port + 2);
+    if (state->metrics_port > 0) {
+        cm_buf_fmt(out, ", %d", state->metrics_port);
+    }
+    for (size_t i = 0; i < state->port_count && gw->by_header; i++) {
+        cm_buf_fmt(out, ", %d", state->ports[i] + CM_HEADER_PORTS);
+    }
+    cm_buf_str(out, " } " GOES_ON " accept\n");
+}
+
+/* The order is that of how many packets come: one of an open connection meets a rule or
+ * two. Nothing here but egress "all" asks the kernel to track connections, which every
+ * packet of the whole machine would pay for.
+ *
+ * That an open connection's segments are looked up nowhere is no door. Only a SYN
+ * begins one (TCP fast open and a port in TIME-WAIT want a SYN too), and SYNs come
+ * last, to be judged in full; anything else at a listener has a RST or nothing. What a
+ * gateway forges into connections of this inner address it could as well forge on
+ * their way, for all of them go through it. A listener that overflows takes an ACK for
+ * a SYN if it guesses a SYN cookie, one in 2^29. Its source was not looked at then, and
+ * nothing is gained by that: a gateway may name any public source as it is, and those
+ * that are trusted, 127/8 and ::1, the kernel itself takes from lo only. */
 static void tunnel_chain(struct cm_buf *out, const struct px_state *state,
                          const struct px_gateway *gw)
 {
     cm_buf_fmt(out, "\n    chain tunnel_%d {\n", gw->number);
-    gateway_rules(out, state, gw, false);
-    gateway_rules(out, state, gw, true);
-    cm_buf_str(out,
-               "        ip saddr @not_public counter drop\n"
-               "        ip6 saddr != 2000::/3 counter drop\n"
-               "        fib saddr type local counter drop\n"
-               "        meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst "
-               "40 packets accept\n");
-    for (int v6 = 0; v6 <= 1; v6++) {
-        char near[46];
-        (v6 ? px_inner6 : px_inner4)(gw->number, 2, near);
-        cm_buf_fmt(out, "        %s daddr %s tcp dport ", v6 ? "ip6" : "ip", near);
-        px_text_ports(out, state);
-        cm_buf_str(out, " accept\n");
-        if (state->turn.port != 0) {
-            cm_buf_fmt(out, "        %s daddr %s udp dport ", v6 ? "ip6" : "ip", near);
-            px_text_turn(out, state);
-            cm_buf_str(out, " accept\n");
-        }
+    open_flows(out, state, gw);
+    if (state->egress == CM_EGRESS_ALL) {
+        cm_buf_str(out, "        ct state established,related accept\n");
     }
+    errors(out, gw->number, false);
+    errors(out, gw->number, true);
+    own_words(out, gw->number, false);
+    own_words(out, gw->number, true);
+    cm_buf_str(out, "        ip saddr @not_public counter drop\n"
+                    "        ip6 saddr != 2000::/3 counter drop\n"
+                    "        fib saddr type local counter drop\n");
+    new_flows(out, state, gw->number, false);
+    new_flows(out, state, gw->number, true);
+    if (state->egress == CM_EGRESS_GATEWAYS) {
+        answers(out, state, gw, false);
+        answers(out, state, gw, true);
+    }
+    echoes(out);
+    cm_buf_str(out, "        counter drop\n    }\n");
+}
+
+/* The gateway itself, from its own inner address: the bus, /metrics and pings; nothing
+ * else but what it says by PROXY v2. A client has a public address. */
+static void gateway_chain(struct cm_buf *out, const struct px_state *state, int number)
+{
+    cm_buf_fmt(out,
+               "\n    chain gateway_%d {\n"
+               "        meta nfproto ipv4 tcp dport %d-%d " GOES_ON " accept\n"
+               "        meta nfproto ipv4 tcp dport %d-%d",
+               number, state->bus_port, state->bus_port + 2, state->bus_port,
+               state->bus_port + 2);
+    limited(out, 20, 60);
+    if (state->metrics_port > 0) {
+        cm_buf_fmt(out,
+                   "        tcp dport %d " GOES_ON " accept\n"
+                   "        tcp dport %d",
+                   state->metrics_port, state->metrics_port);
+        limited(out, 2, 10);
+    }
+    echoes(out);
     cm_buf_str(out, "        counter drop\n    }\n");
 }
 
@@ -178,26 +314,22 @@ char *px_store_nft(const struct px_state *state)
     px_text_table_open(&out);
     tunnel_set(&out);
     foreign_set(&out);
-    cm_buf_str(&out, "\n    chain arrive {\n"
-                     "        type filter hook input priority filter; policy accept;\n"
-                     "        meta iiftype != ether iifname @tunnels jump tunnel\n");
+    cm_buf_str(&out,
+               "\n    chain arrive {\n"
+               "        type filter hook input priority filter; policy accept;\n");
+    ways(&out, state);
     inner_drop(&out, state, false);
     inner_drop(&out, state, true);
     /* The rest is about what this machine says to itself. */
-    cm_buf_str(&out, "        iifname != \"lo\" accept\n");
+    cm_buf_str(&out, "        meta iiftype != loopback accept\n");
     header_drop(&out, state);
     relay_drop(&out, state);
-    /* Established and related first: an ICMP error may come from a router with a
-     * private address, and nothing is established that was not let in below. */
     cm_buf_str(&out, "    }\n"
-                     "\n    chain tunnel {\n"
-                     "        ct state established,related accept\n");
+                     "\n    chain shut {\n"
+                     "        counter drop\n"
+                     "    }\n");
     for (size_t i = 0; i < state->gateway_count; i++) {
-        cm_buf_fmt(&out, "        iifname \"wg%d\" jump tunnel_%d\n",
-                   state->gateways[i].number, state->gateways[i].number);
-    }
-    cm_buf_str(&out, "        counter drop\n    }\n");
-    for (size_t i = 0; i < state->gateway_count; i++) {
+        gateway_chain(&out, state, state->gateways[i].number);
         tunnel_chain(&out, state, &state->gateways[i]);
     }
     cm_buf_str(&out,

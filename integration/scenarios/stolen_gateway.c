@@ -1,7 +1,8 @@
 /* A thief has edge1 and its key. It searches the disk for secrets, tries every TCP and
- * UDP port of the store from every kind of source, and says whatever there is to say on
- * the bus. It reaches what docs/bus.md names, nothing breaks, and it can speak for
- * nobody but itself; on both data planes, though the store sees no difference.
+ * UDP port of the store from every kind of source, some of them also with segments that
+ * begin no connection, and says whatever there is to say on the bus. It reaches what
+ * docs/bus.md names, nothing breaks, and it can speak for nobody but itself; on both
+ * data planes, though the store sees no difference.
  *
  * The thief is edge1 with its daemon stopped and its side of the tunnel opened wide.
  * What got past the store's firewall is seen by the store itself: a table of ours in
@@ -108,8 +109,10 @@ static int knock(struct stage *stage, const char *netns, const struct target *t,
 static const char watch[] =
     "table " WATCH " {\n"
     " set tcp_came { type inet_service; size 65535; flags dynamic; }\n"
+    " set odd_came { type inet_service; size 65535; flags dynamic; }\n"
     " set udp_came { type inet_service; size 65535; flags dynamic; }\n"
     " set tcp_in { type inet_service; size 65535; flags dynamic; }\n"
+    " set odd_in { type inet_service; size 65535; flags dynamic; }\n"
     " set udp_in { type inet_service; size 65535; flags dynamic; }\n"
     " chain before {\n"
     "  type filter hook input priority -10\n"
@@ -117,6 +120,7 @@ static const char watch[] =
     "  meta nfproto != %3$s accept\n"
     "  %1$s saddr != %2$s accept\n"
     "  tcp flags & (syn | ack) == syn add @tcp_came { tcp dport }\n"
+    "  tcp flags & (syn | ack) != syn add @odd_came { tcp dport }\n"
     "  meta l4proto udp add @udp_came { udp dport }\n"
     " }\n"
     " chain behind {\n"
@@ -125,6 +129,7 @@ static const char watch[] =
     "  meta nfproto != %3$s accept\n"
     "  %1$s saddr != %2$s accept\n"
     "  tcp flags & (syn | ack) == syn add @tcp_in { tcp dport }\n"
+    "  tcp flags & (syn | ack) != syn add @odd_in { tcp dport }\n"
     "  meta l4proto udp add @udp_in { udp dport }\n"
     " }\n"
     "}\n";
@@ -163,16 +168,19 @@ struct scan {
     const char *what;
     const char *source, *host;
     const char *tcp, *udp; /* what may be reached, docs/bus.md */
+    const char *odd;       /* by what begins no connection: without effect */
 };
 
 #define MAIL "25, 80, 143, 443, 465, 587, 993"
 #define TURN "3478, 49160-49359"
 
 static const struct scan scans[] = {
-    {"a public source", PUBLIC, "10.77.1.2", MAIL, TURN},
-    {"its own inner address", "10.77.1.1", "10.77.1.2", "3903, 4710-4712", ""},
-    {"a public source, IPv6", "2001:db8:1::11", "fd77:1::2", MAIL, TURN},
-    {"its own inner address, IPv6", "fd77:1::1", "fd77:1::2", "3903", ""},
+    {"a public source", PUBLIC, "10.77.1.2", MAIL, TURN, MAIL},
+    {"its own inner address", "10.77.1.1", "10.77.1.2", "3903, 4710-4712", "",
+     MAIL ", 3903, 4710-4712"},
+    {"a public source, IPv6", "2001:db8:1::11", "fd77:1::2", MAIL, TURN, MAIL},
+    {"its own inner address, IPv6", "fd77:1::1", "fd77:1::2", "3903", "",
+     MAIL ", 3903"},
 };
 
 static socklen_t address(const char *text, int port, struct sockaddr_storage *out)
@@ -320,6 +328,82 @@ static int reaches_only(struct stage *stage, const char *set, const char *want,
     return rc;
 }
 
+/* ---- segments that begin nothing ---- */
+
+/* ACK, FIN, none, Xmas, RST, SYN with FIN, SYN with ACK. */
+static const unsigned char odd_flags[] = {0x10, 0x01, 0x00, 0x29, 0x04, 0x03, 0x12};
+static const int odd_ports[] = {22,   25,   80,    143,   443,   465,   587,
+                                993,  3903, 4710,  4711,  4712,  5432,  6379,
+                                8443, 9999, 10026, 10465, 10993, 12025, 45000};
+
+#define ODD_PORTS (sizeof odd_ports / sizeof odd_ports[0])
+
+static _Noreturn void be_odd(const char *netns, const struct scan *scan)
+{
+    struct sockaddr_storage from, to;
+    socklen_t len = address(scan->source, 0, &from);
+    address(scan->host, 0, &to);
+    int ns = open(netns, O_RDONLY | O_CLOEXEC);
+    if (ns < 0 || setns(ns, CLONE_NEWNET) != 0) {
+        _exit(1);
+    }
+    int fd = socket(to.ss_family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&from, len) != 0) {
+        _exit(2);
+    }
+    for (size_t i = 0; i < ODD_PORTS; i++) {
+        for (size_t k = 0; k < sizeof odd_flags; k++) {
+            unsigned char segment[20] = {[12] = 5 << 4, [13] = odd_flags[k]};
+            uint16_t ports[2] = {htons(40000), htons((uint16_t)odd_ports[i])};
+            memcpy(segment, ports, sizeof ports);
+            (void)!sendto(fd, segment, sizeof segment, 0, (struct sockaddr *)&to, len);
+        }
+    }
+    _exit(0);
+}
+
+/* Until one to each of those ports has come. The firewall is what is asked: their sums
+ * are wrong. */
+static int odd_all(struct stage *stage, const char *netns, const struct scan *scan,
+                   struct cm_err *err)
+{
+    bool *came = cm_calloc(PORTS + 1, sizeof *came), all = false;
+    int rc = 0;
+    for (int round = 0; rc == 0 && !all && round < ROUNDS; round++) {
+        char *ports = NULL;
+        int status = -1;
+        fflush(NULL);
+        pid_t pid = fork();
+        cm_assert(pid >= 0);
+        if (pid == 0) {
+            be_odd(netns, scan);
+        }
+        cm_assert(waitpid(pid, &status, 0) == pid);
+        stage_sleep_ms(200);
+        rc = status != 0 ? cm_err_set(err, CM_ERR_WORLD, "the odd scan did not run")
+                         : ports_of(stage, "odd_came", &ports, err);
+        mark(rc == 0 ? ports : "", came);
+        free(ports);
+        all = true;
+        for (size_t i = 0; i < ODD_PORTS; i++) {
+            all = all && came[odd_ports[i]];
+        }
+    }
+    free(came);
+    return rc == 0 && !all ? cm_err_set(err, CM_ERR_WORLD, "odd segments do not come")
+                           : rc;
+}
+
+/* Only where all of the store's packets leave by gateways the kernel keeps a table. */
+static int untracked(struct stage *stage, struct cm_err *err)
+{
+    return scene_sh(
+        &stage->scene, "store", 0, NULL, err,
+        "nft list table inet chatmail | grep -q 'goto tunnel_1' && "
+        "! nft list table inet chatmail | grep -w ct && "
+        "[ \"$(cat /proc/sys/net/netfilter/nf_conntrack_count || echo 0)\" = 0 ]");
+}
+
 static int every_port(struct stage *stage, const char *netns, struct cm_err *err)
 {
     if (scene_sh(&stage->scene, "edge1", 0, NULL, err,
@@ -330,10 +414,15 @@ static int every_port(struct stage *stage, const char *netns, struct cm_err *err
     }
     for (size_t i = 0; i < sizeof scans / sizeof scans[0]; i++) {
         if (scan_all(stage, netns, &scans[i], err) != 0 ||
+            odd_all(stage, netns, &scans[i], err) != 0 ||
+            reaches_only(stage, "odd_in", scans[i].odd, &scans[i], err) != 0 ||
             reaches_only(stage, "tcp_in", scans[i].tcp, &scans[i], err) != 0 ||
             reaches_only(stage, "udp_in", scans[i].udp, &scans[i], err) != 0) {
             return cm_err_prefix(err, "scan from %s", scans[i].what);
         }
+    }
+    if (untracked(stage, err) != 0) {
+        return -1;
     }
     stage_note(stage, "%zu scans of %d ports", sizeof scans / sizeof scans[0],
                2 * PORTS);
