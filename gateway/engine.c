@@ -7,15 +7,18 @@
 #include <string.h>
 
 #include "accept.h"
+#include "carry.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/systemd.h"
 #include "knock.h"
 #include "plane.h"
 #include "proxy/apply.h"
 #include "proxy/daemon/pulse.h"
 #include "reach.h"
 #include "report.h"
+#include "reset.h"
 #include "room.h"
 #include "trial.h"
 
@@ -40,6 +43,10 @@ struct job {
     struct px_outcome out;
     struct px_report measured;
     struct gw_room_sight room;
+    struct gw_carry *carry;  /* the engine's; nobody else uses it meanwhile */
+    bool carried;            /* by it, after the job */
+    int told;                /* clients that were told that their connection is over */
+    struct cm_err uncarried; /* why not, or kind NONE */
     struct cm_err err;
     int rc;
 };
@@ -78,6 +85,8 @@ struct gw_engine {
     struct px_tunnel_facts facts;
     struct gw_flows flows;
     struct gw_tally tally;
+    struct gw_carry *carry; /* NULL: this machine does not let us */
+    bool carried;
     struct px_report report;
     char warned[256];
 
@@ -128,40 +137,96 @@ static void change(struct gw_engine *e, enum gw_engine_state to, const char *rea
 /* While the store is not reached the kernel answers for it: new connections get a RST,
  * present ones at their next packet, so that clients go elsewhere at once. Calls under
  * way are left alone. Who holds, waits; and chatmail-proxy sees for itself. */
-static void shut_doors(struct job *job)
+static void shut_doors(struct job *job, struct px_gateway *gw)
 {
-    for (size_t i = 0; i < job->state.gateway_count; i++) {
-        struct px_gateway *gw = &job->state.gateways[i];
-        if (strcmp(gw->name, job->boot.name) == 0 && !gw->by_proxy &&
-            gw->mode != CM_MODE_HOLD) {
-            gw->mode = CM_MODE_OFF;
-            job->state.turn.port = 0;
-        }
+    if (!gw->by_proxy && gw->mode != CM_MODE_HOLD) {
+        gw->mode = CM_MODE_OFF;
+        job->state.turn.port = 0;
     }
 }
 
-static void say_crowded(struct job *job)
+static struct px_gateway *ours(struct job *job)
 {
     for (size_t i = 0; i < job->state.gateway_count; i++) {
-        struct px_gateway *gw = &job->state.gateways[i];
-        gw->crowded = job->crowded && strcmp(gw->name, job->boot.name) == 0;
+        if (strcmp(job->state.gateways[i].name, job->boot.name) == 0) {
+            return &job->state.gateways[i];
+        }
     }
+    return NULL;
+}
+
+struct telling {
+    struct gw_reset reset;
+    int count;
+};
+
+static bool tell_and_forget(const struct gw_carry_key *key,
+                            const struct gw_carry_flow *flow, void *ctx)
+{
+    struct telling *t = ctx;
+
+    t->count += gw_reset_send(&t->reset, key, flow) > 0;
+    return false;
+}
+
+/* Who waits for something to be said would never know. The rules have been shut before,
+ * so that what a client asks back is answered by them. */
+static void tell_idle(struct job *job)
+{
+    struct telling telling = {.count = 0};
+
+    gw_carry_stop(job->carry);
+    gw_reset_open(&telling.reset);
+    gw_carry_walk(job->carry, tell_and_forget, &telling);
+    gw_reset_close(&telling.reset);
+    job->told = telling.count;
+}
+
+/* Before the rules: with programs they are other ones. */
+static void begin_to_carry(struct job *job, struct px_gateway *gw)
+{
+    bool off = gw->mode == CM_MODE_OFF;
+
+    job->carried =
+        job->carry != NULL &&
+        (off || gw_carry_begin(job->carry, &job->state, gw, &job->uncarried) == 0);
+    gw->carried = job->carried = job->carried && !gw->by_proxy;
+}
+
+/* After the rules: who is out by them is not carried on past them. */
+static int settle_carried(struct job *job, const struct px_gateway *gw)
+{
+    if (job->carry == NULL) {
+        return 0;
+    }
+    if (gw->mode == CM_MODE_OFF) {
+        tell_idle(job);
+    } else if (!gw->carried && !gw->by_proxy) {
+        gw_carry_stop(job->carry);
+    } else if (job->out.changed) {
+        return gw_carry_obey(job->carry, &job->state, gw, &job->err);
+    }
+    return 0;
 }
 
 static int bring_up(struct job *job)
 {
     if (job->has_document) {
-        job->mode = px_state_find(&job->state, job->boot.name)->mode;
-        if (job->gone) {
-            shut_doors(job);
-        }
-        say_crowded(job);
-        const struct px_gateway *gw = px_state_find(&job->state, job->boot.name);
+        struct px_gateway *gw = ours(job);
         cm_assert(gw != NULL);
+        job->mode = gw->mode;
+        if (job->gone) {
+            shut_doors(job, gw);
+        }
+        gw->crowded = job->crowded;
         bool *changed = &job->out.changed;
-        return gw_plane_enter(&job->state, gw, changed, &job->err) != 0 ||
-                       px_apply_gateway(&job->state, gw, job->private_key, &job->seen,
-                                        &job->out, &job->err) != 0 ||
+        begin_to_carry(job, gw);
+        if (gw_plane_enter(&job->state, gw, changed, &job->err) != 0 ||
+            px_apply_gateway(&job->state, gw, job->private_key, &job->seen, &job->out,
+                             &job->err) != 0) {
+            return -1;
+        }
+        return settle_carried(job, gw) != 0 ||
                        gw_plane_leave(gw, changed, &job->err) != 0
                    ? -1
                    : 0;
@@ -192,8 +257,8 @@ static void run_job(void *arg)
         job->rc = bring_up(job);
     }
     gw_room_measure(&job->room);
-    gw_report_measure(job->boot.number, &job->tally, &job->facts, &job->flows,
-                      &job->measured);
+    gw_report_measure(job->boot.number, &job->tally, job->carried ? job->carry : NULL,
+                      &job->facts, &job->flows, &job->measured);
 }
 
 /* ---- the loop's side ---- */
@@ -345,6 +410,7 @@ static void note_room(struct gw_engine *e, const struct gw_room_sight *sight)
     bool changed = gw_room_take(&e->room, sight);
     counts->table_used = sight->used;
     counts->table_max = sight->max;
+    counts->carried = e->carried;
     counts->table_full = sight->used < 0 || sight->max < 0 ? -1 : e->room.full;
     if (!changed) {
         return;
@@ -361,6 +427,20 @@ static void note_room(struct gw_engine *e, const struct gw_room_sight *sight)
     e->dirty = e->dirty || e->has_newest;
 }
 
+static void note_carried(struct gw_engine *e, const struct job *job)
+{
+    e->carried = job->carried;
+    if (job->uncarried.kind != CM_ERR_NONE) {
+        note_warning(e, &job->uncarried);
+    }
+    if (job->told > 0) {
+        char clients[24];
+        snprintf(clients, sizeof(clients), "%d", job->told);
+        cm_log(CM_LOG_INFO, "clients_told", "clients", clients, "reason",
+               "their connections are over", NULL);
+    }
+}
+
 static void job_done(void *arg)
 {
     struct job *job = arg;
@@ -375,6 +455,7 @@ static void job_done(void *arg)
     e->report.tx_bytes = job->measured.tx_bytes;
     e->report.flows = job->measured.flows;
     e->report.counts = job->measured.counts;
+    note_carried(e, job);
     note_room(e, &job->room);
     note_reach(e);
     if (job->apply) {
@@ -420,6 +501,8 @@ static void submit(struct gw_engine *e)
     job->tally = e->tally;
     job->facts = e->facts;
     job->flows = e->flows;
+    job->carry = e->carry;
+    job->carried = e->carried;
     memcpy(job->private_key, e->private_key, sizeof(job->private_key));
     if (cm_work_submit(e->work, run_job, job_done, job, &job->err) != 0) {
         cm_wipe(job, sizeof(*job));
@@ -605,8 +688,21 @@ static void start_pulse(struct gw_engine *e, struct cm_loop *loop)
     }
 }
 
+/* In use at once, with what was open before, when the first document is applied. */
+static void load_programs(struct gw_engine *e, int kept_flows)
+{
+    struct cm_err err;
+
+    e->carry = gw_carry_new(kept_flows, &err);
+    if (e->carry != NULL) {
+        cm_systemd_keep_fd(GW_CARRY_KEPT, gw_carry_fd(e->carry));
+    } else {
+        cm_log_err(CM_LOG_WARNING, "not_carried", &err);
+    }
+}
+
 struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot,
-                                const char *private_key,
+                                const char *private_key, int kept_flows,
                                 const struct gw_engine_hooks *hooks)
 {
     struct gw_engine *e = cm_calloc(1, sizeof(*e));
@@ -624,6 +720,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     e->work = cm_work_new(loop, 1, 2);
     e->knock = gw_knock_new(loop);
     start_pulse(e, loop);
+    load_programs(e, kept_flows);
     e->tick = cm_timer_new(loop, tick, e);
     cm_timer_set(e->tick, 0);
     return e;
@@ -640,6 +737,7 @@ void gw_engine_free(struct gw_engine **engine)
     gw_knock_free(&e->knock);
     pulse_free(&e->pulse);
     cm_work_free(&e->work);
+    gw_carry_free(&e->carry);
     cm_wipe(e->private_key, sizeof(e->private_key));
     free(e->envelope);
     free(e->early);

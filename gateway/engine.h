@@ -39,9 +39,10 @@ struct gw_engine_hooks {
     void *ctx;
 };
 
-/* boot and private_key are copied. */
+/* boot and private_key are copied. kept_flows: the map of open connections that the
+ * process before this one has left (carry.h), or -1; stays the caller's. */
 struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot,
-                                const char *private_key,
+                                const char *private_key, int kept_flows,
                                 const struct gw_engine_hooks *hooks);
 void gw_engine_free(struct gw_engine **engine); /* waits for a running job */
 /* gateway.conf was read again. */

@@ -15,7 +15,8 @@
  *
  * Known limits: after a reboot the newest epoch is forgotten, so an older document that
  * was really signed would be taken until the store shows the newest. Flows are counted
- * from /proc/net/nf_conntrack; without it the report says -1. */
+ * by the programs that carry them (carry.h), without those from /proc/net/nf_conntrack,
+ * without that the report says -1. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -24,6 +25,7 @@
 #include <string.h>
 
 #include "boot.h"
+#include "carry.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -51,6 +53,7 @@ struct program {
     struct gw_boot boot;
     struct gw_engine *engine;
     struct gw_fetch *fetch;
+    int kept_flows; /* from the process before this one; -1 */
 };
 
 /* ---- the daemon ---- */
@@ -119,7 +122,8 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
     }
     p->fetch = gw_fetch_new(cm_service_loop(svc), p->boot.name, &fetch_hooks, err);
     if (p->fetch != NULL) {
-        p->engine = gw_engine_new(cm_service_loop(svc), &p->boot, key, &engine_hooks);
+        p->engine = gw_engine_new(cm_service_loop(svc), &p->boot, key, p->kept_flows,
+                                  &engine_hooks);
     }
     cm_wipe(key, sizeof(key));
     if (p->fetch == NULL) {
@@ -161,11 +165,22 @@ static void stay_small(void)
     mallopt(M_TRIM_THRESHOLD, LARGE);
 }
 
+static void take_flows(int fd, void *ctx)
+{
+    struct program *p = ctx;
+    p->kept_flows = fd;
+}
+
 static int run_daemon(const struct options *options)
 {
-    static const struct cm_service_def def = {
-        .program = "chatmail-gateway", .start = start, .reload = reload, .stop = stop};
-    struct program p = {.options = options};
+    static const struct cm_listener kept[] = {
+        {.name = GW_CARRY_KEPT, .hand_over = take_flows}, {.name = NULL}};
+    static const struct cm_service_def def = {.program = "chatmail-gateway",
+                                              .listeners = kept,
+                                              .start = start,
+                                              .reload = reload,
+                                              .stop = stop};
+    struct program p = {.options = options, .kept_flows = -1};
     cm_sign_lean();
     stay_small();
     return cm_service_run(&def, &p);

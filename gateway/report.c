@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "proxy/apply.h"
 #include "proxy/state.h"
+#include "uplink.h"
 
 #define LINES_MAX 2000000
 
@@ -46,16 +47,27 @@ void gw_report_paced(struct gw_flows *flows, int64_t began_ms, int64_t ended_ms)
     flows->next_ms = ended_ms + (ended_ms - began_ms) * (GW_FLOWS_SHARE - 1);
 }
 
-static void look_at_flows(int number, struct gw_flows *last, struct px_report *report)
+static void look_at_table(int number, struct gw_flows *last)
+{
+    FILE *conntrack = fopen("/proc/net/nf_conntrack", "re");
+
+    last->flows = -1;
+    if (conntrack != NULL) {
+        last->flows = gw_report_flows(conntrack, number, &last->counts);
+        fclose(conntrack);
+    }
+}
+
+static void look_at_flows(int number, struct gw_carry *carry, struct gw_flows *last,
+                          struct px_report *report)
 {
     int64_t began = cm_now_mono_ms();
     if (began >= last->next_ms) {
-        FILE *conntrack = fopen("/proc/net/nf_conntrack", "re");
         last->counts = report->counts;
-        last->flows = -1;
-        if (conntrack != NULL) {
-            last->flows = gw_report_flows(conntrack, number, &last->counts);
-            fclose(conntrack);
+        if (carry != NULL) {
+            last->flows = gw_carry_open(carry, &last->counts);
+        } else {
+            look_at_table(number, last);
         }
         gw_report_paced(last, began, cm_now_mono_ms());
     }
@@ -70,7 +82,7 @@ static void look_at_flows(int number, struct gw_flows *last, struct px_report *r
     }
 }
 
-void gw_report_measure(int number, const struct gw_tally *tally,
+void gw_report_measure(int number, const struct gw_tally *tally, struct gw_carry *carry,
                        struct px_tunnel_facts *facts, struct gw_flows *flows,
                        struct px_report *report)
 {
@@ -86,5 +98,8 @@ void gw_report_measure(int number, const struct gw_tally *tally,
     report->counts = px_counts_unknown();
     gw_uplink_measure(&report->counts);
     gw_tally_fill(tally, &report->counts);
-    look_at_flows(number, flows, report);
+    if (carry != NULL) {
+        gw_carry_count(carry, &report->counts);
+    }
+    look_at_flows(number, carry, flows, report);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "carry.h"
 #include "proxy/apply.h"
 #include "proxy/report.h"
 #include "tally.h"
@@ -22,9 +23,10 @@ struct gw_flows {
 void gw_report_paced(struct gw_flows *flows, int64_t began_ms, int64_t ended_ms);
 
 /* Fills handshake, bytes and flows of the tunnel "wg0", and what was counted; what
- * cannot be read becomes -1. facts: of the last time, or zeros. Blocking (wg, /proc):
- * on a worker thread. */
-void gw_report_measure(int number, const struct gw_tally *tally,
+ * cannot be read becomes -1. facts: of the last time, or zeros. carry: what carries the
+ * flows, or NULL; then connection tracking knows them. Blocking (wg, /proc): on a
+ * worker thread. */
+void gw_report_measure(int number, const struct gw_tally *tally, struct gw_carry *carry,
                        struct px_tunnel_facts *facts, struct gw_flows *flows,
                        struct px_report *report);
 

@@ -56,8 +56,8 @@ static void knocks_through_the_tunnel(void **unused)
     assert_in_range(report.probes[0].ms, 0, 4000);
 }
 
-/* The tunnel and the bus in it need no place in the table of connections, and dead
- * flows do not keep theirs for days. */
+/* Neither what is carried nor the tunnel and the bus in it need a place in the table of
+ * connections, and dead flows do not keep theirs for days. */
 static void takes_no_place_in_the_table(void **unused)
 {
     (void)unused;
@@ -69,8 +69,7 @@ static void takes_no_place_in_the_table(void **unused)
         skip();
     }
     assert_int_equal(netkit_sh(stand.host[GATEWAY],
-                               "grep -q dport=993 /proc/net/nf_conntrack && "
-                               "! grep -qE 'port=(51820|471[0-2])' "
+                               "! grep -qE 'port=(993|51820|471[0-2])' "
                                "/proc/net/nf_conntrack"),
                      0);
     assert_int_equal(netkit_sh(stand.host[GATEWAY],
@@ -193,6 +192,34 @@ static int64_t reported_flows(int64_t epoch)
     return -1;
 }
 
+static void wait_open(int64_t epoch, int64_t want)
+{
+    struct px_report report = {.flows = -1};
+    int64_t end = cm_now_mono_ms() + 5000;
+    while (report.flows != want && cm_now_mono_ms() < end) {
+        stand_report(epoch, &report);
+        usleep(100000);
+    }
+    assert_int_equal(report.flows, want);
+}
+
+/* Packets that the rules dropped, of banned sources. */
+static uint64_t in_banned(void)
+{
+    FILE *f = NULL;
+    unsigned long long packets = 0;
+    assert_int_equal(netkit_sh(stand.host[GATEWAY],
+                               "nft list counter inet chatmail banned | "
+                               "sed -n 's/.*packets \\([0-9]*\\).*/\\1/p' >%s",
+                               stand_file("banned")),
+                     0);
+    f = fopen(stand_file("banned"), "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%llu", &packets), 1);
+    fclose(f);
+    return packets;
+}
+
 /* A document that brings a ban leaves the rest of the rules as it is; what was counted
  * arrives in the reports. */
 static void bans_and_counts(void **unused)
@@ -217,10 +244,19 @@ static void bans_and_counts(void **unused)
                      0);
     stand.state.bans[0].until = cm_now_wall_ms() / 1000 + 600;
     stand.state.ban_count = 1;
-    assert_int_equal(stand_dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+    int keep, other;
+    assert_int_equal(stand_dial(CLIENT, "198.51.100.11", 993, said, &keep), 0);
+    assert_int_equal(stand_dial(CLIENT, "2001:db8:1::11", 993, said, &other), 0);
+    wait_open(stand.state.epoch, 2);
     stand_publish(28, CM_MODE_ACTIVE);
     assert_true(reported_flows(28) >= flows);
+    wait_open(28, 1);
     assert_int_not_equal(stand_dial(CLIENT, "198.51.100.11", 993, said, NULL), 0);
+    /* Nor does what was open before carry anything any more. */
+    uint64_t before = in_banned();
+    (void)stand_alive(keep);
+    assert_true(in_banned() > before);
+    assert_true(stand_alive(other));
     assert_int_equal(stand_dial(CLIENT, "2001:db8:1::11", 993, said, NULL), 0);
     assert_int_equal(netkit_sh(stand.host[GATEWAY],
                                "nft list counter inet chatmail flows_993 | grep -q "

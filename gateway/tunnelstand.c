@@ -178,6 +178,42 @@ int stand_dial(int which, const char *address, int port, char said[64], int *kee
     return WEXITSTATUS(status);
 }
 
+/* In its own process. */
+static void wait_at(const char *address, int tell)
+{
+    struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(993)};
+    struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_port = htons(993)};
+    bool v6 = strchr(address, ':') != NULL;
+    char text[64];
+    inet_pton(v6 ? AF_INET6 : AF_INET, address,
+              v6 ? (void *)&to6.sin6_addr : (void *)&to4.sin_addr);
+    int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, v6 ? (struct sockaddr *)&to6 : (struct sockaddr *)&to4,
+                v6 ? sizeof(to6) : sizeof(to4)) != 0 ||
+        read(fd, text, sizeof(text)) <= 0) {
+        _exit(1);
+    }
+    (void)!write(tell, "c", 1);
+    ssize_t n = read(fd, text, sizeof(text));
+    (void)!write(tell, n == 0 ? "f" : "r", 1);
+    _exit(0);
+}
+
+int stand_wait_at(const char *address, int *waits)
+{
+    int pair[2];
+    char come = 0;
+    assert_int_equal(pipe(pair), 0);
+    if (netkit_fork(stand.host[CLIENT]) == 0) {
+        close(pair[0]);
+        wait_at(address, pair[1]);
+    }
+    close(pair[1]);
+    (void)!read(pair[0], &come, 1);
+    *waits = pair[0];
+    return come == 'c' ? 0 : -1;
+}
+
 bool stand_alive(int keep)
 {
     char alive = '0';

@@ -48,4 +48,8 @@ void stand_report(int64_t epoch, struct px_report *report);
 int stand_dial(int which, const char *address, int port, char said[64], int *keep);
 bool stand_alive(int keep);
 
+/* A client that connects to port 993 there and then only waits. 0, and *waits: a
+ * descriptor that has a byte to read when it was told: 'r' by a RST, 'f' by a FIN. */
+int stand_wait_at(const char *address, int *waits);
+
 #endif

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "marks.h"
 #include "plane.h"
 #include "text.h"
 
@@ -85,10 +86,46 @@ static void newcomer_chain(struct cm_buf *out, const struct px_limits *limits, b
 /* The kernel would drop it in silence. Who is refused goes elsewhere at once. */
 static void crowded(struct cm_buf *out, const struct px_gateway *gw)
 {
-    if (gw->crowded && gw->mode != CM_MODE_HOLD) {
+    bool tracked = !gw->carried || gw->mode != CM_MODE_ACTIVE;
+    if (gw->crowded && gw->mode != CM_MODE_HOLD && tracked) {
         cm_buf_str(out, "\n        " SYN " counter name \"crowded\" reject with tcp "
                         "reset");
     }
+}
+
+/* Who has proven that he hears the store. */
+static void proven(struct cm_buf *out, const struct px_state *state, bool v6)
+{
+    cm_buf_fmt(out, "        meta mark %#x", PX_MARK_PROVEN);
+    px_text_count(out, state, "tcp dport", "flows");
+    if (state->limits.stranger_rate > 0) {
+        cm_buf_fmt(out, " update @known%d { %s }", v6 ? 6 : 4, source(v6));
+    }
+    cm_buf_str(out, "\n");
+}
+
+/* Without connection tracking: the store's answers are translated back by the programs,
+ * which learn from the mark for which of our addresses they are. Who drains or holds
+ * goes on with what is open. */
+static void let_in(struct cm_buf *out, const struct px_gateway *gw, bool v6)
+{
+    const char *ip = v6 ? "ip6" : "ip", *sep = "";
+    char inner[46];
+
+    (v6 ? px_inner6 : px_inner4)(gw->number, 2, inner);
+    cm_buf_str(out, "        ");
+    if (gw->mode != CM_MODE_ACTIVE) {
+        cm_buf_fmt(out, "meta mark { %#x, %#x } ", PX_MARK_PROVEN, PX_MARK_RESUMED);
+    }
+    cm_buf_fmt(out, "notrack meta mark set %s daddr map { ", ip);
+    for (size_t i = 0; i < gw->address_count; i++) {
+        if (px_is_v6(gw->addresses[i]) == v6) {
+            cm_buf_fmt(out, "%s%s : %#x", sep, gw->addresses[i],
+                       PX_MARK_INWARD + (unsigned)i);
+            sep = ", ";
+        }
+    }
+    cm_buf_fmt(out, " } %s daddr set %s\n", ip, inner);
 }
 
 static void door_chain(struct cm_buf *out, const struct px_state *state,
@@ -101,19 +138,27 @@ static void door_chain(struct cm_buf *out, const struct px_state *state,
                v6 ? 6 : 4, source(v6), v6 ? 6 : 4);
     px_text_count(out, state, "tcp dport", "in");
     crowded(out, gw);
-    cm_buf_fmt(out,
-               "\n        " SYN " goto newcomer%d\n"
-               "    }\n",
+    cm_buf_fmt(out, "\n        " SYN " %s newcomer%d\n", gw->carried ? "jump" : "goto",
                v6 ? 6 : 4);
+    if (gw->carried && gw->mode != CM_MODE_OFF && px_family_count(gw, v6, NULL) > 0) {
+        cm_buf_fmt(out, "        meta mark %#x accept\n", PX_MARK_OURS);
+        proven(out, state, v6);
+        let_in(out, gw, v6);
+    }
+    cm_buf_str(out, "    }\n");
 }
 
 static void guard_chain(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
 {
-    cm_buf_str(out, "\n    chain guard {\n"
-                    "        type filter hook prerouting priority raw; policy accept;\n"
-                    "        " PX_TEXT_FROM_WG0 " goto from_inside\n");
-    cm_buf_fmt(out, "        udp dport %d notrack accept\n", gw->wg_port);
+    /* What is carried is met again as a packet of the tunnel: that comes first. */
+    cm_buf_fmt(out,
+               "\n    chain guard {\n"
+               "        type filter hook prerouting priority raw; policy accept;\n"
+               "        udp dport %d meta iiftype ether notrack accept\n"
+               "        " PX_TEXT_FROM_WG0 " goto from_inside\n"
+               "        udp dport %d notrack accept\n",
+               gw->wg_port, gw->wg_port);
     for (int v6 = 0; v6 <= 1; v6++) {
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;
@@ -167,7 +212,10 @@ void px_guard_open(struct cm_buf *out, const struct px_state *state,
                    const struct px_gateway *gw)
 {
     bool open = gw->mode != CM_MODE_OFF && !gw->by_proxy;
-    if (open && state->limits.stranger_rate > 0) {
+    if (gw->carried && open) {
+        cm_buf_fmt(out, "        meta mark %#x-%#x goto let_in\n", PX_MARK_INWARD,
+                   PX_MARK_INWARD + CM_ADDRESSES_MAX - 1);
+    } else if (open && state->limits.stranger_rate > 0) {
         cm_buf_str(out, "        ct mark " KNOWN_MARK " goto open\n");
     }
 }
@@ -175,7 +223,7 @@ void px_guard_open(struct cm_buf *out, const struct px_state *state,
 void px_guard_acquaint(struct cm_buf *out, const struct px_state *state,
                        const struct px_gateway *gw)
 {
-    if (state->limits.stranger_rate == 0 || gw->by_proxy) {
+    if (state->limits.stranger_rate == 0 || gw->by_proxy || gw->carried) {
         return;
     }
     for (int v6 = 0; v6 <= 1; v6++) {

@@ -40,7 +40,7 @@ static void dnat_chain(struct cm_buf *out, const struct px_state *state,
         if (px_family_count(gw, v6, NULL) == 0) {
             continue;
         }
-        if (!gw->by_proxy) {
+        if (!gw->by_proxy && !gw->carried) {
             px_text_match_tcp(out, state, gw, v6);
             px_text_count(out, state, "tcp dport", "flows");
             cm_buf_fmt(out, " dnat %s to %s\n", v6 ? "ip6" : "ip", inner);
@@ -116,10 +116,13 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
     char inner4[46], inner6[46];
     px_inner4(gw->number, 1, inner4);
     px_inner6(gw->number, 1, inner6);
-    cm_buf_str(out, "\n    chain arrive {\n"
-                    "        type filter hook input priority filter; policy accept;\n"
-                    "        " PX_TEXT_FROM_WG0 " jump arrive_tunnel\n");
-    cm_buf_fmt(out, "        udp dport %d accept\n", gw->wg_port);
+    cm_buf_fmt(out,
+               "\n    chain arrive {\n"
+               "        type filter hook input priority filter; policy accept;\n"
+               "        udp dport %d meta iiftype ether accept\n"
+               "        " PX_TEXT_FROM_WG0 " jump arrive_tunnel\n"
+               "        udp dport %d accept\n",
+               gw->wg_port, gw->wg_port);
     cm_buf_fmt(out, "        ip daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
                inner4);
     cm_buf_fmt(out,
@@ -219,7 +222,7 @@ static void to_tunnel(struct cm_buf *out, const struct px_state *state,
 static void pick_up(struct cm_buf *out, const struct px_state *state,
                     const struct px_gateway *gw)
 {
-    for (int v6 = 0; v6 <= 1 && gw->mode != CM_MODE_OFF; v6++) {
+    for (int v6 = 0; v6 <= 1 && gw->mode != CM_MODE_OFF && !gw->carried; v6++) {
         if (px_family_count(gw, v6, NULL) == 1) {
             cm_buf_fmt(out, "        meta nfproto %s tcp sport ", v6 ? "ipv6" : "ipv4");
             px_text_ports(out, state);
@@ -286,6 +289,18 @@ static void from_tunnel(struct cm_buf *out, const struct px_state *state,
                     "    }\n");
 }
 
+/* Carried: only what begins comes by here, and was let in at the door. Segments need no
+ * clamp: the store's end of the tunnel is as narrow as this one, so what it offers and
+ * sends fits. */
+static void let_in_chain(struct cm_buf *out)
+{
+    cm_buf_str(out, "\n    chain let_in {\n"
+                    "        oifname != \"wg0\" counter drop\n"
+                    "        counter name \"to_store\"\n"
+                    "        accept\n"
+                    "    }\n");
+}
+
 /* Of what is open nearly every packet is: no names of interfaces are compared. */
 static void open_chain(struct cm_buf *out, const struct px_state *state)
 {
@@ -341,7 +356,11 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     dnat_chain(&out, state, gw);
     input_chain(&out, state, gw);
     output_chain(&out, state, gw);
-    open_chain(&out, state);
+    if (gw->carried) {
+        let_in_chain(&out);
+    } else {
+        open_chain(&out, state);
+    }
     forward_chain(&out, state, gw);
     to_tunnel(&out, state, gw);
     from_tunnel(&out, state, gw);

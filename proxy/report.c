@@ -30,7 +30,7 @@ char *px_report_dump(const struct px_report *r)
     }
     error[n] = 0;
     json_t *root = json_pack(
-        "{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:s}", "format", "1.2", "name",
+        "{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:s}", "format", "1.3", "name",
         r->name, "version", r->version, "applied_epoch", (json_int_t)r->applied_epoch,
         "applied_mode", r->applied_mode, "handshake_age_s",
         (json_int_t)r->handshake_age_s, "flows", (json_int_t)r->flows, "rx_bytes",

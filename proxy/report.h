@@ -39,6 +39,9 @@ struct px_counts {
     /* Of the kernel's table of connections (1.2): entries, how many it takes, and 1
      * while it is full and new connections are refused. -1: unknown. */
     int64_t table_used, table_max, table_full;
+    /* 1 while programs carry what is open, and idle clients can be told when it is
+     * over; 0; -1: unknown (1.3). */
+    int64_t carried;
     struct px_port_counts ports[PX_PORTS_MAX]; /* ascending */
     size_t port_count;
 };
@@ -52,7 +55,8 @@ static inline struct px_counts px_counts_unknown(void)
                               .crowded = -1,
                               .table_used = -1,
                               .table_max = -1,
-                              .table_full = -1};
+                              .table_full = -1,
+                              .carried = -1};
 }
 
 struct px_report {

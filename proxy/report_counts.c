@@ -16,6 +16,7 @@ static const struct {
     {"table_used", offsetof(struct px_counts, table_used)},
     {"table_max", offsetof(struct px_counts, table_max)},
     {"table_full", offsetof(struct px_counts, table_full)},
+    {"carried", offsetof(struct px_counts, carried)},
 };
 
 #define TOTALS (sizeof(totals) / sizeof(totals[0]))

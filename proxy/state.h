@@ -38,6 +38,7 @@ struct px_gateway {
     bool by_header;    /* the proxy says who the client is (PROXY v2); not by kernel */
     bool agentless;    /* nobody reports: it is set up by hand */
     bool crowded;      /* in no document: its node has no room for new connections */
+    bool carried;      /* in no document: programs of its node carry what is open */
     char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
     size_t address_count;
     char endpoint[64]; /* host the store dials, numeric or name */

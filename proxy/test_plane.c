@@ -42,6 +42,38 @@ static void gateway_modes(void **unused)
     }
 }
 
+/* With programs that carry what is open. */
+static void gateway_carried(void **unused)
+{
+    (void)unused;
+    static const enum cm_mode modes[] = {CM_MODE_ACTIVE, CM_MODE_DRAIN, CM_MODE_HOLD,
+                                         CM_MODE_OFF};
+    struct px_state state = px_sample();
+    state.gateways[0].carried = true;
+    for (size_t i = 0; i < 4; i++) {
+        char name[64];
+        state.gateways[0].mode = modes[i];
+        snprintf(name, sizeof(name), "carried_%s.nft", cm_mode_name(modes[i]));
+        golden(name, px_gateway_nft(&state, &state.gateways[0]));
+    }
+    strcpy(state.gateways[1].addresses[1], "203.0.113.13");
+    state.gateways[1].address_count = 2;
+    state.gateways[1].carried = true;
+    golden("carried_v4_two.nft", px_gateway_nft(&state, &state.gateways[1]));
+    /* A full table of connections is none of theirs, as long as all are let in. */
+    state.gateways[1].crowded = true;
+    char *text = px_gateway_nft(&state, &state.gateways[1]);
+    assert_null(strstr(text, "name \"crowded\" reject"));
+    free(text);
+    state.gateways[1].mode = CM_MODE_DRAIN;
+    text = px_gateway_nft(&state, &state.gateways[1]);
+    assert_non_null(strstr(text, "name \"crowded\" reject"));
+    free(text);
+    char *document = px_state_dump(&state);
+    assert_null(strstr(document, "carried"));
+    free(document);
+}
+
 static void gateway_proxy(void **unused)
 {
     (void)unused;
@@ -249,11 +281,30 @@ static void store_tools(void **unused)
            px_store_wg(&state, &state.gateways[1], PX_SAMPLE_PRIVATE));
     golden("store_egress_gateways.ip", px_store_ip(&state));
     state.egress = CM_EGRESS_ALL;
+    golden("store_egress_all.nft", px_store_nft(&state));
     golden("store_egress_all.ip", px_store_ip(&state));
     state.egress = CM_EGRESS_DIRECT;
     char *text = px_store_ip(&state);
     assert_null(strstr(text, "2000"));
     free(text);
+}
+
+/* Connection tracking costs every packet of the machine, so it is asked for only where
+ * answers may come from anywhere. */
+static void store_answers(void **unused)
+{
+    (void)unused;
+    static const enum cm_egress egress[] = {CM_EGRESS_DIRECT, CM_EGRESS_GATEWAYS,
+                                            CM_EGRESS_ALL};
+    for (size_t i = 0; i < 3; i++) {
+        struct px_state state = px_sample();
+        state.egress = egress[i];
+        char *text = px_store_nft(&state);
+        assert_int_equal(strstr(text, " ct ") != NULL, egress[i] == CM_EGRESS_ALL);
+        assert_int_equal(strstr(text, "sport { 25, 443 }") != NULL,
+                         egress[i] == CM_EGRESS_GATEWAYS);
+        free(text);
+    }
 }
 
 static void egress_table(void **unused)
@@ -289,6 +340,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gateway_modes),
+        cmocka_unit_test(gateway_carried),
         cmocka_unit_test(gateway_proxy),
         cmocka_unit_test(crowded),
         cmocka_unit_test(guard_switched_off),
@@ -301,6 +353,7 @@ int main(void)
         cmocka_unit_test(by_header),
         cmocka_unit_test(store_tools),
         cmocka_unit_test(no_turn),
+        cmocka_unit_test(store_answers),
         cmocka_unit_test(egress_table),
         cmocka_unit_test(store_without_gateways),
     };

@@ -29,6 +29,7 @@ static struct px_report sample(void)
                    .table_used = 262143,
                    .table_max = 262144,
                    .table_full = 1,
+                   .carried = 1,
                    .ports = {{25, 1, 2, 3, 4, 5, 6}, {993, -1, 20, 30, 40, 50, 60}},
                    .port_count = 2},
         .reverted_epoch = 18,
@@ -116,6 +117,7 @@ static void without_counts(void **unused)
     assert_int_equal(back.counts.banned, -1);
     assert_int_equal(back.counts.table_used, -1);
     assert_int_equal(back.counts.table_full, -1);
+    assert_int_equal(back.counts.carried, -1);
     assert_string_equal(back.counts.boot, "");
     assert_int_equal(back.counts.port_count, 0);
 }

@@ -24,8 +24,11 @@ static const struct allowed {
     {"chatmail-cluster.service", 24, "always",
      "root with CAP_NET_ADMIN: links, addresses, routes and packet filter of the "
      "store"},
-    {"chatmail-gateway.service", 24, "always",
-     "root with CAP_NET_ADMIN: the same of a gateway; CAP_NET_RAW: asks for an echo"},
+    {"chatmail-gateway.service", 25, "always",
+     "root with CAP_NET_ADMIN: the same of a gateway; CAP_BPF, CAP_PERFMON: programs "
+     "that carry "
+     "open "
+     "connections; CAP_NET_RAW: asks for an echo, ends connections"},
     {"chatmail-tunnel@", 24, "always",
      "root with CAP_NET_ADMIN and /dev/net/tun: makes links"},
     {"chatmail-proxy.service", 20, "on-failure",
@@ -53,9 +56,11 @@ static const char judge_script[] =
     "case $(get User) in\n"
     "  ''|root) case $(get CapabilityBoundingSet) in\n"
     "    ''|cap_net_admin) ;;\n"
-    "    'cap_net_admin cap_net_raw') [ $u = chatmail-gateway.service ] || echo is "
+    "    'cap_net_admin cap_net_raw cap_perfmon cap_bpf') [ $u = "
+    "chatmail-gateway.service ] || "
+    "echo is "
     "root with "
-    "CAP_NET_RAW;;\n"
+    "CAP_NET_RAW, CAP_PERFMON and CAP_BPF;;\n"
     "    cap_dac_read_search) [ $u = chatmail-tls.service ] || echo reads all;;\n"
     "    *) echo is root with capabilities;; esac;;\n"
     "esac\n"
