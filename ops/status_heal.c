@@ -1,9 +1,8 @@
 #include "status_heal.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "say.h"
 
 #define DAY_S 86400
 
@@ -41,13 +40,37 @@ const char *op_heal_woken_wrong(const json_t *g)
     return why != NULL ? why : "";
 }
 
-size_t op_heal_untold(const struct cm_conf *conf, char *out, size_t size)
+static const json_t *gateway_of(const json_t *cluster, const char *name)
+{
+    const json_t *g;
+    size_t i;
+    json_array_foreach(json_object_get(cluster, "gateways"), i, g)
+    {
+        const char *its = json_string_value(json_object_get(g, "name"));
+        if (its != NULL && strcmp(its, name) == 0) {
+            return g;
+        }
+    }
+    return NULL;
+}
+
+/* By the kernel, and its agent says that it cannot, or there is none. */
+static bool is_untold(const json_t *cluster, const struct cm_conf_gateway *g)
+{
+    const json_t *its = gateway_of(cluster, g->name);
+    return g->data_plane != CM_PLANE_PROXY && its != NULL &&
+           (json_is_false(json_object_get(its, "carried")) ||
+            json_is_false(json_object_get(its, "agent")));
+}
+
+size_t op_heal_untold(const json_t *cluster, const struct cm_conf *conf, char *out,
+                      size_t size)
 {
     size_t used = 0;
     out[0] = '\0';
     for (size_t i = 0; i < conf->gateway_count; i++) {
         const struct cm_conf_gateway *g = &conf->gateways[i];
-        if (g->data_plane != CM_PLANE_PROXY && used < size) {
+        if (is_untold(cluster, g) && used < size) {
             int n = snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "",
                              g->name);
             used += n > 0 ? (size_t)n : 0;
@@ -56,31 +79,11 @@ size_t op_heal_untold(const struct cm_conf *conf, char *out, size_t size)
     return used;
 }
 
-void op_heal_say(const json_t *cluster, const struct cm_conf *conf)
-{
-    char text[512];
-    const json_t *g;
-    size_t i;
-    json_array_foreach(json_object_get(cluster, "gateways"), i, g)
-    {
-        if (op_heal_woken(g, text, sizeof(text)) > 0) {
-            op_say(OP_PLAIN, "  %s", text);
-        }
-    }
-    if (op_heal_untold(conf, text, sizeof(text)) > 0) {
-        op_say(
-            OP_PLAIN,
-            "  by the kernel: %s; idle clients there are not told that the tunnel is "
-            "cut (docs/data-planes.md)",
-            text);
-    }
-}
-
-json_t *op_heal_untold_json(const struct cm_conf *conf)
+json_t *op_heal_untold_json(const json_t *cluster, const struct cm_conf *conf)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < conf->gateway_count; i++) {
-        if (conf->gateways[i].data_plane != CM_PLANE_PROXY) {
+        if (is_untold(cluster, &conf->gateways[i])) {
             json_array_append_new(list, json_string(conf->gateways[i].name));
         }
     }

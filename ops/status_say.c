@@ -174,9 +174,9 @@ static void add_gateways(const struct op_report *r, bool all, struct op_screen *
             op_screen_add(out, OP_PLAIN, "  %s", text);
         }
     }
-    if (op_heal_untold(&r->c->conf, text, sizeof(text)) > 0) {
+    if (op_heal_untold(r->cluster, &r->c->conf, text, sizeof(text)) > 0) {
         op_screen_add(out, OP_PLAIN,
-                      "  by the kernel: %s; idle clients are not told of a cut tunnel",
+                      "  by rules alone: %s; idle clients are not told of a cut tunnel",
                       text);
     }
 }
@@ -405,10 +405,10 @@ json_t *op_report_json(const struct op_report *r)
         (json_int_t)r->push_oldest_s, "success_s", (json_int_t)r->push_success_s,
         "stuck_s", (json_int_t)r->push_stuck_s, "echo_invite",
         r->c->conf.store.echo_core[0] != '\0' ? r->invite : "", "wrong", list,
-        "idle_not_told", op_heal_untold_json(&r->c->conf), "probe", probe_json(r),
-        "disks", disks_json(r), "backup_age_s", (json_int_t)r->backup_age_s,
-        "certificate_days", certs_json(r), "certificate", r->certificate.data, "silent",
-        r->silent);
+        "idle_not_told", op_heal_untold_json(r->cluster, &r->c->conf), "probe",
+        probe_json(r), "disks", disks_json(r), "backup_age_s",
+        (json_int_t)r->backup_age_s, "certificate_days", certs_json(r), "certificate",
+        r->certificate.data, "silent", r->silent);
     cm_assert(o != NULL);
     return o;
 }

@@ -44,16 +44,27 @@ static void untold(void **state)
         "[params]\nmail_domain = chat.example.org\n"
         "[gateway edge1]\nnumber = 1\naddresses = 198.51.100.11\n"
         "[gateway edge2]\nnumber = 2\naddresses = 203.0.113.12\ndata_plane = proxy\n"
-        "[gateway edge3]\nnumber = 3\naddresses = 203.0.113.13\ndata_plane = kernel\n";
+        "[gateway edge3]\nnumber = 3\naddresses = 203.0.113.13\ndata_plane = kernel\n"
+        "[gateway edge4]\nnumber = 4\naddresses = 203.0.113.14\n"
+        "[gateway edge5]\nnumber = 5\naddresses = 203.0.113.15\n";
+    json_t *cluster = json_loads(
+        "{\"gateways\":[{\"name\":\"edge1\",\"carried\":false,\"agent\":true},"
+        "{\"name\":\"edge2\",\"carried\":false,\"agent\":true},"
+        "{\"name\":\"edge3\",\"carried\":null,\"agent\":false},"
+        "{\"name\":\"edge4\",\"carried\":true,\"agent\":true},"
+        "{\"name\":\"edge5\",\"carried\":null,\"agent\":true}]}",
+        0, NULL);
+    assert_non_null(cluster);
     struct cm_conf conf;
     struct cm_err err = {.text = ""};
     char text[64];
     assert_int_equal(cm_conf_parse("x.ini", ini, strlen(ini), &conf, &err), 0);
-    op_heal_untold(&conf, text, sizeof(text));
+    op_heal_untold(cluster, &conf, text, sizeof(text));
     assert_string_equal(text, "edge1, edge3");
-    json_t *list = op_heal_untold_json(&conf);
+    json_t *list = op_heal_untold_json(cluster, &conf);
     assert_int_equal(json_array_size(list), 2);
     json_decref(list);
+    json_decref(cluster);
     cm_conf_clear(&conf);
 }
 

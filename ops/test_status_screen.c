@@ -20,10 +20,12 @@ static const char ini[] = "[params]\nmail_domain = chat.example.org\n"
                           "2001:db8:1::11\n"
                           "[gateway edge2]\nnumber = 2\naddresses = 203.0.113.12\n";
 
-#define ROW(name, mode, age, egress)                                                   \
+#define ROW(name, mode, age, egress) ROW_OF(name, mode, age, egress, "true")
+#define ROW_OF(name, mode, age, egress, carried)                                       \
     "{\"name\":\"" name "\",\"mode\":\"" mode "\",\"applied_epoch\":12,"               \
     "\"report_age_ms\":" age ",\"handshake_age_s\":44,\"flows\":212,\"health\":"       \
-    "\"up\",\"egress\":\"" egress "\",\"error\":\"\",\"agent\":true}"
+    "\"up\",\"egress\":\"" egress "\",\"error\":\"\",\"agent\":true,"                  \
+    "\"carried\":" carried "}"
 #define CLUSTER(rows)                                                                  \
     "cluster {\"epoch\":12,\"refused\":\"\",\"gateways\":[" rows "]}\n"
 #define WELL                                                                           \
@@ -177,8 +179,8 @@ static void trouble(void **state)
                  "queue 3\npush -1 -1\ndisk / 1000 97\nbackup 200000 s\n"
                  "plugin chatmail_idle loaded: x\nplugin chatmail_push lua: x\n"
                  "package portico-store 0.1.0\n" CLUSTER(
-                     ROW("edge1", "active", "900",
-                         "active") "," ROW("edge2", "active", "1400", "standby")));
+                     ROW_OF("edge1", "active", "900", "active",
+                            "false") "," ROW("edge2", "active", "1400", "standby")));
     op_ring_plan(&s.r.ring, &s.c, s.r.cluster);
     assert_int_equal(s.r.ring.count, 2);
     for (size_t i = 0; i < 2; i++) {

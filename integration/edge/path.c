@@ -17,6 +17,7 @@
 #include "proxy/plane.h"
 #include "proxy/wgkey.h"
 
+#include "carry/carry.h"
 #include "load.h"
 
 #define PUBLIC "198.51.100.11"
@@ -27,8 +28,8 @@
     "exit 1"
 #define PIPES 256 /* of haproxy, for splice */
 
-static const char *const names[CARRIERS] = {"bare", "kernel", "proxy", "nginx",
-                                            "haproxy"};
+static const char *const names[CARRIERS] = {"bare",  "kernel", "rules",
+                                            "proxy", "nginx",  "haproxy"};
 
 const char *carrier_name(enum carrier carrier)
 {
@@ -81,7 +82,7 @@ static void wire(struct path *path)
     path->store = netkit_host();
     netkit_wire(path->client, "up0", path->gateway, "pub0");
     netkit_wire(path->gateway, "out0", path->store, "home0");
-    netkit_must(path->client, "for n in 0 1 2 3 4; do "
+    netkit_must(path->client, "for n in 0 1 2 3 4 5; do "
                               "ip addr add 198.51.100.4$n/24 dev up0; done; "
                               "sysctl -qw net.ipv4.ip_local_port_range='2000 65000'");
     netkit_must(path->gateway, "ip addr add " PUBLIC "/24 dev pub0; "
@@ -96,6 +97,20 @@ static void wire(struct path *path)
     netkit_tunnel(path->store, "wg1", &path->tunnels[1]);
 }
 
+/* As the agent does it. */
+static int apply_in_gateway(const struct path *path, struct px_state *state,
+                            struct px_seen *seen, struct px_outcome *out,
+                            struct cm_err *err)
+{
+    struct px_gateway *gw = &state->gateways[0];
+
+    gw->carried = path->carrier == CARRIER_KERNEL;
+    if (gw->carried && gw_carry_begin(path->carry, state, gw, err) != 0) {
+        return -1;
+    }
+    return px_apply_gateway(state, gw, path->keys[0], seen, out, err);
+}
+
 /* In that host: the whole state there. */
 static int applied_in(const struct path *path, pid_t host, const struct px_state *state,
                       struct cm_err *err)
@@ -107,10 +122,10 @@ static int applied_in(const struct path *path, pid_t host, const struct px_state
         struct px_seen seen = {0};
         struct px_outcome out = {0};
         struct cm_err why;
+        struct px_state now = *state;
         int rc = host == path->store
                      ? px_apply_store(state, path->keys[1], &seen, &out, &why)
-                     : px_apply_gateway(state, &state->gateways[0], path->keys[0],
-                                        &seen, &out, &why);
+                     : apply_in_gateway(path, &now, &seen, &out, &why);
         if (rc != 0) {
             fprintf(stderr, "%s\n", why.text);
         }
@@ -199,7 +214,7 @@ static void serve(struct path *path)
 int path_open(struct path *path, struct cm_err *err)
 {
 
-    *path = (struct path){.dir = "/tmp/bench-edge-XXXXXX"};
+    *path = (struct path){.dir = "/tmp/bench-edge-XXXXXX", .carrier = CARRIER_RULES};
     if (netkit_begin() != 0 || mkdtemp(path->dir) == NULL) {
         return cm_err_set(err, CM_ERR_WORLD, "needs root and network namespaces");
     }
@@ -207,6 +222,10 @@ int path_open(struct path *path, struct cm_err *err)
     signal(SIGPIPE, SIG_IGN);
     wire(path);
     made = state_of();
+    path->carry = gw_carry_new(-1, err);
+    if (path->carry == NULL) {
+        return -1;
+    }
     if (keys_into(path, &made, err) != 0) {
         return -1;
     }
@@ -233,6 +252,7 @@ void path_close(struct path *path)
     netkit_stop(&path->client, SIGKILL);
     netkit_stop(&path->gateway, SIGKILL);
     netkit_stop(&path->store, SIGKILL);
+    gw_carry_free(&path->carry);
     netkit_sh(0, "rm -rf %s", path->dir);
 }
 
@@ -348,7 +368,10 @@ int path_carry(struct path *path, enum carrier carrier, const char **address_r,
     netkit_stop(&path->plane, SIGKILL);
     netkit_sh(path->gateway,
               PROXY_ROUTES " down; nft delete table inet chatmail "
-                           "2>/dev/null; conntrack -F 2>/dev/null; true");
+                           "2>/dev/null; conntrack -F 2>/dev/null; "
+                           "for d in pub0 out0 wg0; do "
+                           "tc qdisc del dev $d clsact 2>/dev/null; done; true");
+    path->carrier = carrier;
     /* An address for each: what connection tracking remembers of one carrier is not met
      * by the next. */
     netkit_must(path->client,
@@ -364,8 +387,8 @@ int path_carry(struct path *path, enum carrier carrier, const char **address_r,
     if (applied_in(path, path->store, &made, err) != 0) {
         return -1;
     }
-    return carrier == CARRIER_KERNEL ? apply_gateway(path, false, err)
-                                     : proxies[carrier](path, err);
+    return proxies[carrier] == NULL ? apply_gateway(path, false, err)
+                                    : proxies[carrier](path, err);
 }
 
 int path_reload(struct path *path, struct cm_err *err)

@@ -13,7 +13,8 @@
 
 enum carrier {
     CARRIER_BARE,   /* routing and WireGuard, no rules of ours: what the others cost */
-    CARRIER_KERNEL, /* chatmail-gateway's rules */
+    CARRIER_KERNEL, /* chatmail-gateway's rules, and its programs for what is open */
+    CARRIER_RULES,  /* the rules alone, where a kernel does not take programs */
     CARRIER_PROXY,  /* and chatmail-proxy */
     CARRIER_NGINX,  /* nginx stream */
     CARRIER_HAPROXY,
@@ -22,6 +23,8 @@ enum carrier {
 
 const char *carrier_name(enum carrier carrier);
 
+struct gw_carry;
+
 struct path {
     pid_t client, gateway, store;
     pid_t tunnels[2], server;
@@ -29,6 +32,8 @@ struct path {
     char dir[64];
     char keys[2][64]; /* private keys, gateway's and store's */
     int64_t epoch;
+    struct gw_carry *carry;
+    enum carrier carrier;
     size_t files; /* descriptors that a process may have */
 };
 

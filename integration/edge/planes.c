@@ -199,6 +199,16 @@ static void at_least(struct rows *rows, const struct series *s, enum carrier car
     row->ok = row->ok && row->ratio >= least;
 }
 
+/* For comparison; no goal. */
+static void beside(struct rows *rows, const struct series *s, enum carrier carrier,
+                   enum carrier base, int which)
+{
+    struct row *row = tell(rows, s, carrier, which);
+
+    row->compared_with = carrier_name(base);
+    row->ratio = ratio(s, carrier, base, figures[which].field);
+}
+
 static void less_than(struct rows *rows, const struct series *s, enum carrier carrier,
                       enum carrier base, int which)
 {
@@ -248,6 +258,9 @@ int planes_compare(struct path *path, bool quick, struct rows *rows, struct cm_e
     at_least(rows, &s, CARRIER_KERNEL, CARRIER_BARE, DOWN, 0.97);
     at_least(rows, &s, CARRIER_KERNEL, CARRIER_BARE, CONNECTIONS, 0.95);
     added(rows, &s, CARRIER_KERNEL);
+    for (int which = UP; which <= CONNECTIONS; which++) {
+        beside(rows, &s, CARRIER_RULES, CARRIER_BARE, which);
+    }
     proxy_against(rows, &s, CARRIER_NGINX);
     proxy_against(rows, &s, CARRIER_HAPROXY);
     added(rows, &s, CARRIER_PROXY);

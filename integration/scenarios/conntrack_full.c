@@ -1,6 +1,8 @@
-/* edge1's table of connections is full, on both planes: who comes new is refused at
- * once and served by edge2; who is there stays; tunnel, bus and a restarted agent live;
- * status and /metrics say it; when there is room, all is as before by itself.
+/* edge1's table of connections is full, on both planes. By the kernel nobody notices:
+ * what clients open takes no place in it, new connections come in, through a restart of
+ * the agent too. By proxy who comes new is refused at once and served by edge2; who is
+ * there stays; tunnel, bus and a restarted agent live; status and /metrics say it; when
+ * there is room, all is as before by itself.
  *
  * The kernel's limit is one for the whole machine, so it is not lowered: the table is
  * filled up with made-up flows to just below, and then by a client's connections. */
@@ -52,6 +54,21 @@ struct crowd_of {
     struct wire *wires[CROWD];
     size_t count;
 };
+
+/* All of them are let in: four times what there is room for in the table. */
+static int walk_in(struct stage *stage, struct crowd_of *crowd, struct cm_err *err)
+{
+    struct door door = door_at("edge1", AF_INET, 993, true);
+    struct wire_to to = door_wire(stage, &door, STEP_MS);
+    while (crowd->count < CROWD) {
+        struct wire *wire = wire_open(&to, err);
+        if (wire == NULL) {
+            return cm_err_prefix(err, "connection %zu", crowd->count + 1);
+        }
+        crowd->wires[crowd->count++] = wire;
+    }
+    return 0;
+}
 
 /* Until one is not let in any more: then the kernel drops. */
 static int press_in(struct stage *stage, struct crowd_of *crowd, struct cm_err *err)
@@ -126,6 +143,30 @@ static int agent_comes_back(struct stage *stage, struct cm_err *err)
     return 0;
 }
 
+/* Everybody is served, by edge1 itself. */
+static int unharmed(struct stage *stage, struct imap *there, struct chatter *chatter,
+                    const struct scene_account *account, struct ledger *ledger,
+                    struct cm_err *err)
+{
+    struct door edge1 = door_at("edge1", AF_INET, 993, true);
+    struct stream_lane lane = {.doors = {door_at("edge1", AF_INET, 465, false)},
+                               .gap_ms = 1200,
+                               .from = *account};
+    int64_t back = 0;
+    snprintf(lane.to, sizeof lane.to, "%s", account->addr);
+    struct stream *stream = stream_start(stage, &lane, 1, ledger);
+    int rc = chatter_say(chatter, err) != 0 ||
+                     imap_command(there, "NOOP", NULL, NULL, err) != 0 ||
+                     agent_comes_back(stage, err) != 0 ||
+                     imap_command(there, "NOOP", NULL, NULL, err) != 0 ||
+                     door_until_in(stage, &edge1, account, cm_now_mono_ms(), STEP_MS,
+                                   &back, err) != 0
+                 ? -1
+                 : 0;
+    stream_stop(&stream);
+    return rc;
+}
+
 static int while_full(struct stage *stage, struct imap *there, struct chatter *chatter,
                       const struct scene_account *account, struct ledger *ledger,
                       struct cm_err *err)
@@ -167,15 +208,16 @@ static int until_served(struct stage *stage, const struct scene_account *account
 
 static int crowd_out(struct stage *stage, struct imap *there, struct chatter *chatter,
                      const struct scene_account *account, struct ledger *ledger,
-                     struct cm_err *err)
+                     bool tracked, struct cm_err *err)
 {
     struct crowd_of crowd = {.count = 0};
     struct door edge2 = door_at("edge2", AF_INET, 993, true);
     size_t texts = 0;
     int rc =
         scene_sh(&stage->scene, "edge1", 180, NULL, err, FILL, LEFT, 2 * LEFT) != 0 ||
-                press_in(stage, &crowd, err) != 0 ||
-                while_full(stage, there, chatter, account, ledger, err) != 0
+                (tracked ? press_in : walk_in)(stage, &crowd, err) != 0 ||
+                (tracked ? while_full : unharmed)(stage, there, chatter, account,
+                                                  ledger, err) != 0
             ? -1
             : 0;
     leave(&crowd);
@@ -193,7 +235,7 @@ static int crowd_out(struct stage *stage, struct imap *there, struct chatter *ch
                : cm_err_set(err, CM_ERR_REFUSE, "no mail was accepted meanwhile");
 }
 
-static int on_this_plane(struct stage *stage, struct cm_err *err)
+static int on_plane(struct stage *stage, bool tracked, struct cm_err *err)
 {
     struct door edge1 = door_at("edge1", AF_INET, 993, true);
     struct scene_account account;
@@ -204,7 +246,7 @@ static int on_this_plane(struct stage *stage, struct cm_err *err)
     int rc = -1;
     if (chatter != NULL && account_make(stage, &account, SCENE_DOMAIN, err) == 0 &&
         (there = door_imap(stage, &edge1, &account, STEP_MS, err)) != NULL) {
-        rc = crowd_out(stage, there, chatter, &account, &ledger, err);
+        rc = crowd_out(stage, there, chatter, &account, &ledger, tracked, err);
     }
     imap_close(&there);
     chatter_stop(&chatter);
@@ -214,7 +256,15 @@ static int on_this_plane(struct stage *stage, struct cm_err *err)
 
 int scenario_conntrack_full(struct stage *stage, struct cm_err *err)
 {
-    return plane_each(stage, on_this_plane, err);
+    bool carries = false;
+    if (plane_carries(stage, &carries, err) != 0 ||
+        on_plane(stage, !carries, err) != 0) {
+        return cm_err_prefix(err, "kernel plane");
+    }
+    if (plane_set(stage, true, err) != 0 || on_plane(stage, true, err) != 0) {
+        return cm_err_prefix(err, "proxy plane");
+    }
+    return 0;
 }
 
 int scenario_conntrack_room(struct stage *stage, struct cm_err *err)

@@ -13,7 +13,7 @@
 static int is_on(struct stage *stage, const char *node, bool run, struct cm_err *err)
 {
     return scene_until(&stage->scene, node, 15, err,
-                       "%s nft list table inet chatmail | grep -q 'tcp.*dnat'",
+                       "%s nft list table inet chatmail | grep -qE " PLANE_KERNEL,
                        run ? "systemctl -q is-active chatmail-proxy && !" : "") != 0
                ? cm_err_prefix(err, "%s is not on the %s plane", node,
                                run ? "proxy" : "kernel")
@@ -66,6 +66,16 @@ int plane_back(struct stage *stage, struct cm_err *err)
         stage_ask(stage, "store", NULL, &said, err, DOCUMENT " | grep -q '" PROXY "'");
     free(said);
     return status == 0 ? plane_set(stage, false, err) : status < 0 ? -1 : 0;
+}
+
+int plane_carries(struct stage *stage, bool *yes_r, struct cm_err *err)
+{
+    char *said = NULL;
+    int status = stage_ask(stage, "edge1", NULL, &said, err,
+                           "tc filter show dev wg0 ingress | grep -q outward");
+    free(said);
+    *yes_r = status == 0;
+    return status < 0 ? -1 : 0;
 }
 
 int plane_each(struct stage *stage,

@@ -39,6 +39,12 @@ static void add_table(json_t *row, const struct px_counts *counts)
                         json_boolean(counts != NULL && counts->table_full == 1));
 }
 
+/* Whether idle clients are told; null while nothing was heard from there. */
+static json_t *carried_json(const struct px_counts *counts)
+{
+    return counts == NULL ? json_null() : json_boolean(counts->carried == 1);
+}
+
 static json_t *row(const struct px_state *state, const struct health *health,
                    const struct px_gateway *gw, const struct px_tunnel_facts *facts,
                    const struct woken *woken, int64_t now_ms)
@@ -67,6 +73,7 @@ static json_t *row(const struct px_state *state, const struct health *health,
         !gw->agentless);
     cm_assert(o != NULL);
     add_table(o, heard ? &h->report.counts : NULL);
+    json_object_set_new(o, "carried", carried_json(heard ? &h->report.counts : NULL));
     return o;
 }
 
