@@ -44,9 +44,6 @@
 #define ICMP6_PARAMETER   4
 #define ICMP_QUOTED_TCP   8 /* as much of it is quoted at least */
 
-#define CLIENT_ENDED 1
-#define STORE_ENDED  2
-
 /* So often the rules are told anew of a source that they know: they forget it after
  * twelve hours. */
 #define KNOWN_S 3600
@@ -152,14 +149,15 @@ INLINE bool after(__u32 a, __u32 b)
     return (__s32)(a - b) > 0;
 }
 
-/* True when nothing more is to come: it is carried no longer. A last acknowledgement
- * goes by the rules. */
+/* True when it is over: carried no longer. After two FINs a last acknowledgement and
+ * what is sent again are still to come, so the flow stays until it is looked at and
+ * has been silent (carry.c). */
 INLINE bool ends(struct gw_carry_flow *flow, const struct packet *p, __u8 whose)
 {
     if ((p->flags & FIN) != 0) {
         flow->ended |= whose;
     }
-    return (p->flags & RST) != 0 || flow->ended == (CLIENT_ENDED | STORE_ENDED);
+    return (p->flags & RST) != 0;
 }
 
 /* Has the client seen what the store said? */
@@ -235,6 +233,7 @@ INLINE void open_flow(const struct gw_carry_key *key, const struct gw_carry_flow
 
     flow.ack = p->ack;
     flow.seen_s = now_s();
+    flow.ended = (p->flags & FIN) != 0 ? GW_CARRY_CLIENT_ENDED : 0;
     bpf_map_update_elem(&flows, key, &flow, BPF_ANY);
     bpf_map_delete_elem(&fresh, key);
 }
@@ -287,7 +286,7 @@ INLINE int inward_tcp(struct __sk_buff *skb, __u32 at, const struct packet *p)
         flow->ack = p->ack;
     }
     flow->seen_s = now_s();
-    if (ends(flow, p, CLIENT_ENDED)) {
+    if (ends(flow, p, GW_CARRY_CLIENT_ENDED)) {
         bpf_map_delete_elem(&flows, &key);
     }
     count_in(p, skb->len - at);
@@ -570,7 +569,7 @@ INLINE bool note_answer(struct __sk_buff *skb, const struct gw_carry_settings *s
         flow->next = end_of(p);
     }
     flow->seen_s = now_s();
-    if (ends(flow, p, STORE_ENDED)) {
+    if (ends(flow, p, GW_CARRY_STORE_ENDED)) {
         bpf_map_delete_elem(&flows, &key);
     }
     return true;

@@ -390,8 +390,12 @@ static bool count_one(const struct gw_carry_key *key, const struct gw_carry_flow
     struct looking *l = ctx;
     struct px_port_counts *port = port_in(l->counts, key->port);
 
-    if ((__s32)(l->now_s - flow->seen_s) > GW_CARRY_IDLE_S) {
+    bool over = flow->ended == GW_CARRY_BOTH_ENDED;
+    if ((__s32)(l->now_s - flow->seen_s) > (over ? GW_CARRY_OVER_S : GW_CARRY_IDLE_S)) {
         return false;
+    }
+    if (over) {
+        return true;
     }
     l->open++;
     if (port != NULL) {

@@ -59,6 +59,7 @@ CM_MUSTUSE int gw_carry_obey(struct gw_carry *carry, const struct px_state *stat
  * heard of for GW_CARRY_IDLE_S is forgotten: the store speaks in each flow every two
  * minutes. */
 #define GW_CARRY_IDLE_S 7440
+#define GW_CARRY_OVER_S 60 /* the same, of what both ends have ended */
 int64_t gw_carry_open(struct gw_carry *carry, struct px_counts *counts);
 /* What was carried since this process began, added to the ports of counts. */
 void gw_carry_count(const struct gw_carry *carry, struct px_counts *counts);

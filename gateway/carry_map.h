@@ -20,6 +20,10 @@ struct gw_carry_key {
     __be16 port;
 };
 
+#define GW_CARRY_CLIENT_ENDED 1
+#define GW_CARRY_STORE_ENDED  2
+#define GW_CARRY_BOTH_ENDED   3
+
 struct gw_carry_flow {
     __u32 address[4]; /* the public one that the client connected to */
     __u32 ack;        /* what the client expects next, as it said last */
@@ -27,7 +31,7 @@ struct gw_carry_flow {
     __u32 seen_s;     /* seconds of the machine's uptime */
     __u8 answered;    /* the store has */
     __u8 handshake;   /* it began under our eyes */
-    __u8 ended;       /* bit 0: the client has sent its FIN, bit 1: the store */
+    __u8 ended;       /* who has sent its FIN: the two below */
     __u8 unused;
 };
 

@@ -165,7 +165,8 @@ static bool tell_and_forget(const struct gw_carry_key *key,
 {
     struct telling *t = ctx;
 
-    t->count += gw_reset_send(&t->reset, key, flow) > 0;
+    t->count +=
+        flow->ended != GW_CARRY_BOTH_ENDED && gw_reset_send(&t->reset, key, flow) > 0;
     return false;
 }
 

@@ -24,7 +24,7 @@ static const struct allowed {
     {"chatmail-cluster.service", 24, "always",
      "root with CAP_NET_ADMIN: links, addresses, routes and packet filter of the "
      "store"},
-    {"chatmail-gateway.service", 25, "always",
+    {"chatmail-gateway.service", 24, "always",
      "root with CAP_NET_ADMIN: the same of a gateway; CAP_BPF, CAP_PERFMON: programs "
      "that carry "
      "open "

@@ -490,10 +490,11 @@ static void a_gateway_that_gets_an_agent_begins_anew(void **state)
     char *text = status_json(&s, "", &h, woken, facts, &none, 1000);
     assert_non_null(strstr(text, "\"error\":\"no report yet\",\"woken\":null,"));
     assert_non_null(strstr(text, "\"agent\":true,\"table_used\":-1,\"table_max\":-1,"
-                                 "\"table_full\":false},{"));
+                                 "\"table_full\":false,\"carried\":null},{"));
     assert_non_null(strstr(text, "\"error\":\"\",\"woken\":null,\"health\":\"up\","));
     assert_non_null(strstr(text, "\"agent\":false,\"table_used\":-1,"
-                                 "\"table_max\":-1,\"table_full\":false}]"));
+                                 "\"table_max\":-1,\"table_full\":false,"
+                                 "\"carried\":null}]"));
     free(text);
     s.gateways[1].agentless = false;
     health_keep(&h, &s);
@@ -531,7 +532,7 @@ static void a_full_table_impairs(void **state)
     cm_buf_clear(&out);
     char *text = status_json(&s, "", &h, woken, facts, &none, 1200);
     assert_non_null(strstr(text, "\"table_used\":262144,\"table_max\":262144,"
-                                 "\"table_full\":true},{"));
+                                 "\"table_full\":true,\"carried\":false},{"));
     free(text);
     r.counts.table_full = 0;
     health_report(&h, 1, &r, 1300);
