@@ -394,8 +394,8 @@ static bool count_one(const struct gw_carry_key *key, const struct gw_carry_flow
     if ((__s32)(l->now_s - flow->seen_s) > (over ? GW_CARRY_OVER_S : GW_CARRY_IDLE_S)) {
         return false;
     }
-    if (over) {
-        return true;
+    if (flow->ended != 0) {
+        return true; /* somebody has hung up */
     }
     l->open++;
     if (port != NULL) {

@@ -55,9 +55,9 @@ void gw_carry_walk(struct gw_carry *carry,
 CM_MUSTUSE int gw_carry_obey(struct gw_carry *carry, const struct px_state *state,
                              const struct px_gateway *gw, struct cm_err *err);
 
-/* How many are open; those of a port of counts are its open ones. What has not been
- * heard of for GW_CARRY_IDLE_S is forgotten: the store speaks in each flow every two
- * minutes. */
+/* How many are open, with no end that has hung up; those of a port of counts are its
+ * open ones. What has not been heard of for GW_CARRY_IDLE_S is forgotten: the store
+ * speaks in each flow every two minutes. */
 #define GW_CARRY_IDLE_S 7440
 #define GW_CARRY_OVER_S 60 /* the same, of what both ends have ended */
 int64_t gw_carry_open(struct gw_carry *carry, struct px_counts *counts);
