@@ -57,9 +57,12 @@ static int put_up(struct stage *stage, const struct impostor *i, struct cm_err *
             "/pair.pem -key " DIR "/pair.pem -quiet; timeout 20"
             " sh -c 'until ss -Hltn sport = :" PORT " | grep -q .; do sleep 0.1; done';"
             " nft -f - <<'E'\n"
-            "table " TABLE " {\n chain in { type nat hook prerouting priority -150;\n"
-            "  ip daddr %s tcp dport %d redirect to :" PORT "\n }\n}\nE",
-            i->address, i->port);
+            "table " TABLE
+            " {\n chain in { type filter hook prerouting priority -310;\n"
+            "  ip daddr %s tcp dport %d tcp dport set " PORT "\n }\n"
+            " chain out { type filter hook postrouting priority 300;\n"
+            "  ip saddr %s tcp sport " PORT " tcp sport set %d\n }\n}\nE",
+            i->address, i->port, i->address, i->port);
         if (rc > 0) {
             rc = cm_err_set(err, CM_ERR_WORLD, "%s: %.300s", i->node, said);
         }
