@@ -28,9 +28,10 @@ void px_guard_sets(struct cm_buf *out, const struct px_state *state);
 void px_guard_chains(struct cm_buf *out, const struct px_state *state,
                      const struct px_gateway *gw);
 
-/* Of the kernel plane's forwarding: what is open, from a source known already, goes to
- * chain "open"; what is not known, but has shown to be true on its way to the store,
- * makes it known. */
+/* Of the kernel plane's forwarding. Where programs carry what is open: what the door
+ * has let in goes to chain "let_in". By rules alone: what is open, from a source known
+ * already, goes to chain "open"; what is not known, but has shown to be true on its way
+ * to the store, makes it known. */
 void px_guard_open(struct cm_buf *out, const struct px_state *state,
                    const struct px_gateway *gw);
 void px_guard_acquaint(struct cm_buf *out, const struct px_state *state,
