@@ -12,11 +12,15 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/run.h"
+#include "cutting.h"
 #include "links.h"
 #include "plane.h"
 
 #define TOOL_TIMEOUT_MS 20000
 #define LOAD_MAX        (4u << 20)
+
+/* The tunnels' own packets, which px_store_wg marks, as nft lists it. */
+#define STORE_MATCH "meta mark 0x00007077"
 
 /* After this long without a handshake an endpoint's name is looked up again. */
 #define STALE_HANDSHAKE_S 150
@@ -605,6 +609,30 @@ int px_link_remove(const char *ifname, struct cm_err *err)
 
 /* ---- a whole node ---- */
 
+static int let_gateway_cut(const struct px_gateway *gw, struct px_outcome *out,
+                           struct cm_err *err)
+{
+    static const char links[1][PX_LINK_NAME] = {"wg0"};
+    char match[32];
+
+    snprintf(match, sizeof(match), "udp sport %d", gw->wg_port);
+    return px_cutting_settle(links, 1, match, &out->changed, err);
+}
+
+static int let_store_cut(const struct px_state *state, struct px_outcome *out,
+                         struct cm_err *err)
+{
+    char links[CM_GATEWAYS_MAX][PX_LINK_NAME];
+    size_t n = 0;
+
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        snprintf(links[n], sizeof(links[n]), "wg%d", state->gateways[i].number);
+        n += px_link_there(links[n]);
+    }
+    return px_cutting_settle((const char(*)[PX_LINK_NAME])links, n, STORE_MATCH,
+                             &out->changed, err);
+}
+
 int px_apply_gateway_tunnel(const struct px_state *state, const struct px_gateway *gw,
                             const char *private_key, struct px_seen *seen,
                             struct px_outcome *out, struct cm_err *err)
@@ -618,6 +646,9 @@ int px_apply_gateway_tunnel(const struct px_state *state, const struct px_gatewa
     int rc = apply_wg("wg0", wg, &seen->wg[0], &out->changed, err);
     if (rc == 0) {
         rc = apply_ip(ip, PX_LINKS_ADDRESSES, &out->changed, err);
+    }
+    if (rc == 0) {
+        rc = let_gateway_cut(gw, out, err);
     }
     cm_wipe_str(&wg);
     free(ip);
@@ -657,6 +688,9 @@ static int remove_store(struct px_seen *seen, struct px_outcome *out,
                         struct cm_err *err)
 {
     int rc = remove_nft(seen, &out->changed, err);
+    if (rc == 0) {
+        rc = px_cutting_settle(NULL, 0, STORE_MATCH, &out->changed, err);
+    }
     if (rc == 0) {
         rc = apply_ip("", PX_LINKS_ROUTES | PX_LINKS_EGRESS, &out->changed, err);
     }
@@ -701,6 +735,9 @@ int px_apply_store(const struct px_state *state, const char *private_key,
         store_sysctls(state, out);
         int tunnels = apply_store_tunnels(state, private_key, seen, out, &tunnel_err);
         rc = apply_ip(ip, PX_LINKS_ADDRESSES | PX_LINKS_ROUTES, &out->changed, err);
+        if (rc == 0) {
+            rc = let_store_cut(state, out, err);
+        }
         if (rc == 0 && tunnels != 0) {
             *err = tunnel_err;
             rc = -1;

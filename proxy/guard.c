@@ -148,6 +148,23 @@ static void door_chain(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, "    }\n");
 }
 
+bool px_guards_input(const struct px_gateway *gw)
+{
+    return gw->carried && !gw->by_proxy && gw->mode == CM_MODE_ACTIVE;
+}
+
+void px_guard_inner(struct cm_buf *out, const struct px_gateway *gw)
+{
+    char inner4[46], inner6[46];
+
+    px_inner4(gw->number, 1, inner4);
+    px_inner6(gw->number, 1, inner6);
+    cm_buf_fmt(out,
+               "        ip daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n"
+               "        ip6 daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
+               inner4, inner6);
+}
+
 static void guard_chain(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
 {
@@ -172,6 +189,9 @@ static void guard_chain(struct cm_buf *out, const struct px_state *state,
             cm_buf_fmt(out, " %s @banned%d counter name \"banned\" drop\n", source(v6),
                        v6 ? 6 : 4);
         }
+    }
+    if (px_guards_input(gw)) {
+        px_guard_inner(out, gw);
     }
     cm_buf_str(out, "    }\n");
 }

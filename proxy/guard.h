@@ -16,6 +16,8 @@
 #ifndef PX_GUARD_H
 #define PX_GUARD_H
 
+#include <stdbool.h>
+
 #include "common/buf.h"
 #include "state.h"
 
@@ -27,6 +29,13 @@ void px_guard_counters(struct cm_buf *out);
 void px_guard_sets(struct cm_buf *out, const struct px_state *state);
 void px_guard_chains(struct cm_buf *out, const struct px_state *state,
                      const struct px_gateway *gw);
+
+/* Whether the chains of this file are all there is for what is meant for the node
+ * itself: where programs carry what is open, in mode active. Then nothing that arrives
+ * here is translated later, or refused elsewhere. */
+bool px_guards_input(const struct px_gateway *gw);
+/* The node's end of the tunnel is reached through the tunnel only. */
+void px_guard_inner(struct cm_buf *out, const struct px_gateway *gw);
 
 /* Of the kernel plane's forwarding. Where programs carry what is open: what the door
  * has let in goes to chain "let_in". By rules alone: what is open, from a source known

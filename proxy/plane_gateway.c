@@ -7,6 +7,8 @@
 #include "text.h"
 
 #define REFUSE_UDP "reject with icmpx type port-unreachable"
+#define ICMP_OF_TUNNEL                                                                 \
+    "meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst 40 packets accept"
 
 /* Counters are declared first: a named counter outlives no reload, but it can be read
  * one by one and says which port a flow came for. */
@@ -113,9 +115,6 @@ static void input_proxy(struct cm_buf *out, const struct px_state *state,
 static void input_chain(struct cm_buf *out, const struct px_state *state,
                         const struct px_gateway *gw)
 {
-    char inner4[46], inner6[46];
-    px_inner4(gw->number, 1, inner4);
-    px_inner6(gw->number, 1, inner6);
     cm_buf_fmt(out,
                "\n    chain arrive {\n"
                "        type filter hook input priority filter; policy accept;\n"
@@ -123,11 +122,7 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
                "        " PX_TEXT_FROM_WG0 " jump arrive_tunnel\n"
                "        udp dport %d accept\n",
                gw->wg_port, gw->wg_port);
-    cm_buf_fmt(out, "        ip daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
-               inner4);
-    cm_buf_fmt(out,
-               "        ip6 daddr %s iifname != { \"wg0\", \"lo\" } counter drop\n",
-               inner6);
+    px_guard_inner(out, gw);
     input_mode(out, state, gw);
     input_missed(out, state, gw);
     input_proxy(out, state, gw);
@@ -138,8 +133,7 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
         "        ct state established,related accept\n"
         "        ct state untracked tcp sport %d-%d tcp flags & (syn | ack) != syn "
         "accept\n"
-        "        meta l4proto { icmp, ipv6-icmp } limit rate 20/second burst "
-        "40 packets accept\n"
+        "        " ICMP_OF_TUNNEL "\n"
         "        counter drop\n"
         "    }\n",
         state->bus_port, state->bus_port + 2);
@@ -159,30 +153,46 @@ static void output_chain(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, "\n    }\n");
 }
 
+/* To this node from the store. Who is carried needs no chain at `input`, which every
+ * packet of the tunnel itself would pass: nothing is translated after this chain, so it
+ * knows already what is for this node. */
+static void from_inside(struct cm_buf *out, const struct px_state *state,
+                        const struct px_gateway *gw)
+{
+    char near[46], far[46];
+    px_inner4(gw->number, 1, near);
+    px_inner4(gw->number, 2, far);
+    cm_buf_str(out, "\n    chain from_inside {\n");
+    if (px_guards_input(gw)) {
+        cm_buf_str(out, "        fib daddr type unicast accept\n");
+    } else {
+        cm_buf_fmt(out, "        ip daddr != %s accept\n", near);
+    }
+    cm_buf_fmt(out,
+               "        ip saddr %s tcp sport %d-%d notrack\n"
+               "        ip saddr %s meta l4proto icmp notrack\n",
+               far, state->bus_port, state->bus_port + 2, far);
+    if (px_guards_input(gw)) {
+        cm_buf_str(out, "        tcp flags & (syn | ack) != syn accept\n"
+                        "        " ICMP_OF_TUNNEL "\n"
+                        "        counter drop\n");
+    }
+    cm_buf_str(out, "    }\n");
+}
+
 /* What this node lives by does not need a place in the table of connections, which may
  * be full: the tunnel, the bus in it, and the RST for who then comes new (the first
  * packet of its direction: sequence 0). */
-static void untracked_chains(struct cm_buf *out, const struct px_state *state,
-                             const struct px_gateway *gw)
+static void untracked_chain(struct cm_buf *out, const struct px_state *state,
+                            const struct px_gateway *gw)
 {
     char near[46], far[46];
     px_inner4(gw->number, 1, near);
     px_inner4(gw->number, 2, far);
     cm_buf_fmt(out,
-               "\n    chain from_inside {\n"
-               "        ip daddr != %s accept\n"
-               "        ip saddr %s tcp sport %d-%d notrack\n"
-               "        ip saddr %s meta l4proto icmp notrack\n"
-               "    }\n"
-               "\n    chain tunnelling {\n"
-               "        notrack\n"
-               "        " PX_TEXT_NO_DF "\n"
-               "    }\n",
-               near, far, state->bus_port, state->bus_port + 2, far);
-    cm_buf_fmt(out,
                "\n    chain untracked {\n"
                "        type filter hook output priority raw; policy accept;\n"
-               "        udp sport %d goto tunnelling\n"
+               "        udp sport %d notrack accept\n"
                "        ip daddr %s ip saddr %s tcp dport %d-%d notrack\n"
                "        ip daddr %s ip saddr %s meta l4proto icmp notrack\n",
                gw->wg_port, far, near, state->bus_port, state->bus_port + 2, far, near);
@@ -352,9 +362,12 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     counters(&out, state);
     px_guard_sets(&out, state);
     px_guard_chains(&out, state, gw);
-    untracked_chains(&out, state, gw);
+    from_inside(&out, state, gw);
+    untracked_chain(&out, state, gw);
     dnat_chain(&out, state, gw);
-    input_chain(&out, state, gw);
+    if (!px_guards_input(gw)) {
+        input_chain(&out, state, gw);
+    }
     output_chain(&out, state, gw);
     if (gw->carried) {
         let_in_chain(&out);

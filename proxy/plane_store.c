@@ -338,10 +338,6 @@ char *px_store_nft(const struct px_state *state)
                "        iifname @tunnels counter drop\n"
                "        oifname @tunnels counter drop\n"
                "    }\n"
-               "\n    chain carry {\n"
-               "        type filter hook output priority raw; policy accept;\n"
-               "        meta mark " WG_MARK " " PX_TEXT_NO_DF "\n"
-               "    }\n"
                "}\n");
     return px_text_done(&out);
 }

@@ -39,13 +39,6 @@ void px_text_match_turn(struct cm_buf *out, const struct px_state *state,
 /* " counter name PORT map { 25 : "COUNTER_25" }"; port: "tcp dport". */
 void px_text_count(struct cm_buf *out, const struct px_state *state, const char *port,
                    const char *counter);
-/* For the packets of a tunnel: userspace WireGuard forbids to cut them to pieces, and
- * where a narrow path tells nobody that it is one, large ones would never arrive. The
- * kernel numbers such packets all alike, but pieces need a number. 576 bytes arrive
- * everywhere (RFC 791), and most packets have no more. */
-#define PX_TEXT_NO_DF                                                                  \
-    "ip length > 576 ip frag-off & 0x4000 == 0x4000 ip id set numgen inc mod 65535 "   \
-    "offset 1 ip frag-off set 0"
 /* The head of an nft transaction that replaces our table: nft 1.0.6 has no "destroy",
  * and "delete" fails on a table that is not there, so it is made first. */
 void px_text_table_open(struct cm_buf *out);

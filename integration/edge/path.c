@@ -368,6 +368,7 @@ int path_carry(struct path *path, enum carrier carrier, const char **address_r,
     netkit_stop(&path->plane, SIGKILL);
     netkit_sh(path->gateway,
               PROXY_ROUTES " down; nft delete table inet chatmail "
+                           "2>/dev/null; nft delete table inet chatmail_cutting "
                            "2>/dev/null; conntrack -F 2>/dev/null; "
                            "for d in pub0 out0 wg0; do "
                            "tc qdisc del dev $d clsact 2>/dev/null; done; true");
@@ -381,7 +382,9 @@ int path_carry(struct path *path, enum carrier carrier, const char **address_r,
     serve(path);
     *address_r = carrier == CARRIER_BARE ? INNER : PUBLIC;
     if (carrier == CARRIER_BARE) {
-        netkit_sh(path->store, "nft delete table inet chatmail 2>/dev/null; true");
+        netkit_sh(path->store,
+                  "nft delete table inet chatmail 2>/dev/null; "
+                  "nft delete table inet chatmail_cutting 2>/dev/null; true");
         return 0;
     }
     if (applied_in(path, path->store, &made, err) != 0) {

@@ -136,7 +136,7 @@ static void nspawn_args(struct lab *lab, const struct topology_node *node,
     arg(a, cm_asprintf("--network-namespace-path=%s", ns));
     free(ns);
     arg(a, "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON");
-    arg(a, "--system-call-filter=bpf");
+    arg(a, "--system-call-filter=bpf pidfd_getfd");
     arg(a, "--rlimit=RLIMIT_NOFILE=524288");
     if (access("/dev/net/tun", F_OK) == 0)
         arg(a, "--bind=/dev/net/tun");
