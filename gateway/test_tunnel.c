@@ -114,6 +114,23 @@ static void stolen_gateway_reaches_nothing_else(void **unused)
         "ip route del 10.77.1.2/32 dev wg0; ip addr del 198.51.100.99/32 dev wg0");
 }
 
+/* Whoever has the store, and whoever sends to the tunnel's address past the tunnel. */
+static void gateway_is_reached_by_nobody(void **unused)
+{
+    (void)unused;
+    char said[64];
+    pid_t own = stand_serve(GATEWAY);
+    usleep(300000);
+    assert_int_equal(stand_dial(GATEWAY, "10.77.1.1", 5432, said, NULL), 0);
+    assert_int_equal(stand_dial(STORE, "10.77.1.1", 5432, said, NULL), EINPROGRESS);
+    assert_int_equal(stand_dial(STORE, "fd77:1::1", 5432, said, NULL), EINPROGRESS);
+    assert_int_equal(stand_dial(CLIENT, "198.51.100.11", 5432, said, NULL), 0);
+    netkit_must(stand.host[CLIENT], "ip route add 10.77.1.1/32 via 198.51.100.11");
+    assert_int_equal(stand_dial(CLIENT, "10.77.1.1", 5432, said, NULL), EINPROGRESS);
+    netkit_must(stand.host[CLIENT], "ip route del 10.77.1.1/32 via 198.51.100.11");
+    netkit_stop(&own, SIGKILL);
+}
+
 static void refuses_what_is_not_right(void **unused)
 {
     (void)unused;
@@ -276,6 +293,7 @@ int main(void)
         cmocka_unit_test(takes_no_place_in_the_table),
         cmocka_unit_test(mail_leaves_by_the_gateway),
         cmocka_unit_test(stolen_gateway_reaches_nothing_else),
+        cmocka_unit_test(gateway_is_reached_by_nobody),
         cmocka_unit_test(refuses_what_is_not_right),
         cmocka_unit_test(drain_hold_off),
         cmocka_unit_test(bans_and_counts),
