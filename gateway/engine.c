@@ -188,6 +188,11 @@ static void begin_to_carry(struct job *job, struct px_gateway *gw)
 {
     bool off = gw->mode == CM_MODE_OFF;
 
+    /* While the tunnel's link is made anew nothing goes through the rules. */
+    if (!off && job->carried && !px_link_there("wg0")) {
+        gw->carried = job->carried = !gw->by_proxy;
+        return;
+    }
     job->carried =
         job->carry != NULL &&
         (off || gw_carry_begin(job->carry, &job->state, gw, &job->uncarried) == 0);

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/inetsum.h"
+
 #define HOPS 64
 
 void gw_reset_open(struct gw_reset *reset)
@@ -32,25 +34,6 @@ void gw_reset_close(struct gw_reset *reset)
 
 /* ---- a packet ---- */
 
-/* RFC 1071. */
-static uint32_t sum_of(const void *data, size_t len)
-{
-    const unsigned char *p = data;
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i + 1 < len; i += 2) {
-        sum += (uint32_t)p[i] << 8 | p[i + 1];
-    }
-    return sum;
-}
-
-static uint16_t folded(uint32_t sum)
-{
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return htons((uint16_t)~sum);
-}
-
 /* The pseudo-header counts the same in both families: addresses, protocol, length. */
 static void put_tcp(unsigned char *at, const struct gw_carry_key *key, uint32_t seq,
                     uint32_t addresses)
@@ -61,8 +44,8 @@ static void put_tcp(unsigned char *at, const struct gw_carry_key *key, uint32_t 
                          .doff = sizeof(tcp) / 4,
                          .rst = 1};
 
-    tcp.check =
-        folded(addresses + IPPROTO_TCP + sizeof(tcp) + sum_of(&tcp, sizeof(tcp)));
+    uint32_t sum = addresses + IPPROTO_TCP + sizeof(tcp);
+    tcp.check = cm_inetsum_done(cm_inetsum_add(sum, &tcp, sizeof(tcp)));
     memcpy(at, &tcp, sizeof(tcp));
 }
 
@@ -77,9 +60,11 @@ static size_t packet4(const struct gw_carry_key *key, const struct gw_carry_flow
                        .saddr = flow->address[3],
                        .daddr = key->client[3]};
 
-    ip.check = folded(sum_of(&ip, sizeof(ip)));
+    ip.check = cm_inetsum_done(cm_inetsum_add(0, &ip, sizeof(ip)));
     memcpy(out, &ip, sizeof(ip));
-    put_tcp(out + sizeof(ip), key, seq, sum_of(&ip.saddr, 4) + sum_of(&ip.daddr, 4));
+    uint32_t sum = cm_inetsum_add(0, &ip.saddr, sizeof(ip.saddr));
+    put_tcp(out + sizeof(ip), key, seq,
+            cm_inetsum_add(sum, &ip.daddr, sizeof(ip.daddr)));
     return sizeof(ip) + sizeof(struct tcphdr);
 }
 
@@ -94,8 +79,9 @@ static size_t packet6(const struct gw_carry_key *key, const struct gw_carry_flow
     memcpy(&ip.ip6_src, flow->address, sizeof(ip.ip6_src));
     memcpy(&ip.ip6_dst, key->client, sizeof(ip.ip6_dst));
     memcpy(out, &ip, sizeof(ip));
+    uint32_t sum = cm_inetsum_add(0, &ip.ip6_src, sizeof(ip.ip6_src));
     put_tcp(out + sizeof(ip), key, seq,
-            sum_of(&ip.ip6_src, 16) + sum_of(&ip.ip6_dst, 16));
+            cm_inetsum_add(sum, &ip.ip6_dst, sizeof(ip.ip6_dst)));
     return sizeof(ip) + sizeof(struct tcphdr);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/inetsum.h"
 #include "common/mem.h"
 
 #define ECHO_REPLY   0
@@ -25,19 +26,6 @@ struct pulse {
     void *ctx;
 };
 
-static uint16_t checksum(const unsigned char *data, size_t len)
-{
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i + 1 < len; i += 2) {
-        sum += (uint32_t)(data[i] << 8 | data[i + 1]);
-    }
-    while (sum > 0xffff) {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    return (uint16_t)~sum;
-}
-
 size_t pulse_request(uint16_t id, uint16_t seq, unsigned char out[16])
 {
     memset(out, 0, 16);
@@ -46,9 +34,8 @@ size_t pulse_request(uint16_t id, uint16_t seq, unsigned char out[16])
     out[5] = (unsigned char)id;
     out[6] = (unsigned char)(seq >> 8);
     out[7] = (unsigned char)seq;
-    uint16_t sum = checksum(out, 16);
-    out[2] = (unsigned char)(sum >> 8);
-    out[3] = (unsigned char)sum;
+    uint16_t sum = cm_inetsum_done(cm_inetsum_add(0, out, 16));
+    memcpy(out + 2, &sum, sizeof(sum));
     return 16;
 }
 
