@@ -535,7 +535,7 @@ INLINE int leave(struct __sk_buff *skb, const struct way *way)
 {
     const struct bpf_fib_lookup *fib = &way->fib;
     const __u16 *smac = (const __u16 *)fib->smac;
-    struct ethhdr ether = {.h_proto = skb->protocol};
+    void *data;
 
     if (bpf_skb_change_head(skb, ETH_HLEN, 0) != 0) {
         return TC_ACT_SHOT;
@@ -545,11 +545,13 @@ INLINE int leave(struct __sk_buff *skb, const struct way *way)
         copy(hop.ipv6_nh, fib->ipv6_dst);
         return (int)bpf_redirect_neigh(fib->ifindex, &hop, sizeof(hop), 0);
     }
-    __builtin_memcpy(ether.h_dest, fib->dmac, ETH_ALEN);
-    __builtin_memcpy(ether.h_source, fib->smac, ETH_ALEN);
-    if (bpf_skb_store_bytes(skb, 0, &ether, sizeof(ether), 0) != 0) {
+    if (!head(skb, ETH_HLEN, &data)) {
         return TC_ACT_SHOT;
     }
+    struct ethhdr *ether = data;
+    __builtin_memcpy(ether->h_dest, fib->dmac, ETH_ALEN);
+    __builtin_memcpy(ether->h_source, fib->smac, ETH_ALEN);
+    ether->h_proto = skb->protocol;
     return (int)bpf_redirect(fib->ifindex, 0);
 }
 
