@@ -383,7 +383,10 @@ static void posts_by_http1(const char *offer)
     }
     ring("dead@x");
     assert_comes("dead", 1, 5000);
-    assert_in_range(stat_of("accepted") - accepted, 2, COURIER_WITHOUT_H2_MAX);
+    assert_in_range(stat_of("open"), 2, COURIER_WITHOUT_H2_MAX);
+    /* One that ends on a busy machine is replaced; but they are used again and again.
+     */
+    assert_in_range(stat_of("accepted") - accepted, 2, 2 * COURIER_WITHOUT_H2_MAX);
     assert_int_equal(stat_of("strange"), 0);
     assert_null(strstr(pushkit_ask(&kit, "list"), " h2 "));
     /* The one that hangs is posted again when its connection breaks. */
