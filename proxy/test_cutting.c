@@ -10,53 +10,36 @@
 #include <netinet/ip.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "common/run.h"
 #include "cutting.h"
+#include "netkit/netkit.h"
 
 #define MATCH "udp sport 51820"
 
-static void sh(const char *command)
-{
-    const char *const argv[] = {"sh", "-ec", command, NULL};
-    struct cm_run run = {.argv = argv};
-    struct cm_err err;
-    if (cm_run_ok(&run, NULL, &err) != 0) {
-        fail_msg("%s: %s", command, err.text);
-    }
-}
-
 static bool holds(const char *command)
 {
-    const char *const argv[] = {"sh", "-c", command, NULL};
-    struct cm_run run = {.argv = argv};
-    struct cm_err err;
-    return cm_run_ok(&run, NULL, &err) == 0;
+    return netkit_sh(0, "%s >/dev/null 2>&1", command) == 0;
 }
 
 static int own_namespace(void **unused)
 {
     (void)unused;
-    if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) != 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+    if (netkit_begin() != 0 || unshare(CLONE_NEWNET) != 0) {
         fprintf(stderr, "needs root and network namespaces\n");
         exit(77);
     }
-    mkdir("/run/wireguard", 0700);
-    assert_int_equal(mount("tmpfs", "/run/wireguard", "tmpfs", 0, NULL), 0);
     /* Nobody is at 10.9.0.2, but packets leave for it. */
-    sh("ip link set lo up; ip link add d0 type veth peer name d1; ip link set d1 up; "
-       "ip link set d0 up; "
-       "ip addr add 10.9.0.1/24 dev d0; "
-       "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev d0");
+    netkit_must(0, "ip link set lo up; ip link add d0 type veth peer name d1; "
+                   "ip link set d1 up; ip link set d0 up; "
+                   "ip addr add 10.9.0.1/24 dev d0; "
+                   "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev d0");
     return 0;
 }
 
@@ -82,7 +65,7 @@ static void rules_where_sockets_are_out_of_reach(void **unused)
     static const char links[][PX_LINK_NAME] = {"wg7"};
     (void)unused;
 
-    sh("ip tuntap add dev wg7 mode tun; ip link set wg7 up");
+    netkit_must(0, "ip tuntap add dev wg7 mode tun; ip link set wg7 up");
     assert_true(settle(links, 1, MATCH));
     assert_true(holds("nft list table inet chatmail_cutting | grep -q '" MATCH "'"));
     assert_false(settle(links, 1, MATCH));
@@ -92,7 +75,7 @@ static void rules_where_sockets_are_out_of_reach(void **unused)
     assert_true(settle(links, 0, MATCH));
     assert_false(by_rules());
     assert_false(settle(links, 0, MATCH));
-    sh("ip link del wg7");
+    netkit_must(0, "ip link del wg7");
 }
 
 static int watch(void)
@@ -145,24 +128,26 @@ static void sockets_of_wireguard_go(void **unused)
     static const char links[][PX_LINK_NAME] = {"wg0"};
     (void)unused;
 
-    if (holds("ip link add wg0 type wireguard")) {
+    pid_t tunnel = 0;
+    netkit_tunnel(0, "wg0", &tunnel);
+    if (tunnel == 0) { /* the kernel's */
         assert_false(settle(links, 1, MATCH));
         assert_false(by_rules());
         return;
     }
-    sh("wireguard-go -f wg0 >/dev/null 2>&1 & "
-       "for i in $(seq 50); do wg show wg0 >/dev/null 2>&1 && break; sleep 0.1; done; "
-       "umask 077; wg genkey >/run/wireguard/key; "
-       "wg set wg0 listen-port 51820 private-key /run/wireguard/key "
-       "peer \"$(wg genkey | wg pubkey)\" endpoint 10.9.0.2:51820 "
-       "allowed-ips 10.77.1.2/32; "
-       "ip addr add 10.77.1.1/30 dev wg0; ip link set wg0 up");
+    netkit_must(0, "for i in $(seq 50); do wg show wg0 >/dev/null 2>&1 && break; "
+                   "sleep 0.1; done; umask 077; wg genkey >/run/wireguard/key; "
+                   "wg set wg0 listen-port 51820 private-key /run/wireguard/key "
+                   "peer \"$(wg genkey | wg pubkey)\" endpoint 10.9.0.2:51820 "
+                   "allowed-ips 10.77.1.2/32; "
+                   "ip addr add 10.77.1.1/30 dev wg0; ip link set wg0 up");
     assert_false(settle(links, 1, MATCH));
     assert_false(by_rules());
     int fd = watch();
     knocks(fd, true);
     /* Another socket: until it is looked at again. */
-    sh("wg set wg0 listen-port 51821; wg set wg0 listen-port 51820; sleep 0.3");
+    netkit_must(
+        0, "wg set wg0 listen-port 51821; wg set wg0 listen-port 51820; sleep 0.3");
     close(fd);
     fd = watch();
     knocks(fd, false);
@@ -172,7 +157,7 @@ static void sockets_of_wireguard_go(void **unused)
     fd = watch();
     knocks(fd, true);
     close(fd);
-    sh("ip link del wg0");
+    netkit_stop(&tunnel, SIGKILL);
 }
 
 int main(void)
