@@ -1,10 +1,16 @@
 /* dovecot-plugin, against a made-up /usr/lib/dovecot. */
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -173,6 +179,69 @@ static void without_the_plugins_nothing_is_loaded(void **state)
     sh("mv $1/away $1/modules");
 }
 
+static void map(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+        _exit(1);
+}
+
+/* A process that is taken for Dovecot's imap, and has the plugin after so long. */
+static pid_t imap_with_plugin_after(int ms)
+{
+    char lib[128], plugin[128];
+    int up[2];
+    char c;
+
+    snprintf(lib, sizeof(lib), "%s/libdovecot-storage.so.0", dir);
+    snprintf(plugin, sizeof(plugin), "%s/modules/lib20_chatmail_idle_plugin.so", dir);
+    assert_int_equal(pipe(up), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_NAME, "imap");
+        map(lib);
+        if (write(up[1], "", 1) != 1)
+            _exit(1);
+        nanosleep(&wait, NULL);
+        map(plugin);
+        pause();
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    close(up[1]);
+    assert_int_equal(read(up[0], &c, 1), 1);
+    close(up[0]);
+    return pid;
+}
+
+static void end_of(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Status came, in a busy lab, between a process's start and its first login. */
+static void a_process_that_has_just_begun_is_waited_for(void **state)
+{
+    (void)state;
+    dovecot_of(DOVECOT_ABI);
+    free(applied());
+    pid_t late = imap_with_plugin_after(500);
+    char *text = glue("status", "idle");
+    end_of(late);
+    assert_memory_equal(text, "loaded: in ", 11);
+    assert_true(strtol(text + 11, NULL, 10) >= 1);
+    free(text);
+    pid_t never = imap_with_plugin_after(60000);
+    text = glue("status", "idle");
+    end_of(never);
+    assert_memory_equal(text, "partly: in ", 11);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +250,7 @@ int main(void)
         cmocka_unit_test(another_build_with_lua_runs_the_script),
         cmocka_unit_test(a_plugin_that_is_missing_takes_no_other_along),
         cmocka_unit_test(without_the_plugins_nothing_is_loaded),
+        cmocka_unit_test(a_process_that_has_just_begun_is_waited_for),
     };
 
     return cmocka_run_group_tests(tests, make, drop);
