@@ -105,6 +105,7 @@ static void take_answer(struct op_probe *p, const char *key, const char *value)
         {"apt", &p->apt},
         {"installed", &p->installed},
         {"readonly", &p->read_only},
+        {"half", &p->half_restored},
         {"sysctl", &p->sysctl},
         {"nft", &p->nft_refused},
     };
@@ -439,6 +440,18 @@ static void judge_domain(const struct op_probe *p, const char *domain,
     free(todo);
 }
 
+/* Mail for accounts that are not there yet would be refused. */
+static void judge_restore(const struct op_probe *p, struct op_defects *d)
+{
+    if (p->half_restored) {
+        op_defects_add(d,
+                       "go on with it: chatops restore FILE; or, to begin without what "
+                       "is missing, remove /var/lib/portico/restore there",
+                       "is in the middle of a restore: its keys, database or "
+                       "mailboxes are not all there yet");
+    }
+}
+
 void op_probe_judge(const struct op_probe *p, const struct cm_conf *conf,
                     const struct cm_conf_gateway *gateway, int64_t now_s,
                     struct op_defects *defects)
@@ -455,5 +468,6 @@ void op_probe_judge(const struct op_probe *p, const struct cm_conf *conf,
     judge_ports(p, conf, gateway, defects);
     if (store) {
         judge_domain(p, conf->mail_domain, defects);
+        judge_restore(p, defects);
     }
 }

@@ -40,8 +40,9 @@ struct op_probe {
     bool ipv6;
     bool apt;
     bool installed; /* a package of ours */
-    bool read_only; /* /etc, /usr or /var */
-    bool sysctl;    /* net.* can be set */
+    bool read_only;     /* /etc, /usr or /var */
+    bool half_restored; /* by a chatops restore that was cut off */
+    bool sysctl;        /* net.* can be set */
     bool nft_refused;
     char nft_says[160];
     char os[OP_PROBE_WORD];      /* "debian 12" */

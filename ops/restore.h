@@ -24,7 +24,8 @@ struct op_restore {
 /* Is this store one that may be overwritten? A survey: comes before all else. */
 void op_add_restore_survey(struct op_plan *plan, struct op_cluster *c);
 /* The rest is nothing but in a restore (c->restore). In this order: the services stop,
- * the package, the keys; behind PostgreSQL the database, then mail; the end. */
+ * the package, the keys; behind PostgreSQL the database, then mail; once all nodes are
+ * set up and the desired state is published, the end. */
 void op_add_restore_begin(struct op_plan *plan, struct op_node *store);
 void op_add_restore_keys(struct op_plan *plan, struct op_node *store);
 void op_add_restore_data(struct op_plan *plan, struct op_node *store);

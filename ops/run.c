@@ -92,9 +92,6 @@ static void add_node(struct op_plan *plan, struct op_cluster *c, size_t i)
         op_add_retired(plan, node);
     }
     op_add_version(plan, node);
-    if (i == 0) {
-        op_add_restore_end(plan, node);
-    }
 }
 
 static void skip_others(struct op_cluster *c, const char *only, bool and_store)
@@ -137,6 +134,7 @@ void op_run_all(struct op_plan *plan, struct op_cluster *c)
 {
     op_add_dns(plan, c);
     op_run_plan(plan, c, NULL);
+    op_add_restore_end(plan, &c->nodes[0]);
     op_add_wait(plan, c);
     for (size_t i = 0; i < c->node_count; i++) {
         op_add_reach(plan, &c->nodes[i]);

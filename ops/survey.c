@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "preflight.h"
+#include "restore.h"
 
 #define PROBE_MS   90000
 #define QUERY_MAX  1200
@@ -33,6 +34,8 @@ static const char probe_script[] =
     "sed -n 's/^mail_domain *= */domain /p' /etc/chatmail/chatmail.ini 2>/dev/null\n"
     "dpkg-query -W -f '${db:Status-Status}\\n' portico-store portico-gateway"
     " 2>/dev/null | grep -qx installed && echo installed yes\n"
+    "[ ! -e " OP_RESTORE_NOTE " ] || [ $(grep -cxe store -e database -e mail"
+    " " OP_RESTORE_NOTE ") -ge 3 ] || echo half yes\n"
     "echo time $(date +%s)\n"
     "for d in / /var \"$1\"; do\n"
     "  while [ ! -e \"$d\" ]; do d=${d%/*}; d=${d:-/}; done\n"
@@ -127,6 +130,8 @@ static int check_node(struct op_step *step, struct cm_err *err)
     p = cm_calloc(1, sizeof(*p));
     op_probe_read(text, p);
     free(text);
+    p->half_restored &=
+        node->cluster->restore == NULL; /* or this one goes on with it */
     op_probe_judge(p, &node->cluster->conf, node->gateway, cm_now_wall_ms() / 1000,
                    &node->defects);
     snprintf(node->arch, sizeof(node->arch), "%s", p->arch);

@@ -133,6 +133,13 @@ static void test_resolver(void **state)
     defect("resolver", "resolver 10.0.0.9 5\n", false, "REFUSED");
 }
 
+static void test_restore(void **state)
+{
+    (void)state;
+    defect("ipv6", "half yes\n", true, "in the middle of a restore");
+    defect("ipv6", "half yes\n", false, NULL);
+}
+
 static void test_domain(void **state)
 {
     (void)state;
@@ -212,7 +219,7 @@ int main(void)
         cmocka_unit_test(test_room),     cmocka_unit_test(test_kernel),
         cmocka_unit_test(test_resolver), cmocka_unit_test(test_domain),
         cmocka_unit_test(test_ports),    cmocka_unit_test(test_all_at_once),
-        cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_nonsense), cmocka_unit_test(test_restore),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

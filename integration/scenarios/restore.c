@@ -1,8 +1,9 @@
 /* The store is lost, and the laptop too: what is left is a file of chatops backup. A
- * restore onto a machine without anything of ours, cut off once in the middle; clients
- * come back with their passwords and find their messages under the same UIDs; keys are
- * those of before, so no gateway and no DNS record changes. Then the same from a backup
- * without mail: the mailbox is empty and goes on counting where it was. */
+ * restore onto a machine without anything of ours, cut off in the middle, and once more
+ * when only the gateways are left; clients come back with their passwords and find
+ * their messages under the same UIDs; keys are those of before, so no gateway and no
+ * DNS record changes. Then the same from a backup without mail: the mailbox is empty
+ * and goes on counting where it was. */
 #include "scenario.h"
 
 #include <stdio.h>
@@ -22,7 +23,6 @@
 #define MESSAGES   5
 #define WELL_MS    60000
 #define SERVING_MS 60000
-#define KILL_S     25 /* of a restore that takes about a minute */
 #define STORE      "root@" SCENE_STORE_LAN
 
 /* What a client keeps of its INBOX. */
@@ -170,22 +170,27 @@ static int refuses_cut(struct stage *stage, struct cm_err *err)
 
 /* ---- and back ---- */
 
-static int restore_killed(struct stage *stage, struct cm_err *err)
+/* Killed once the journal says that this step has begun. */
+static int restore_killed(struct stage *stage, const char *node, const char *step,
+                          struct cm_err *err)
 {
     char *said = NULL;
-    int status = stage_ask(stage, "operator", NULL, &said, err,
-                           "cd " CLUSTER_DIR " && timeout --foreground -s KILL %d"
-                           " chatops restore " WITH " --ssh " STORE " --yes"
-                           " --config " CLUSTER_INI " >killed.log 2>&1;"
-                           " tail -n 1 .chatops/journal.jsonl; rm -f killed.log",
-                           KILL_S);
+    int status = stage_ask(
+        stage, "operator", NULL, &said, err,
+        "cd " CLUSTER_DIR " && { chatops restore " WITH " --ssh " STORE " --yes"
+        " --config " CLUSTER_INI " >killed.log 2>&1 & } && pid=$! n=0;"
+        " until tail -n 1 .chatops/journal.jsonl 2>/dev/null | grep -q"
+        " '\"start\",\"node\":\"%s\",\"step\":\"%s\"' || [ $((n = n + 1)) -gt 3000 ] ||"
+        " ! kill -0 $pid; do sleep 0.05; done; kill -KILL $pid; wait $pid;"
+        " tail -n 1 .chatops/journal.jsonl; tail -n 3 killed.log; rm -f killed.log",
+        node, step);
     if (status < 0) {
         return -1;
     }
-    int rc = strstr(said, "run-end") == NULL
+    int rc = strstr(said, step) != NULL && strstr(said, "run-end") == NULL
                  ? 0
-                 : cm_err_set(err, CM_ERR_REFUSE,
-                              "it ended before it was killed: %.300s", said);
+                 : cm_err_set(err, CM_ERR_REFUSE, "not killed in \"%s\": %.300s", step,
+                              said);
     free(said);
     return rc;
 }
@@ -226,7 +231,9 @@ static int with_mail(struct stage *stage, const struct scene_account *account,
 {
     struct inbox now;
     int64_t start = cm_now_mono_ms();
-    if (restore_killed(stage, err) != 0 ||
+    if (restore_killed(stage, "store", "database of the backup", err) != 0 ||
+        chatops(stage, "run --yes", 1, "in the middle of a restore", err) != 0 ||
+        restore_killed(stage, "store", "desired state", err) != 0 ||
         chatops(stage, "restore " WITH " --ssh " STORE " --yes", 0, "resuming", err) !=
             0) {
         return -1;
