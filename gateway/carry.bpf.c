@@ -1,5 +1,5 @@
-/* carry.bpf: carries the packets of open TCP connections between the uplink and the
- * tunnel, before the kernel's own forwarding sees them (carry.h).
+/* carry.bpf: carries the packets of open connections between the uplink and the tunnel,
+ * before the kernel's own forwarding sees them (carry.h).
  *
  *   inward_ether, inward_bare   tc ingress of an uplink   client -> store
  *   onward                      tc egress of wg0          learns what the rules let in
@@ -10,6 +10,10 @@
  * `fresh`, and moves it to `flows` when the client has acknowledged what the store has
  * answered, which nobody can who has not seen it. So nothing that was not let in is
  * ever carried, and who is taken out of both maps meets the rules at its next packet.
+ *
+ * Calls (UDP, to the relay's ports) are kept in `calls` from their first packet on.
+ * Mail that the store sends leaves by here alone: what it begins with port 25 or 443 is
+ * open in `flows` at once, from its own port, which is unique for each destination.
  *
  * Built with clang for the BPF target, without BTF of the running kernel: the contexts
  * and helpers used here are stable, and in Debian 12's 6.1. */
@@ -64,6 +68,14 @@ struct {
     __type(key, struct gw_carry_key);
     __type(value, struct gw_carry_flow);
 } fresh SEC(".maps");
+
+/* Of these nothing but address and seen_s is used. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, GW_CARRY_CALLS);
+    __type(key, struct gw_carry_key);
+    __type(value, struct gw_carry_flow);
+} calls SEC(".maps");
 
 struct source {
     __u32 word[4];
@@ -122,13 +134,21 @@ INLINE void inner_of(const struct gw_carry_settings *s, __u32 v6, __u32 out[4])
     }
 }
 
-INLINE __u32 alone_of(const struct gw_carry_settings *s, __u32 v6)
+INLINE __u32 of_family(const __u32 number[2], __u32 v6)
 {
-    __u32 four = s->alone[0], six = s->alone[1];
+    __u32 four = number[0], six = number[1];
 
     barrier_var(four);
     barrier_var(six);
     return v6 ? six : four;
+}
+
+INLINE bool is_relay(const struct gw_carry_settings *s, __be16 port)
+{
+    __u16 n = bpf_ntohs(port);
+
+    return s->relay_port != 0 &&
+           (n == s->relay_port || (n >= s->relay_min && n <= s->relay_max));
 }
 
 INLINE __u32 now_s(void)
@@ -170,22 +190,23 @@ INLINE bool proven(const struct gw_carry_flow *flow, const struct packet *p)
                            : p->ack - flow->next + NEAR < 2 * NEAR;
 }
 
-/* A client of chatmail-proxy, which takes its leave when the kernel takes over. */
-INLINE bool is_ours(struct __sk_buff *skb, const struct packet *p)
+/* Has the gateway itself a connection from far to near? */
+INLINE bool is_ended_here(struct __sk_buff *skb, __u32 v6, const __u32 *far,
+                          __be16 far_port, const __u32 *near, __be16 near_port)
 {
     struct bpf_sock_tuple t;
-    __u32 len = p->v6 ? sizeof(t.ipv6) : sizeof(t.ipv4);
+    __u32 len = v6 ? sizeof(t.ipv6) : sizeof(t.ipv4);
 
-    if (p->v6) {
-        copy(t.ipv6.saddr, p->from);
-        copy(t.ipv6.daddr, p->to);
-        t.ipv6.sport = p->from_port;
-        t.ipv6.dport = p->to_port;
+    if (v6) {
+        copy(t.ipv6.saddr, far);
+        copy(t.ipv6.daddr, near);
+        t.ipv6.sport = far_port;
+        t.ipv6.dport = near_port;
     } else {
-        t.ipv4.saddr = p->from[3];
-        t.ipv4.daddr = p->to[3];
-        t.ipv4.sport = p->from_port;
-        t.ipv4.dport = p->to_port;
+        t.ipv4.saddr = far[3];
+        t.ipv4.daddr = near[3];
+        t.ipv4.sport = far_port;
+        t.ipv4.dport = near_port;
     }
     struct bpf_sock *sk = bpf_sk_lookup_tcp(skb, &t, len, BPF_F_CURRENT_NETNS, 0);
     if (sk == NULL) {
@@ -194,6 +215,12 @@ INLINE bool is_ours(struct __sk_buff *skb, const struct packet *p)
     bool open = sk->state != BPF_TCP_LISTEN;
     bpf_sk_release(sk);
     return open;
+}
+
+/* A client of chatmail-proxy, which takes its leave when the kernel takes over. */
+INLINE bool is_ours(struct __sk_buff *skb, const struct packet *p)
+{
+    return is_ended_here(skb, p->v6, p->from, p->from_port, p->to, p->to_port);
 }
 
 /* ---- client to store ---- */
@@ -271,15 +298,17 @@ INLINE int inward_tcp(struct __sk_buff *skb, __u32 at, const struct packet *p)
     struct gw_carry_key key;
     __u32 inner[4];
 
-    if (s == NULL || (p->flags & SYN) != 0 || p->ttl < 2) {
+    if (s == NULL || (p->flags & (SYN | ACK)) == SYN || p->ttl < 2) {
         return TC_ACT_UNSPEC;
     }
+    __u8 syn = p->flags & SYN; /* of an answer to the store */
     key_of(&key, p->from, p->from_port, p->to_port);
     struct gw_carry_flow *flow = bpf_map_lookup_elem(&flows, &key);
-    if (flow == NULL && begins(skb, s, &key, p)) {
+    if (flow == NULL && syn == 0 && begins(skb, s, &key, p)) {
         flow = bpf_map_lookup_elem(&flows, &key);
     }
-    if (flow == NULL || !same(flow->address, p->to)) {
+    if (flow == NULL || !same(flow->address, p->to) ||
+        (syn != 0 && flow->egress == 0)) {
         return TC_ACT_UNSPEC;
     }
     if ((p->flags & ACK) != 0) {
@@ -291,23 +320,73 @@ INLINE int inward_tcp(struct __sk_buff *skb, __u32 at, const struct packet *p)
     }
     count_in(p, skb->len - at);
     inner_of(s, p->v6, inner);
-    return translate_to(skb, at, p, inner) ? bpf_redirect(s->tunnel, 0) : TC_ACT_SHOT;
+    return translate_to(skb, at, OF_TCP, p, inner) ? bpf_redirect(s->tunnel, 0)
+                                                   : TC_ACT_SHOT;
+}
+
+/* ---- calls ---- */
+
+/* NULL: the rules decide. */
+INLINE struct gw_carry_flow *call_of(const struct gw_carry_key *key)
+{
+    struct gw_carry_flow *call = bpf_map_lookup_elem(&calls, key);
+
+    return call != NULL && now_s() - call->seen_s <= GW_CARRY_CALL_S ? call : NULL;
+}
+
+INLINE void keep_call(const struct gw_carry_settings *s, const struct gw_carry_key *key,
+                      __u32 number)
+{
+    struct gw_carry_flow call = {.seen_s = now_s()};
+
+    copy(call.address, address_at(s, number));
+    bpf_map_update_elem(&calls, key, &call, BPF_ANY);
+}
+
+INLINE int inward_udp(struct __sk_buff *skb, __u32 at, const struct packet *p)
+{
+    const struct gw_carry_settings *s = current();
+    struct gw_carry_key key;
+    __u32 inner[4];
+
+    if (s == NULL || !is_relay(s, p->to_port) || p->ttl < 2) {
+        return TC_ACT_UNSPEC;
+    }
+    key_of(&key, p->from, p->from_port, p->to_port);
+    struct gw_carry_flow *call = call_of(&key);
+    if (call == NULL || !same(call->address, p->to)) {
+        return TC_ACT_UNSPEC;
+    }
+    call->seen_s = now_s();
+    inner_of(s, p->v6, inner);
+    return translate_to(skb, at, OF_UDP, p, inner) ? bpf_redirect(s->tunnel, 0)
+                                                   : TC_ACT_SHOT;
 }
 
 /* ---- errors on the client's side, about what the store has sent ---- */
 
-INLINE bool carried(const __u32 *address, const __u32 *client, __be16 client_port,
-                    __be16 port)
+INLINE bool carried(__u8 protocol, const __u32 *address, const __u32 *client,
+                    __be16 client_port, __be16 port)
 {
     struct gw_carry_key key;
+    const struct gw_carry_flow *flow;
 
     key_of(&key, client, client_port, port);
-    const struct gw_carry_flow *flow = bpf_map_lookup_elem(&flows, &key);
+    if (protocol == IPPROTO_TCP) {
+        flow = bpf_map_lookup_elem(&flows, &key);
+    } else {
+        flow = bpf_map_lookup_elem(&calls, &key);
+    }
     return flow != NULL && same(flow->address, address);
 }
 
+INLINE bool has_ports(__u8 protocol)
+{
+    return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+}
+
 /* The quoted header changes together with its own checksum, so that of the ICMP message
- * stays what it is. The quoted TCP checksum is looked at by nobody. */
+ * stays what it is. That of the quoted transport is looked at by nobody. */
 INLINE int error4(struct __sk_buff *skb, __u32 at)
 {
     const struct gw_carry_settings *s = current();
@@ -326,13 +405,13 @@ INLINE int error4(struct __sk_buff *skb, __u32 at)
         (ip->frag_off & bpf_htons(0x3fff)) != 0 ||
         (*type != ICMP_UNREACHABLE && *type != ICMP_EXCEEDED &&
          *type != ICMP_PARAMETER) ||
-        quoted->ihl != 5 || quoted->protocol != IPPROTO_TCP ||
+        quoted->ihl != 5 || !has_ports(quoted->protocol) ||
         quoted->saddr != ip->daddr) {
         return TC_ACT_UNSPEC;
     }
     map4(address, quoted->saddr);
     map4(client, quoted->daddr);
-    if (!carried(address, client, ports[1], ports[0])) {
+    if (!carried(quoted->protocol, address, client, ports[1], ports[0])) {
         return TC_ACT_UNSPEC;
     }
     __be32 from = ip->daddr, to = s->inner[0][3];
@@ -366,13 +445,13 @@ INLINE int error6(struct __sk_buff *skb, __u32 at)
     const __be16 *ports = (const void *)(quoted + 1);
     if (ip->nexthdr != IPPROTO_ICMPV6 || ip->hop_limit < 2 ||
         *type < ICMP6_UNREACHABLE || *type > ICMP6_PARAMETER ||
-        quoted->nexthdr != IPPROTO_TCP ||
+        !has_ports(quoted->nexthdr) ||
         !same(quoted->saddr.in6_u.u6_addr32, ip->daddr.in6_u.u6_addr32)) {
         return TC_ACT_UNSPEC;
     }
     copy(was, quoted->saddr.in6_u.u6_addr32);
     copy(now, quoted->daddr.in6_u.u6_addr32);
-    if (!carried(was, now, ports[1], ports[0])) {
+    if (!carried(quoted->nexthdr, was, now, ports[1], ports[0])) {
         return TC_ACT_UNSPEC;
     }
     hops = ip->hop_limit - 1;
@@ -396,8 +475,11 @@ INLINE int inward(struct __sk_buff *skb, __u32 at)
 {
     struct packet p;
 
-    if (parse(skb, at, &p)) {
+    if (parse(skb, at, IPPROTO_TCP, &p)) {
         return inward_tcp(skb, at, &p);
+    }
+    if (parse(skb, at, IPPROTO_UDP, &p)) {
+        return inward_udp(skb, at, &p);
     }
     return skb->protocol == bpf_htons(ETH_P_IP)     ? error4(skb, at)
            : skb->protocol == bpf_htons(ETH_P_IPV6) ? error6(skb, at)
@@ -439,14 +521,30 @@ INLINE void learn(const struct gw_carry_settings *s, const struct packet *p,
     }
 }
 
+INLINE void learn_call(const struct gw_carry_settings *s, const struct packet *p,
+                       __u32 number)
+{
+    struct gw_carry_key key;
+
+    if (is_relay(s, p->to_port)) {
+        key_of(&key, p->from, p->from_port, p->to_port);
+        keep_call(s, &key, number);
+    }
+}
+
 SEC("tc") int onward(struct __sk_buff *skb)
 {
     __u32 number = skb->mark - PX_MARK_INWARD;
     const struct gw_carry_settings *s;
     struct packet p;
 
-    if (number < GW_CARRY_ADDRESSES && (s = current()) != NULL && parse(skb, 0, &p)) {
+    if (number >= GW_CARRY_ADDRESSES || (s = current()) == NULL) {
+        return TC_ACT_UNSPEC;
+    }
+    if (parse(skb, 0, IPPROTO_TCP, &p)) {
         learn(s, &p, number);
+    } else if (parse(skb, 0, IPPROTO_UDP, &p)) {
+        learn_call(s, &p, number);
     }
     return TC_ACT_UNSPEC;
 }
@@ -477,7 +575,7 @@ INLINE bool answer(struct __sk_buff *skb, const struct gw_carry_settings *s,
 {
     struct gw_carry_flow *flow = bpf_map_lookup_elem(&fresh, key);
     struct gw_carry_flow found = {.answered = 1, .next = end_of(p)};
-    __u32 alone = alone_of(s, p->v6);
+    __u32 alone = of_family(s->alone, p->v6);
 
     /* The gateway itself knocks at the store from there. */
     if (is_public(s, p->to)) {
@@ -510,13 +608,14 @@ struct way {
 };
 
 INLINE bool find_way(struct __sk_buff *skb, const struct gw_carry_settings *s,
-                     const struct packet *p, const __u32 *address, struct way *way)
+                     const struct packet *p, __u8 protocol, const __u32 *address,
+                     struct way *way)
 {
     struct bpf_fib_lookup *fib = &way->fib;
 
     __builtin_memset(fib, 0, sizeof(*fib));
     fib->family = p->v6 ? FAMILY6 : FAMILY4;
-    fib->l4_protocol = IPPROTO_TCP;
+    fib->l4_protocol = protocol;
     fib->ifindex = s->tunnel;
     if (p->v6) {
         copy(fib->ipv6_src, address);
@@ -526,7 +625,9 @@ INLINE bool find_way(struct __sk_buff *skb, const struct gw_carry_settings *s,
         fib->ipv4_dst = p->to[3];
     }
     way->rc = bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
-    return way->rc == BPF_FIB_LKUP_RET_SUCCESS || way->rc == BPF_FIB_LKUP_RET_NO_NEIGH;
+    return (way->rc == BPF_FIB_LKUP_RET_SUCCESS ||
+            way->rc == BPF_FIB_LKUP_RET_NO_NEIGH) &&
+           fib->ifindex != s->tunnel;
 }
 
 /* A neighbour that is not known yet is asked for by the kernel, which wants room for an
@@ -555,6 +656,18 @@ INLINE int leave(struct __sk_buff *skb, const struct way *way)
     return (int)bpf_redirect(fib->ifindex, 0);
 }
 
+INLINE void note_sent(const struct gw_carry_key *key, struct gw_carry_flow *flow,
+                      const struct packet *p)
+{
+    if (after(end_of(p), flow->next)) {
+        flow->next = end_of(p);
+    }
+    flow->seen_s = now_s();
+    if (ends(flow, p, GW_CARRY_STORE_ENDED)) {
+        bpf_map_delete_elem(&flows, key);
+    }
+}
+
 /* The client's public address, and what is remembered of the flow. */
 INLINE bool note_answer(struct __sk_buff *skb, const struct gw_carry_settings *s,
                         const struct packet *p, __u32 address_r[4])
@@ -567,38 +680,116 @@ INLINE bool note_answer(struct __sk_buff *skb, const struct gw_carry_settings *s
         return answer(skb, s, &key, p, address_r);
     }
     copy(address_r, flow->address);
-    if (after(end_of(p), flow->next)) {
-        flow->next = end_of(p);
-    }
-    flow->seen_s = now_s();
-    if (ends(flow, p, GW_CARRY_STORE_ENDED)) {
-        bpf_map_delete_elem(&flows, &key);
-    }
+    note_sent(&key, flow, p);
     return true;
+}
+
+/* A connection that the store begins; or one that is open, and that we have forgotten:
+ * nobody but the store sends from there. */
+INLINE bool begin_egress(struct __sk_buff *skb, const struct gw_carry_settings *s,
+                         const struct gw_carry_key *key, const struct packet *p,
+                         __u32 address_r[4])
+{
+    struct gw_carry_flow begun = {.egress = 1, .next = end_of(p), .seen_s = now_s()};
+    __u32 number = of_family(s->egress, p->v6);
+
+    if (number == 0 || (p->flags & RST) != 0 || is_public(s, p->to) ||
+        (p->to_port != bpf_htons(25) && p->to_port != bpf_htons(443))) {
+        return false;
+    }
+    copy(begun.address, address_at(s, number - 1));
+    if (is_ended_here(skb, p->v6, p->to, p->to_port, begun.address, p->from_port)) {
+        return false;
+    }
+    begun.ended = (p->flags & FIN) != 0 ? GW_CARRY_STORE_ENDED : 0;
+    copy(address_r, begun.address);
+    bpf_map_update_elem(&flows, key, &begun, BPF_ANY);
+    return true;
+}
+
+INLINE bool note_egress(struct __sk_buff *skb, const struct gw_carry_settings *s,
+                        const struct packet *p, __u32 address_r[4])
+{
+    struct gw_carry_key key;
+
+    key_of(&key, p->to, p->to_port, p->from_port);
+    struct gw_carry_flow *flow = bpf_map_lookup_elem(&flows, &key);
+    if (flow == NULL || (p->flags & (SYN | ACK)) == SYN) {
+        return begin_egress(skb, s, &key, p, address_r);
+    }
+    if (flow->egress == 0) {
+        return false;
+    }
+    copy(address_r, flow->address);
+    note_sent(&key, flow, p);
+    return true;
+}
+
+INLINE int outward_tcp(struct __sk_buff *skb, const struct gw_carry_settings *s,
+                       const struct packet *p)
+{
+    struct gw_carry_count *count = bpf_map_lookup_elem(&doors, &p->from_port);
+    __u32 address[4];
+    struct way way;
+
+    if (!(count != NULL ? note_answer(skb, s, p, address)
+                        : note_egress(skb, s, p, address)) ||
+        !find_way(skb, s, p, IPPROTO_TCP, address, &way)) {
+        return TC_ACT_UNSPEC;
+    }
+    if (count != NULL) {
+        count->out_packets++;
+        count->out_bytes += skb->len;
+    }
+    return translate_from(skb, 0, OF_TCP, p, address) ? leave(skb, &way) : TC_ACT_SHOT;
+}
+
+/* A relay speaks to a peer before the peer does, and to peers without number. */
+INLINE int outward_udp(struct __sk_buff *skb, const struct gw_carry_settings *s,
+                       const struct packet *p)
+{
+    __u32 address[4], number = of_family(s->relay, p->v6);
+    struct gw_carry_key key;
+    struct way way;
+
+    key_of(&key, p->to, p->to_port, p->from_port);
+    if (!is_relay(s, p->from_port) || is_public(s, p->to)) {
+        return TC_ACT_UNSPEC;
+    }
+    struct gw_carry_flow *call = call_of(&key);
+    if (call != NULL) {
+        copy(address, call->address);
+        call->seen_s = now_s();
+    } else if (number != 0) {
+        copy(address, address_at(s, number - 1));
+        keep_call(s, &key, number - 1);
+    } else {
+        return TC_ACT_UNSPEC;
+    }
+    if (!find_way(skb, s, p, IPPROTO_UDP, address, &way)) {
+        return TC_ACT_UNSPEC;
+    }
+    return translate_from(skb, 0, OF_UDP, p, address) ? leave(skb, &way) : TC_ACT_SHOT;
 }
 
 SEC("tc") int outward(struct __sk_buff *skb)
 {
     const struct gw_carry_settings *s = current();
     struct packet p;
-    struct way way;
-    __u32 address[4], inner[4];
+    __u32 inner[4];
 
-    if (s == NULL || !parse(skb, 0, &p) || p.ttl < 2) {
+    if (s == NULL) {
+        return TC_ACT_UNSPEC;
+    }
+    bool tcp = parse(skb, 0, IPPROTO_TCP, &p);
+    if ((!tcp && !parse(skb, 0, IPPROTO_UDP, &p)) || p.ttl < 2) {
         return TC_ACT_UNSPEC;
     }
     inner_of(s, p.v6, inner);
     if (!same(p.from, inner)) {
         return TC_ACT_UNSPEC;
     }
-    struct gw_carry_count *count = bpf_map_lookup_elem(&doors, &p.from_port);
-    if (count == NULL || !note_answer(skb, s, &p, address) ||
-        !find_way(skb, s, &p, address, &way)) {
-        return TC_ACT_UNSPEC;
-    }
-    count->out_packets++;
-    count->out_bytes += skb->len;
-    return translate_from(skb, 0, &p, address) ? leave(skb, &way) : TC_ACT_SHOT;
+    return tcp ? outward_tcp(skb, s, &p) : outward_udp(skb, s, &p);
 }
 
 char terms[] SEC("license") = "GPL";

@@ -16,6 +16,7 @@
 #include "carry_object.h"
 #include "common/mem.h"
 #include "common/source.h"
+#include "proxy/guard.h"
 #include "uplink.h"
 
 /* Of our filters, among those that somebody else may have on the same link. */
@@ -27,7 +28,7 @@
 
 struct gw_carry {
     struct bpf_object *object;
-    int flows, fresh, doors, settings; /* descriptors of the maps */
+    int flows, fresh, calls, doors, settings; /* descriptors of the maps */
     int cpus;
     uint32_t rules;
     bool attached;
@@ -51,11 +52,12 @@ static int find_maps(struct gw_carry *c)
 {
     c->flows = bpf_object__find_map_fd_by_name(c->object, "flows");
     c->fresh = bpf_object__find_map_fd_by_name(c->object, "fresh");
+    c->calls = bpf_object__find_map_fd_by_name(c->object, "calls");
     c->doors = bpf_object__find_map_fd_by_name(c->object, "doors");
     c->settings = bpf_object__find_map_fd_by_name(c->object, "settings");
     c->cpus = libbpf_num_possible_cpus();
-    return c->flows >= 0 && c->fresh >= 0 && c->doors >= 0 && c->settings >= 0 &&
-                   c->cpus > 0 && c->cpus <= CPUS_MAX
+    return c->flows >= 0 && c->fresh >= 0 && c->calls >= 0 && c->doors >= 0 &&
+                   c->settings >= 0 && c->cpus > 0 && c->cpus <= CPUS_MAX
                ? 0
                : -1;
 }
@@ -189,12 +191,37 @@ static void address_of(const char *text, __u32 out[4])
     }
 }
 
-static void fill(struct gw_carry_settings *s, const struct px_gateway *gw, int tunnel)
+/* What leaves without having been let in: mail, and calls. Where connections are
+ * tracked the rules do it. */
+static void fill_outward(struct gw_carry_settings *s, const struct px_state *state,
+                         const struct px_gateway *gw)
+{
+    const struct px_turn *turn = &state->turn;
+    bool egress = gw->egress && state->egress == CM_EGRESS_GATEWAYS;
+    struct px_gateway own = *gw;
+
+    own.carried = true;
+    if (px_guard_tracks(state, &own)) {
+        return;
+    }
+    for (size_t i = gw->address_count; i-- > 0;) {
+        int v6 = strchr(gw->addresses[i], ':') != NULL;
+        s->relay[v6] = turn->port != 0 ? (__u32)i + 1 : 0;
+        s->egress[v6] = egress ? (__u32)i + 1 : 0;
+    }
+}
+
+static void fill(struct gw_carry_settings *s, const struct px_state *state,
+                 const struct px_gateway *gw, int tunnel)
 {
     char inner[46];
 
     _Static_assert(GW_CARRY_ADDRESSES == CM_ADDRESSES_MAX, "");
-    *s = (struct gw_carry_settings){.tunnel = (__u32)tunnel, .on = 1};
+    *s = (struct gw_carry_settings){.tunnel = (__u32)tunnel,
+                                    .on = 1,
+                                    .relay_port = state->turn.port,
+                                    .relay_min = state->turn.relay_min,
+                                    .relay_max = state->turn.relay_max};
     px_inner4(gw->number, 2, inner);
     address_of(inner, s->inner[0]);
     px_inner6(gw->number, 2, inner);
@@ -209,6 +236,7 @@ static void fill(struct gw_carry_settings *s, const struct px_gateway *gw, int t
     for (int v6 = 0; v6 <= 1; v6++) {
         s->alone[v6] = s->alone[v6] == UINT32_MAX ? 0 : s->alone[v6];
     }
+    fill_outward(s, state, gw);
 }
 
 static int tell(const struct gw_carry *c, const struct gw_carry_settings *s,
@@ -254,7 +282,7 @@ int gw_carry_begin(struct gw_carry *c, const struct px_state *state,
     if (tunnel == 0) {
         return cm_err_set(err, CM_ERR_WORLD, "wg0 is not there");
     }
-    fill(&settings, gw, tunnel);
+    fill(&settings, state, gw, tunnel);
     settings.rules = c->rules;
     if (open_doors(c, state, err) != 0 || tell(c, &settings, err) != 0 ||
         attach(c, tunnel, BPF_TC_INGRESS, "outward", err) != 0 ||
@@ -350,6 +378,7 @@ static void drop_banned(const struct gw_carry *c, const struct px_state *state)
     qsort(banned.sources, banned.count, CM_SOURCE_LEN, by_bytes);
     walk(c->flows, not_banned, &banned);
     walk(c->fresh, not_banned, &banned);
+    walk(c->calls, not_banned, &banned);
     free(banned.sources);
 }
 
@@ -394,8 +423,8 @@ static bool count_one(const struct gw_carry_key *key, const struct gw_carry_flow
     if ((__s32)(l->now_s - flow->seen_s) > (over ? GW_CARRY_OVER_S : GW_CARRY_IDLE_S)) {
         return false;
     }
-    if (flow->ended != 0) {
-        return true; /* somebody has hung up */
+    if (flow->ended != 0 || flow->egress != 0) {
+        return true; /* somebody has hung up, or it is none of a client's */
     }
     l->open++;
     if (port != NULL) {

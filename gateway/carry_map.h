@@ -12,8 +12,11 @@
 #define GW_CARRY_FLOWS     65536
 #define GW_CARRY_FRESH     16384
 #define GW_CARRY_KNOWN     16384
+#define GW_CARRY_CALLS     8192
+#define GW_CARRY_CALL_S    300 /* a call that is silent for longer is over */
 
-/* A TCP connection, as the store and the client call it. */
+/* A TCP connection, or one of UDP with the relay of calls, as the store and the client
+ * call it. Of a connection that the store began, the client is the other end. */
 struct gw_carry_key {
     __u32 client[4];
     __be16 client_port;
@@ -32,17 +35,23 @@ struct gw_carry_flow {
     __u8 answered;    /* the store has */
     __u8 handshake;   /* it began under our eyes */
     __u8 ended;       /* who has sent its FIN: the two below */
-    __u8 unused;
+    __u8 egress;      /* the store began it */
 };
 
 struct gw_carry_settings {
     __u32 addresses[GW_CARRY_ADDRESSES][4]; /* public; zeros: none */
     __u32 inner[2][4];                      /* the store's: IPv4, IPv6 */
-    __u32 alone[2]; /* per family: the number of its only address, from 1; 0: none or
-                       several */
-    __u32 tunnel;   /* ifindex of wg0 */
-    __u32 on;       /* 0: everything passes by untouched */
-    __u32 rules;    /* which loading of the rules; what they knew before is gone */
+    __u32 alone[2];  /* per family: the number of its only address, from 1; 0: none or
+                        several */
+    __u32 egress[2]; /* per family: the same of the address by which connections of the
+                        store's own leave; 0: none may */
+    __u32 relay[2];  /* and of that by which the relay of calls speaks to whom it never
+                        heard of */
+    __u16 relay_port, relay_min, relay_max; /* UDP; 0: no calls */
+    __u16 unused;
+    __u32 tunnel; /* ifindex of wg0 */
+    __u32 on;     /* 0: everything passes by untouched */
+    __u32 rules;  /* which loading of the rules; what they knew before is gone */
 };
 
 /* A source (common/source.h) that the rules know (proxy/guard.h), and since when. */

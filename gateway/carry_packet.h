@@ -1,5 +1,5 @@
-/* carry_packet: TCP packets as the programs of carry.bpf.c read and translate them. For
- * the BPF target only; everything is inlined.
+/* carry_packet: packets of TCP and UDP as the programs of carry.bpf.c read and
+ * translate them. For the BPF target only; everything is inlined.
  *
  * A packet whose IP header has options, that is a fragment, or that is cut short, is
  * not read: the rules see it. Checksums are adjusted, not computed, so that a wrong one
@@ -13,6 +13,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -36,9 +37,9 @@
 struct packet {
     __u32 v6; /* 1, or 0 */
     __u8 ttl;
-    __u8 flags;
     __u32 from[4], to[4];
     __be16 from_port, to_port;
+    __u8 flags; /* this and the rest: TCP */
     __u32 seq, ack;
     __u32 length; /* of the data */
 };
@@ -99,16 +100,35 @@ INLINE bool parse_tcp(struct packet *p, const struct tcphdr *tcp, __u32 rest,
     return rest >= header && rest <= there;
 }
 
+/* protocol: IPPROTO_TCP or IPPROTO_UDP, a constant, here and below. */
+INLINE bool parse_transport(struct packet *p, __u8 protocol, const void *data,
+                            __u32 rest, __u32 there)
+{
+    const struct udphdr *udp = data;
+
+    if (protocol == IPPROTO_TCP) {
+        return parse_tcp(p, data, rest, there);
+    }
+    p->from_port = udp->source;
+    p->to_port = udp->dest;
+    return true;
+}
+
+INLINE __u32 size_of(__u8 protocol)
+{
+    return protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
+}
+
 /* Without options, whole: all else is for the rules. */
-INLINE bool parse4(struct __sk_buff *skb, __u32 at, struct packet *p)
+INLINE bool parse4(struct __sk_buff *skb, __u32 at, __u8 protocol, struct packet *p)
 {
     void *data;
 
-    if (!head(skb, at + TCP4 + sizeof(struct tcphdr), &data)) {
+    if (!head(skb, at + TCP4 + size_of(protocol), &data)) {
         return false;
     }
     const struct iphdr *ip = data + at;
-    if (ip->ihl != 5 || ip->protocol != IPPROTO_TCP ||
+    if (ip->ihl != 5 || ip->protocol != protocol ||
         (ip->frag_off & bpf_htons(0x3fff)) != 0) {
         return false;
     }
@@ -116,37 +136,48 @@ INLINE bool parse4(struct __sk_buff *skb, __u32 at, struct packet *p)
     p->ttl = ip->ttl;
     map4(p->from, ip->saddr);
     map4(p->to, ip->daddr);
-    return parse_tcp(p, (const struct tcphdr *)(ip + 1), bpf_ntohs(ip->tot_len) - TCP4,
-                     skb->len - at - TCP4);
+    return parse_transport(p, protocol, ip + 1, bpf_ntohs(ip->tot_len) - TCP4,
+                           skb->len - at - TCP4);
 }
 
-INLINE bool parse6(struct __sk_buff *skb, __u32 at, struct packet *p)
+INLINE bool parse6(struct __sk_buff *skb, __u32 at, __u8 protocol, struct packet *p)
 {
     void *data;
 
-    if (!head(skb, at + TCP6 + sizeof(struct tcphdr), &data)) {
+    if (!head(skb, at + TCP6 + size_of(protocol), &data)) {
         return false;
     }
     const struct ipv6hdr *ip = data + at;
-    if (ip->nexthdr != IPPROTO_TCP) {
+    if (ip->nexthdr != protocol) {
         return false;
     }
     p->v6 = 1;
     p->ttl = ip->hop_limit;
     copy(p->from, ip->saddr.in6_u.u6_addr32);
     copy(p->to, ip->daddr.in6_u.u6_addr32);
-    return parse_tcp(p, (const struct tcphdr *)(ip + 1), bpf_ntohs(ip->payload_len),
-                     skb->len - at - TCP6);
+    return parse_transport(p, protocol, ip + 1, bpf_ntohs(ip->payload_len),
+                           skb->len - at - TCP6);
 }
 
-INLINE bool parse(struct __sk_buff *skb, __u32 at, struct packet *p)
+INLINE bool parse(struct __sk_buff *skb, __u32 at, __u8 protocol, struct packet *p)
 {
-    return skb->protocol == bpf_htons(ETH_P_IP)     ? parse4(skb, at, p)
-           : skb->protocol == bpf_htons(ETH_P_IPV6) ? parse6(skb, at, p)
+    return skb->protocol == bpf_htons(ETH_P_IP)     ? parse4(skb, at, protocol, p)
+           : skb->protocol == bpf_htons(ETH_P_IPV6) ? parse6(skb, at, protocol, p)
                                                     : false;
 }
 
 /* ---- translating ---- */
+
+/* Where a transport's checksum is, and how the kernel shall treat it: that of UDP may
+ * be missing, and stays so. Constants. */
+struct transport {
+    __u32 check;
+    __u64 flags;
+};
+
+#define OF_TCP ((struct transport){offsetof(struct tcphdr, check), 0})
+#define OF_UDP                                                                         \
+    ((struct transport){offsetof(struct udphdr, check), BPF_F_MARK_MANGLED_0})
 
 INLINE __u16 folded(__u32 sum)
 {
@@ -157,13 +188,13 @@ INLINE __u16 folded(__u32 sum)
 
 /* One hop less, another address at `field` of the header. The header's checksum: RFC
  * 1624, equation 3. */
-INLINE bool translate4(struct __sk_buff *skb, __u32 at, __u32 field, const __u32 *was,
-                       const __u32 *now)
+INLINE bool translate4(struct __sk_buff *skb, __u32 at, struct transport of,
+                       __u32 field, const __u32 *was, const __u32 *now)
 {
     __be32 from = was[3], to = now[3];
 
-    if (bpf_l4_csum_replace(skb, at + TCP4 + offsetof(struct tcphdr, check), from, to,
-                            BPF_F_PSEUDO_HDR | sizeof(to)) != 0) {
+    if (bpf_l4_csum_replace(skb, at + TCP4 + of.check, from, to,
+                            BPF_F_PSEUDO_HDR | of.flags | sizeof(to)) != 0) {
         return false;
     }
     void *data;
@@ -181,13 +212,13 @@ INLINE bool translate4(struct __sk_buff *skb, __u32 at, __u32 field, const __u32
     return true;
 }
 
-INLINE bool translate6(struct __sk_buff *skb, __u32 at, __u32 field, const __u32 *was,
-                       const __u32 *now)
+INLINE bool translate6(struct __sk_buff *skb, __u32 at, struct transport of,
+                       __u32 field, const __u32 *was, const __u32 *now)
 {
     __s64 diff = bpf_csum_diff((__be32 *)was, 16, (__be32 *)now, 16, 0);
 
-    if (bpf_l4_csum_replace(skb, at + TCP6 + offsetof(struct tcphdr, check), 0,
-                            (__u64)diff, BPF_F_PSEUDO_HDR) != 0) {
+    if (bpf_l4_csum_replace(skb, at + TCP6 + of.check, 0, (__u64)diff,
+                            BPF_F_PSEUDO_HDR | of.flags) != 0) {
         return false;
     }
     void *data;
@@ -200,18 +231,19 @@ INLINE bool translate6(struct __sk_buff *skb, __u32 at, __u32 field, const __u32
     return true;
 }
 
-INLINE bool translate_to(struct __sk_buff *skb, __u32 at, const struct packet *p,
-                         const __u32 *to)
+INLINE bool translate_to(struct __sk_buff *skb, __u32 at, struct transport of,
+                         const struct packet *p, const __u32 *to)
 {
-    return p->v6 ? translate6(skb, at, offsetof(struct ipv6hdr, daddr), p->to, to)
-                 : translate4(skb, at, offsetof(struct iphdr, daddr), p->to, to);
+    return p->v6 ? translate6(skb, at, of, offsetof(struct ipv6hdr, daddr), p->to, to)
+                 : translate4(skb, at, of, offsetof(struct iphdr, daddr), p->to, to);
 }
 
-INLINE bool translate_from(struct __sk_buff *skb, __u32 at, const struct packet *p,
-                           const __u32 *from)
+INLINE bool translate_from(struct __sk_buff *skb, __u32 at, struct transport of,
+                           const struct packet *p, const __u32 *from)
 {
-    return p->v6 ? translate6(skb, at, offsetof(struct ipv6hdr, saddr), p->from, from)
-                 : translate4(skb, at, offsetof(struct iphdr, saddr), p->from, from);
+    return p->v6
+               ? translate6(skb, at, of, offsetof(struct ipv6hdr, saddr), p->from, from)
+               : translate4(skb, at, of, offsetof(struct iphdr, saddr), p->from, from);
 }
 
 #endif

@@ -165,6 +165,9 @@ static bool tell_and_forget(const struct gw_carry_key *key,
 {
     struct telling *t = ctx;
 
+    if (flow->egress != 0) {
+        return true; /* no client's: the store goes on with it, or gives it up */
+    }
     t->count +=
         flow->ended != GW_CARRY_BOTH_ENDED && gw_reset_send(&t->reset, key, flow) > 0;
     return false;

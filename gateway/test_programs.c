@@ -15,10 +15,12 @@
 #include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -115,6 +117,36 @@ static uint32_t pseudo(const unsigned char *ip, int protocol, size_t rest)
            (is_v4(ip) ? sum(ip + 12, 8, 0) : sum(ip + 8, 32, 0));
 }
 
+static void put_ether(struct parcel *p)
+{
+    bool v4 = is_v4(p->data + ETH_HLEN);
+    p->data[12] = v4 ? 0x08 : 0x86;
+    p->data[13] = v4 ? 0x00 : 0xdd;
+}
+
+/* With a checksum, or without one, as IPv4 has it. */
+static struct parcel udp(const char *from, int sport, const char *to, int dport,
+                         bool summed, const char *text)
+{
+    struct parcel p = {.len = 0};
+    size_t rest = sizeof(struct udphdr) + strlen(text);
+    struct udphdr u = {.source = htons((uint16_t)sport),
+                       .dest = htons((uint16_t)dport),
+                       .len = htons((uint16_t)rest)};
+    size_t ip = put_ip(p.data + ETH_HLEN, from, to, IPPROTO_UDP, rest);
+    unsigned char *out = p.data + ETH_HLEN + ip;
+    put_ether(&p);
+    memcpy(out, &u, sizeof(u));
+    memcpy(out + sizeof(u), text, strlen(text));
+    if (summed) {
+        u.check = htons(
+            (uint16_t)~sum(out, rest, pseudo(p.data + ETH_HLEN, IPPROTO_UDP, rest)));
+        memcpy(out, &u, sizeof(u));
+    }
+    p.len = (uint32_t)(ETH_HLEN + ip + rest);
+    return p;
+}
+
 static struct parcel tcp(size_t at, const char *from, int sport, const char *to,
                          int dport, unsigned flags, const char *text)
 {
@@ -129,8 +161,7 @@ static struct parcel tcp(size_t at, const char *from, int sport, const char *to,
     size_t ip = put_ip(p.data + at, from, to, IPPROTO_TCP, rest);
     unsigned char *out = p.data + at + ip;
     if (at != 0) {
-        p.data[12] = is_v4(p.data + at) ? 0x08 : 0x86;
-        p.data[13] = is_v4(p.data + at) ? 0x00 : 0xdd;
+        put_ether(&p);
     }
     memcpy(out, &t, sizeof(t));
     memcpy(out + sizeof(t), text, strlen(text));
@@ -177,14 +208,20 @@ static void expect_addresses(const unsigned char *ip, const char *from, const ch
 }
 
 /* Translated, a hop older, and every checksum right. */
-static void expect_carried(const struct parcel *p, const char *from, const char *to)
+static void expect_carried_of(const struct parcel *p, int protocol, const char *from,
+                              const char *to)
 {
     const unsigned char *ip = p->data + ETH_HLEN;
     size_t head = is_v4(ip) ? 20 : 40, rest = p->len - ETH_HLEN - head;
     assert_int_equal(p->verdict, TC_ACT_REDIRECT);
     expect_addresses(ip, from, to);
     assert_int_equal(is_v4(ip) ? ip[8] : ip[7], 63);
-    assert_int_equal(sum(ip + head, rest, pseudo(ip, IPPROTO_TCP, rest)), 0xffff);
+    assert_int_equal(sum(ip + head, rest, pseudo(ip, protocol, rest)), 0xffff);
+}
+
+static void expect_carried(const struct parcel *p, const char *from, const char *to)
+{
+    expect_carried_of(p, IPPROTO_TCP, from, to);
 }
 
 static void expect_untouched(struct parcel p, const char *name, uint32_t mark)
@@ -363,6 +400,109 @@ static void what_ends_is_carried_no_longer(void **state)
     assert_false(get("flows", CLIENT6, &flow));
 }
 
+/* ---- what the store has begun ---- */
+
+static void only_the_store_is_answered(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct parcel p = tcp(ETH_HLEN, families[i].client, CLIENT_PORT,
+                              families[i].public, 993, TH_SYN | TH_ACK, "");
+        put("flows", families[i].client, families[i].public,
+            (struct gw_carry_flow){.ack = 1});
+        expect_untouched(p, "inward_ether", 0); /* a client's answers nobody */
+        put("flows", families[i].client, families[i].public,
+            (struct gw_carry_flow){.egress = 1});
+        run("inward_ether", &p);
+        expect_carried(&p, families[i].client, families[i].inner);
+        p = tcp(ETH_HLEN, families[i].client, CLIENT_PORT, families[i].public, 993,
+                TH_SYN, "");
+        expect_untouched(p, "inward_ether", 0);
+        forget();
+    }
+}
+
+/* ---- calls ---- */
+
+static void put_call(size_t i, int port, uint32_t age_s)
+{
+    struct gw_carry_key key = key_of(families[i].client);
+    struct gw_carry_flow call = {.ack = 0};
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    call.seen_s = (uint32_t)now.tv_sec - age_s;
+    key.port = htons((uint16_t)port);
+    address(families[i].public, call.address);
+    assert_int_equal(bpf_map_update_elem(map("calls"), &key, &call, BPF_ANY), 0);
+}
+
+static void forget_call(size_t i, int port)
+{
+    struct gw_carry_key key = key_of(families[i].client);
+    key.port = htons((uint16_t)port);
+    bpf_map_delete_elem(map("calls"), &key);
+}
+
+static struct parcel word(size_t i, int port, bool summed, const char *text)
+{
+    return udp(families[i].client, CLIENT_PORT, families[i].public, port, summed, text);
+}
+
+static void a_call_is_carried_inward(void **state)
+{
+    static const int ports[] = {3478, 49160, 49359};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            expect_untouched(word(i, ports[k], true, "abc"), "inward_ether", 0);
+            put_call(i, ports[k], 0);
+            for (size_t len = 0; len < 4; len++) {
+                struct parcel p = word(i, ports[k], true, &"abc"[3 - len]);
+                run("inward_ether", &p);
+                expect_carried_of(&p, IPPROTO_UDP, families[i].client,
+                                  families[i].inner);
+            }
+            forget_call(i, ports[k]);
+        }
+    }
+}
+
+static void who_sums_nothing_up_is_left_so(void **state)
+{
+    (void)state;
+    put_call(0, 3478, 0);
+    struct parcel p = word(0, 3478, false, "abc");
+    run("inward_ether", &p);
+    assert_int_equal(p.verdict, TC_ACT_REDIRECT);
+    expect_addresses(p.data + ETH_HLEN, CLIENT4, INNER4);
+    assert_memory_equal(p.data + ETH_HLEN + 20 + 6, "\0\0", 2);
+    forget_call(0, 3478);
+}
+
+static void other_ports_are_no_calls(void **state)
+{
+    static const int ports[] = {53, 3477, 3479, 49159, 49360, 51820};
+    (void)state;
+    for (size_t k = 0; k < sizeof(ports) / sizeof(ports[0]); k++) {
+        put_call(0, ports[k], 0);
+        expect_untouched(word(0, ports[k], true, "abc"), "inward_ether", 0);
+        forget_call(0, ports[k]);
+    }
+}
+
+/* The rules are asked again: a gateway that drains takes it for a new one. */
+static void a_silent_call_is_over(void **state)
+{
+    (void)state;
+    put_call(0, 3478, GW_CARRY_CALL_S - 2);
+    struct parcel p = word(0, 3478, true, "abc");
+    run("inward_ether", &p);
+    expect_carried_of(&p, IPPROTO_UDP, CLIENT4, INNER4);
+    put_call(0, 3478, GW_CARRY_CALL_S + 1);
+    expect_untouched(word(0, 3478, true, "abc"), "inward_ether", 0);
+    forget_call(0, 3478);
+}
+
 /* ---- errors of routers ---- */
 
 static struct parcel error_about(const char *router, const char *client,
@@ -381,8 +521,7 @@ static struct parcel error_about(const char *router, const char *client,
                        v4 ? 0 : pseudo(ip, IPPROTO_ICMPV6, sizeof(icmp) + quote));
     ip[head + 2] = (unsigned char)(check >> 8);
     ip[head + 3] = (unsigned char)check;
-    p.data[12] = v4 ? 0x08 : 0x86;
-    p.data[13] = v4 ? 0x00 : 0xdd;
+    put_ether(&p);
     p.len = (uint32_t)(ETH_HLEN + head + sizeof(icmp) + quote);
     return p;
 }
@@ -410,11 +549,46 @@ static void an_error_finds_the_store(void **state)
     }
 }
 
+static void an_error_about_a_call_finds_the_store(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct parcel p =
+            error_about(families[i].client, families[i].client, families[i].public);
+        unsigned char *ip = p.data + ETH_HLEN;
+        bool v4 = is_v4(ip);
+        size_t head = v4 ? 20 : 40, quoted = head + 8;
+        /* The quotation becomes one of UDP, from the relay's port. */
+        ip[quoted + (v4 ? 9 : 6)] = IPPROTO_UDP;
+        ip[quoted + head] = 3478 >> 8;
+        ip[quoted + head + 1] = 3478 & 0xff;
+        ip[head + 2] = ip[head + 3] = 0;
+        size_t rest = p.len - ETH_HLEN - head;
+        uint16_t check =
+            (uint16_t)~sum(ip + head, rest, v4 ? 0 : pseudo(ip, IPPROTO_ICMPV6, rest));
+        ip[head + 2] = (unsigned char)(check >> 8);
+        ip[head + 3] = (unsigned char)check;
+        expect_untouched(p, "inward_ether", 0);
+        put_call(i, 3478, 0);
+        run("inward_ether", &p);
+        assert_int_equal(p.verdict, TC_ACT_REDIRECT);
+        expect_addresses(ip, families[i].client, families[i].inner);
+        assert_int_equal(
+            sum(ip + head, rest, v4 ? 0 : pseudo(ip, IPPROTO_ICMPV6, rest)), 0xffff);
+        forget_call(i, 3478);
+    }
+}
+
 /* ---- the namespace ---- */
 
 static int up(void **state)
 {
-    struct gw_carry_settings s = {.tunnel = 1, .on = 1, .alone = {1, 2}};
+    struct gw_carry_settings s = {.tunnel = 1,
+                                  .on = 1,
+                                  .alone = {1, 2},
+                                  .relay_port = 3478,
+                                  .relay_min = 49160,
+                                  .relay_max = 49359};
     struct gw_carry_count zeros[1024] = {{0}};
     uint32_t zero = 0;
     __be16 port = htons(993);
@@ -451,7 +625,13 @@ int main(void)
         cmocka_unit_test(a_handshake_opens),
         cmocka_unit_test(who_guesses_opens_nothing),
         cmocka_unit_test(what_ends_is_carried_no_longer),
+        cmocka_unit_test(only_the_store_is_answered),
+        cmocka_unit_test(a_call_is_carried_inward),
+        cmocka_unit_test(who_sums_nothing_up_is_left_so),
+        cmocka_unit_test(other_ports_are_no_calls),
+        cmocka_unit_test(a_silent_call_is_over),
         cmocka_unit_test(an_error_finds_the_store),
+        cmocka_unit_test(an_error_about_a_call_finds_the_store),
     };
     return cmocka_run_group_tests(tests, up, down);
 }

@@ -94,6 +94,40 @@ static void mail_leaves_by_the_gateway(void **unused)
     netkit_stop(&foreign, SIGKILL);
 }
 
+/* What carries needs no table of connections for that: its packets pass no rule. */
+static void nothing_is_tracked(void **unused)
+{
+    (void)unused;
+    assert_int_equal(netkit_sh(stand.host[GATEWAY],
+                               "nft list table inet chatmail >%s && "
+                               "! grep -E 'type nat|ct (state|status|mark)' %s",
+                               stand_file("rules"), stand_file("rules")),
+                     0);
+}
+
+/* The relay hears who calls, and speaks first to whom it likes. */
+static void calls_go_both_ways(void **unused)
+{
+    (void)unused;
+    char said[64];
+    pid_t peer = stand_serve(CLIENT);
+    usleep(300000);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", said), 0);
+        assert_string_equal(said, "198.51.100.40");
+        assert_int_equal(stand_call(CLIENT, "::", 40000, "2001:db8:1::11", said), 0);
+        assert_string_equal(said, "2001:db8:1::40");
+    }
+    assert_int_equal(stand_call(STORE, "10.77.1.2", 49160, "198.51.100.40", said), 0);
+    assert_string_equal(said, "198.51.100.11");
+    assert_int_equal(stand_call(STORE, "fd77:1::2", 49359, "2001:db8:1::40", said), 0);
+    assert_string_equal(said, "2001:db8:1::11");
+    /* Not from a port of the relay's. */
+    assert_int_equal(stand_call(STORE, "10.77.1.2", 49360, "198.51.100.40", said),
+                     EAGAIN);
+    netkit_stop(&peer, SIGKILL);
+}
+
 static void stolen_gateway_reaches_nothing_else(void **unused)
 {
     (void)unused;
@@ -179,6 +213,14 @@ static void drain_hold_off(void **unused)
     assert_int_equal(stand_dial(CLIENT, "2001:db8:1::11", 993, said, NULL),
                      ECONNREFUSED);
     assert_true(stand_alive(keep));
+    /* Calls likewise: this one is on its feet, others are refused. */
+    assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", said), 0);
+    netkit_must(stand.host[CLIENT], "ip addr add 198.51.100.41/24 dev ptc0; ip route "
+                                    "add 198.51.100.11 dev ptc0 src 198.51.100.41");
+    assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", said),
+                     ECONNREFUSED);
+    netkit_must(stand.host[CLIENT], "ip route del 198.51.100.11 dev ptc0 && "
+                                    "ip addr del 198.51.100.41/24 dev ptc0");
 
     stand_publish(12, CM_MODE_HOLD);
     stand_report(12, &report);
@@ -292,6 +334,8 @@ int main(void)
         cmocka_unit_test(knocks_through_the_tunnel),
         cmocka_unit_test(takes_no_place_in_the_table),
         cmocka_unit_test(mail_leaves_by_the_gateway),
+        cmocka_unit_test(nothing_is_tracked),
+        cmocka_unit_test(calls_go_both_ways),
         cmocka_unit_test(stolen_gateway_reaches_nothing_else),
         cmocka_unit_test(gateway_is_reached_by_nobody),
         cmocka_unit_test(refuses_what_is_not_right),

@@ -65,6 +65,14 @@ static void keep_report(struct cm_bus *bus, const char *data, size_t len, void *
     (void)!cm_file_replace(stand_file("report"), data, len, 0600, &err);
 }
 
+static void name_source(const struct sockaddr_in6 *from, char text[64])
+{
+    inet_ntop(AF_INET6, &from->sin6_addr, text, 64);
+    if (strncmp(text, "::ffff:", 7) == 0) {
+        memmove(text, text + 7, strlen(text + 7) + 1);
+    }
+}
+
 static void greet(int fd, unsigned events, void *ctx)
 {
     (void)events;
@@ -76,10 +84,23 @@ static void greet(int fd, unsigned events, void *ctx)
     if (conn < 0) {
         return;
     }
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&from;
-    inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
-    dprintf(conn, "%s\n", strncmp(text, "::ffff:", 7) == 0 ? text + 7 : text);
+    name_source((const struct sockaddr_in6 *)&from, text);
+    dprintf(conn, "%s\n", text);
     /* Left open: it ends with us. */
+}
+
+/* Of UDP: as a relay of calls. */
+static void echo(int fd, unsigned events, void *ctx)
+{
+    (void)events;
+    (void)ctx;
+    struct sockaddr_in6 from;
+    socklen_t len = sizeof(from);
+    char text[64];
+    if (recvfrom(fd, text, sizeof(text), 0, (struct sockaddr *)&from, &len) > 0) {
+        name_source(&from, text);
+        (void)!sendto(fd, text, strlen(text), 0, (struct sockaddr *)&from, len);
+    }
 }
 
 static int listen_on(int port)
@@ -94,6 +115,28 @@ static int listen_on(int port)
     return fd;
 }
 
+static struct sockaddr_in6 at(const char *address, int port)
+{
+    struct sockaddr_in6 out = {.sin6_family = AF_INET6,
+                               .sin6_port = htons((uint16_t)port)};
+    char mapped[64];
+    snprintf(mapped, sizeof(mapped), "%s%s",
+             strchr(address, ':') ? "" : "::ffff:", address);
+    inet_pton(AF_INET6, mapped, &out.sin6_addr);
+    return out;
+}
+
+/* As coturn: each address has a socket of its own, from which it answers. */
+static int listen_for_calls(const char *address)
+{
+    struct sockaddr_in6 own = at(address, 3478);
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (bind(fd, (struct sockaddr *)&own, sizeof(own)) != 0) {
+        _exit(98);
+    }
+    return fd;
+}
+
 static void serve(int which)
 {
     struct cm_loop *loop = cm_loop_new();
@@ -102,6 +145,14 @@ static void serve(int which)
     static const int ports[] = {25, 993, 5432};
     for (size_t i = 0; i < 3; i++) {
         cm_io_new(loop, listen_on(ports[i]), CM_IO_READ, greet, NULL);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const inner[] = {"10.77.1.2", "fd77:1::2"};
+        static const char *const client[] = {"198.51.100.40", "2001:db8:1::40"};
+        if (which != GATEWAY) {
+            int fd = listen_for_calls((which == STORE ? inner : client)[i]);
+            cm_io_new(loop, fd, CM_IO_READ, echo, NULL);
+        }
     }
     if (which == STORE) {
         struct cm_bus *pub = cm_bus_new(loop, CM_BUS_PUB, NULL, NULL, &err);
@@ -174,6 +225,43 @@ int stand_dial(int which, const char *address, int port, char said[64], int *kee
     }
     close(pair[0]);
     int status = 0;
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+/* In its own process. */
+static int call(const char *from, int port, const char *address, int tell)
+{
+    struct sockaddr_in6 own = at(from, port), to = at(address, 3478);
+    struct timeval limit = {.tv_sec = 1};
+    char text[64];
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    if (bind(fd, (struct sockaddr *)&own, sizeof(own)) != 0 ||
+        connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 ||
+        send(fd, "hello", 5, 0) != 5) {
+        return errno;
+    }
+    ssize_t n = recv(fd, text, sizeof(text), 0);
+    if (n < 0) {
+        return errno;
+    }
+    return write(tell, text, (size_t)n) == n ? 0 : errno;
+}
+
+int stand_call(int which, const char *from, int port, const char *address,
+               char said[64])
+{
+    int pair[2], status = 0;
+    assert_int_equal(pipe(pair), 0);
+    pid_t pid = netkit_fork(stand.host[which]);
+    if (pid == 0) {
+        _exit(call(from, port, address, pair[1]));
+    }
+    close(pair[1]);
+    ssize_t n = read(pair[0], said, 63);
+    said[n > 0 ? n : 0] = 0;
+    close(pair[0]);
     waitpid(pid, &status, 0);
     return WEXITSTATUS(status);
 }
@@ -355,6 +443,7 @@ int stand_up(void **unused)
         .ports = {25, 993},
         .port_count = 2,
         .egress = CM_EGRESS_GATEWAYS,
+        .turn = {.port = 3478, .relay_min = 49160, .relay_max = 49359},
         .gateway_count = 1,
         .gateways = {{.name = "edge1",
                       .number = 1,

@@ -19,9 +19,9 @@ enum { CLIENT, GATEWAY, STORE, HOSTS };
 
 struct stand {
     pid_t host[HOSTS];
-    pid_t daemon;          /* chatmail-gateway */
-    pid_t server;          /* the stand-in, with ports 25, 993 and 5432 of the store */
-    struct px_state state; /* what the next stand_publish publishes */
+    pid_t daemon; /* chatmail-gateway */
+    pid_t server; /* the stand-in, with ports 25, 993, 5432 and UDP 3478 of the store */
+    struct px_state state;    /* what the next stand_publish publishes */
     volatile unsigned *asked; /* questions that the stand-in has answered; shared */
 };
 extern struct stand stand;
@@ -33,8 +33,8 @@ int stand_down(void **state);
 /* Its path: "envelope", "report", "log" (of the daemon). Valid until the next call. */
 char *stand_file(const char *name);
 
-/* What listens in that host on 25, 993 and 5432 and says who came; STORE: the bus too.
- */
+/* What listens in that host on 25, 993 and 5432 and says who came; but for the GATEWAY
+ * on UDP 3478; STORE: the bus too. */
 pid_t stand_serve(int which);
 void stand_start(void); /* the daemon */
 
@@ -47,6 +47,11 @@ void stand_report(int64_t epoch, struct px_report *report);
  * the connection stays, until stand_alive asks whether it still carries a byte. */
 int stand_dial(int which, const char *address, int port, char said[64], int *keep);
 bool stand_alive(int keep);
+
+/* A word over UDP from that host, its address `from` and its port to port 3478, and
+ * what the other end said of it. 0 or an errno; EAGAIN: nothing within a second. */
+int stand_call(int which, const char *from, int port, const char *address,
+               char said[64]);
 
 /* A client that connects to port 993 there and then only waits. 0, and *waits: a
  * descriptor that has a byte to read when it was told: 'r' by a RST, 'f' by a FIN. */

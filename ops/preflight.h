@@ -39,7 +39,7 @@ struct op_probe {
     bool container;
     bool ipv6;
     bool apt;
-    bool installed; /* a package of ours */
+    bool installed;     /* a package of ours */
     bool read_only;     /* /etc, /usr or /var */
     bool half_restored; /* by a chatops restore that was cut off */
     bool sysctl;        /* net.* can be set */

@@ -105,18 +105,13 @@ static void proven(struct cm_buf *out, const struct px_state *state, bool v6)
 }
 
 /* Without connection tracking: the store's answers are translated back by the programs,
- * which learn from the mark for which of our addresses they are. Who drains or holds
- * goes on with what is open. */
-static void let_in(struct cm_buf *out, const struct px_gateway *gw, bool v6)
+ * which learn from the mark for which of our addresses they are. */
+static void translate(struct cm_buf *out, const struct px_gateway *gw, bool v6)
 {
     const char *ip = v6 ? "ip6" : "ip", *sep = "";
     char inner[46];
 
     (v6 ? px_inner6 : px_inner4)(gw->number, 2, inner);
-    cm_buf_str(out, "        ");
-    if (gw->mode != CM_MODE_ACTIVE) {
-        cm_buf_fmt(out, "meta mark { %#x, %#x } ", PX_MARK_PROVEN, PX_MARK_RESUMED);
-    }
     cm_buf_fmt(out, "notrack meta mark set %s daddr map { ", ip);
     for (size_t i = 0; i < gw->address_count; i++) {
         if (px_is_v6(gw->addresses[i]) == v6) {
@@ -126,6 +121,26 @@ static void let_in(struct cm_buf *out, const struct px_gateway *gw, bool v6)
         }
     }
     cm_buf_fmt(out, " } %s daddr set %s\n", ip, inner);
+}
+
+/* Who drains or holds goes on with what is open. */
+static void let_in(struct cm_buf *out, const struct px_gateway *gw, bool v6)
+{
+    cm_buf_str(out, "        ");
+    if (gw->mode != CM_MODE_ACTIVE) {
+        cm_buf_fmt(out, "meta mark { %#x, %#x } ", PX_MARK_PROVEN, PX_MARK_RESUMED);
+    }
+    translate(out, gw, v6);
+}
+
+/* The first packets of a call, until the programs know it. */
+static void let_in_calls(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw, bool v6)
+{
+    cm_buf_str(out, "        ");
+    px_text_to_turn(out, state, gw, v6);
+    cm_buf_str(out, " counter name \"flows_turn\" ");
+    translate(out, gw, v6);
 }
 
 static void door_chain(struct cm_buf *out, const struct px_state *state,
@@ -146,6 +161,12 @@ static void door_chain(struct cm_buf *out, const struct px_state *state,
         let_in(out, gw, v6);
     }
     cm_buf_str(out, "    }\n");
+}
+
+bool px_guard_tracks(const struct px_state *state, const struct px_gateway *gw)
+{
+    return !gw->carried || gw->by_proxy || gw->mode == CM_MODE_OFF ||
+           state->egress == CM_EGRESS_ALL;
 }
 
 bool px_guards_input(const struct px_gateway *gw)
@@ -188,6 +209,9 @@ static void guard_chain(struct cm_buf *out, const struct px_state *state,
             px_text_to_turn(out, state, gw, v6);
             cm_buf_fmt(out, " %s @banned%d counter name \"banned\" drop\n", source(v6),
                        v6 ? 6 : 4);
+            if (gw->mode == CM_MODE_ACTIVE && !px_guard_tracks(state, gw)) {
+                let_in_calls(out, state, gw, v6);
+            }
         }
     }
     if (px_guards_input(gw)) {

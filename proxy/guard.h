@@ -37,6 +37,10 @@ bool px_guards_input(const struct px_gateway *gw);
 /* The node's end of the tunnel is reached through the tunnel only. */
 void px_guard_inner(struct cm_buf *out, const struct px_gateway *gw);
 
+/* Whether these rules track connections to translate them. Where programs carry what is
+ * open, the store's mail and calls leave by them, too: unless egress is `all`. */
+bool px_guard_tracks(const struct px_state *state, const struct px_gateway *gw);
+
 /* Of the kernel plane's forwarding. Where programs carry what is open: what the door
  * has let in goes to chain "let_in". By rules alone: what is open, from a source known
  * already, goes to chain "open"; what is not known, but has shown to be true on its way

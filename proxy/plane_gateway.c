@@ -80,6 +80,18 @@ static void input_mode(struct cm_buf *out, const struct px_state *state,
     }
 }
 
+/* While the store is gone the other end of its mail waits for it; what this node itself
+ * asks for is known. */
+static void input_egress(struct cm_buf *out, const struct px_gateway *gw)
+{
+    if (gw->carried && gw->mode == CM_MODE_OFF) {
+        cm_buf_str(out,
+                   "        iifname != { \"wg0\", \"lo\" } tcp sport { 25, 443 } tcp "
+                   "flags & (syn | ack) != syn ct state { invalid, new } counter "
+                   "drop\n");
+    }
+}
+
 /* What is open is translated before it arrives here. A SYN that is not fell between the
  * old rules and the new: a nat chain that replaces another is asked before it, and in
  * the moment between the two answers the kernel may go over from the old to the new;
@@ -124,6 +136,7 @@ static void input_chain(struct cm_buf *out, const struct px_state *state,
                gw->wg_port, gw->wg_port);
     px_guard_inner(out, gw);
     input_mode(out, state, gw);
+    input_egress(out, gw);
     input_missed(out, state, gw);
     input_proxy(out, state, gw);
     cm_buf_fmt(
@@ -203,6 +216,29 @@ static void untracked_chain(struct cm_buf *out, const struct px_state *state,
                         "notrack\n");
     }
     cm_buf_str(out, "    }\n");
+}
+
+/* Tracked nowhere, so that the packets of the tunnel itself need not be looked at for
+ * it: what is let in went its way, what leaves is carried. */
+static void closed_chains(struct cm_buf *out)
+{
+    cm_buf_str(out, "\n    chain to_tunnel {\n"
+                    "        counter drop\n"
+                    "    }\n"
+                    "\n    chain from_tunnel {\n"
+                    "        counter name \"from_store\"\n"
+                    "        counter drop\n"
+                    "    }\n");
+}
+
+/* Nobody goes there. As long as it is there the kernel puts fragments together before
+ * the rules see them, as it does where connections are tracked. */
+static void whole_chain(struct cm_buf *out)
+{
+    cm_buf_str(out, "\n    chain whole {\n"
+                    "        meta nfproto ipv4 meta l4proto tcp tproxy ip to :1\n"
+                    "        meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :1\n"
+                    "    }\n");
 }
 
 static void to_tunnel(struct cm_buf *out, const struct px_state *state,
@@ -364,7 +400,11 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
     px_guard_chains(&out, state, gw);
     from_inside(&out, state, gw);
     untracked_chain(&out, state, gw);
-    dnat_chain(&out, state, gw);
+    if (px_guard_tracks(state, gw)) {
+        dnat_chain(&out, state, gw);
+    } else {
+        whole_chain(&out);
+    }
     if (!px_guards_input(gw)) {
         input_chain(&out, state, gw);
     }
@@ -375,9 +415,13 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
         open_chain(&out, state);
     }
     forward_chain(&out, state, gw);
-    to_tunnel(&out, state, gw);
-    from_tunnel(&out, state, gw);
-    snat_chain(&out, gw);
+    if (px_guard_tracks(state, gw)) {
+        to_tunnel(&out, state, gw);
+        from_tunnel(&out, state, gw);
+        snat_chain(&out, gw);
+    } else {
+        closed_chains(&out);
+    }
     cm_buf_str(&out, "}\n");
     return px_text_done(&out);
 }
