@@ -1,10 +1,11 @@
 /* carry: programs in the kernel (eBPF, carry.bpf.c) that carry the packets of open TCP
- * connections straight between the uplink and the tunnel wg0.
+ * connections and of calls straight between the uplink and the tunnel wg0.
  *
  * The rules of the kernel plane decide as ever who comes in; a connection that they let
  * in is kept in a map, and from then on costs two look-ups for each packet instead of
  * the kernel's forwarding, connection tracking and rules. The map also knows what the
- * client expects next, so that it can be told (reset.h) when the store is gone.
+ * client expects next, so that it can be told (reset.h) when the store is gone. What
+ * the store begins, mail, is in the map at once; the rules have no part in it.
  *
  * Without such programs (an old kernel, a container) gateways do all with rules: the
  * same for everybody but for those two.

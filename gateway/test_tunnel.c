@@ -113,17 +113,25 @@ static void calls_go_both_ways(void **unused)
     pid_t peer = stand_serve(CLIENT);
     usleep(300000);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", said), 0);
+        assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", 5, said), 0);
         assert_string_equal(said, "198.51.100.40");
-        assert_int_equal(stand_call(CLIENT, "::", 40000, "2001:db8:1::11", said), 0);
+        assert_int_equal(stand_call(CLIENT, "::", 40000, "2001:db8:1::11", 5, said), 0);
         assert_string_equal(said, "2001:db8:1::40");
     }
-    assert_int_equal(stand_call(STORE, "10.77.1.2", 49160, "198.51.100.40", said), 0);
+    assert_int_equal(stand_call(STORE, "10.77.1.2", 49160, "198.51.100.40", 5, said),
+                     0);
     assert_string_equal(said, "198.51.100.11");
-    assert_int_equal(stand_call(STORE, "fd77:1::2", 49359, "2001:db8:1::40", said), 0);
+    assert_int_equal(stand_call(STORE, "fd77:1::2", 49359, "2001:db8:1::40", 5, said),
+                     0);
     assert_string_equal(said, "2001:db8:1::11");
+    /* In fragments. */
+    assert_int_equal(stand_call(CLIENT, "::", 40001, "198.51.100.11", 3000, said), 0);
+    assert_int_equal(stand_call(CLIENT, "::", 40001, "198.51.100.11", 3000, said), 0);
+    /* Of IPv6 the first tells the client how wide the tunnel is. */
+    (void)stand_call(CLIENT, "::", 40001, "2001:db8:1::11", 3000, said);
+    assert_int_equal(stand_call(CLIENT, "::", 40001, "2001:db8:1::11", 3000, said), 0);
     /* Not from a port of the relay's. */
-    assert_int_equal(stand_call(STORE, "10.77.1.2", 49360, "198.51.100.40", said),
+    assert_int_equal(stand_call(STORE, "10.77.1.2", 49360, "198.51.100.40", 5, said),
                      EAGAIN);
     netkit_stop(&peer, SIGKILL);
 }
@@ -214,10 +222,10 @@ static void drain_hold_off(void **unused)
                      ECONNREFUSED);
     assert_true(stand_alive(keep));
     /* Calls likewise: this one is on its feet, others are refused. */
-    assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", said), 0);
+    assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", 5, said), 0);
     netkit_must(stand.host[CLIENT], "ip addr add 198.51.100.41/24 dev ptc0; ip route "
                                     "add 198.51.100.11 dev ptc0 src 198.51.100.41");
-    assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", said),
+    assert_int_equal(stand_call(CLIENT, "::", 40000, "198.51.100.11", 5, said),
                      ECONNREFUSED);
     netkit_must(stand.host[CLIENT], "ip route del 198.51.100.11 dev ptc0 && "
                                     "ip addr del 198.51.100.41/24 dev ptc0");

@@ -230,8 +230,9 @@ int stand_dial(int which, const char *address, int port, char said[64], int *kee
 }
 
 /* In its own process. */
-static int call(const char *from, int port, const char *address, int tell)
+static int call(const char *from, int port, const char *address, size_t len, int tell)
 {
+    static const char word[4096];
     struct sockaddr_in6 own = at(from, port), to = at(address, 3478);
     struct timeval limit = {.tv_sec = 1};
     char text[64];
@@ -239,7 +240,7 @@ static int call(const char *from, int port, const char *address, int tell)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     if (bind(fd, (struct sockaddr *)&own, sizeof(own)) != 0 ||
         connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 ||
-        send(fd, "hello", 5, 0) != 5) {
+        send(fd, word, len, 0) != (ssize_t)len) {
         return errno;
     }
     ssize_t n = recv(fd, text, sizeof(text), 0);
@@ -249,14 +250,14 @@ static int call(const char *from, int port, const char *address, int tell)
     return write(tell, text, (size_t)n) == n ? 0 : errno;
 }
 
-int stand_call(int which, const char *from, int port, const char *address,
+int stand_call(int which, const char *from, int port, const char *address, size_t len,
                char said[64])
 {
     int pair[2], status = 0;
     assert_int_equal(pipe(pair), 0);
     pid_t pid = netkit_fork(stand.host[which]);
     if (pid == 0) {
-        _exit(call(from, port, address, pair[1]));
+        _exit(call(from, port, address, len, pair[1]));
     }
     close(pair[1]);
     ssize_t n = read(pair[0], said, 63);

@@ -48,9 +48,10 @@ void stand_report(int64_t epoch, struct px_report *report);
 int stand_dial(int which, const char *address, int port, char said[64], int *keep);
 bool stand_alive(int keep);
 
-/* A word over UDP from that host, its address `from` and its port to port 3478, and
- * what the other end said of it. 0 or an errno; EAGAIN: nothing within a second. */
-int stand_call(int which, const char *from, int port, const char *address,
+/* A word of so many bytes, 4096 at most, over UDP from that host, its address `from`
+ * and its port to port 3478, and what the other end said of it. 0 or an errno; EAGAIN:
+ * nothing within a second. */
+int stand_call(int which, const char *from, int port, const char *address, size_t len,
                char said[64]);
 
 /* A client that connects to port 993 there and then only waits. 0, and *waits: a

@@ -19,13 +19,14 @@ struct px_links {
 
 /* Gateway side: one tunnel "wg0". DNAT of the state's ports from every public address
  * to the inner store address of this gateway, no masquerade inward, SNAT outward for
- * tcp 25 (and for everything when egress is `all`), MSS clamp both ways, related
- * accepted, and the mode: active forwards; drain and off answer new connections with
- * RST (drain lets present flows live, off resets them too); hold drops SYNs silently.
- * The UDP ports of the state's turn go the same way, with an ICMP error for a RST.
- * What comes first, before any of that, is in guard.h: bans, and limits on new
- * connections. Neither the epoch nor the bans are in the text: they come and go without
- * it. */
+ * tcp 25 and 443 (and for everything when egress is `all`), MSS clamp both ways,
+ * related accepted; where programs carry (guard.h, px_guard_tracks) none of that but
+ * what lets a client in; and the mode: active forwards; drain and off answer new
+ * connections with RST (drain lets present flows live, off resets them too); hold drops
+ * SYNs silently. The UDP ports of the state's turn go the same way, with an ICMP error
+ * for a RST. What comes first, before any of that, is in guard.h: bans, and limits on
+ * new connections. Neither the epoch nor the bans are in the text: they come and go
+ * without it. */
 char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw);
 /* Lines that make the sets of banned sources of a loaded table what the state says,
  * each with the time that is left at now_s (seconds since 1970), at most 30 days. Left

@@ -92,7 +92,7 @@ static void measure_carrier(const struct path *path, const struct turn *t,
 static int measure_all(struct path *path, bool quick, struct series *series,
                        struct cm_err *err)
 {
-    struct turn turn = {.ms = quick ? 700 : 1000, .pings = quick ? PINGS / 3 : PINGS};
+    struct turn turn = {.ms = quick ? 700 : 2000, .pings = quick ? PINGS / 3 : PINGS};
     struct result *now = mmap(NULL, sizeof(*now), PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int rc = 0;
