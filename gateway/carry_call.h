@@ -2,7 +2,8 @@
  * BPF target only.
  *
  * A call is known from its first packet that the rules let in, or that the relay sends;
- * whoever has been silent for GW_CARRY_CALL_S is for the rules again. */
+ * whoever has been silent for GW_CARRY_CALL_S is for the rules again. What is wider
+ * than the tunnel is for the kernel to cut, and goes by the rules. */
 #ifndef GW_CARRY_CALL_H
 #define GW_CARRY_CALL_H
 
@@ -39,7 +40,8 @@ INLINE int inward_udp(struct __sk_buff *skb, __u32 at, const struct packet *p)
     struct gw_carry_key key;
     __u32 inner[4];
 
-    if (s == NULL || !is_relay(s, p->to_port) || p->ttl < 2) {
+    if (s == NULL || !is_relay(s, p->to_port) || p->ttl < 2 ||
+        skb->len - at > GW_CARRY_CALL_MAX) {
         return TC_ACT_UNSPEC;
     }
     key_of(&key, p->from, p->from_port, p->to_port);

@@ -13,7 +13,8 @@
 #define GW_CARRY_FRESH     16384
 #define GW_CARRY_KNOWN     16384
 #define GW_CARRY_CALLS     8192
-#define GW_CARRY_CALL_S    300 /* a call that is silent for longer is over */
+#define GW_CARRY_CALL_S    300  /* a call that is silent for longer is over */
+#define GW_CARRY_CALL_MAX  1280 /* the MTU of wg0 */
 
 /* A TCP connection, or one of UDP with the relay of calls, as the store and the client
  * call it. Of a connection that the store began, the client is the other end. */

@@ -124,12 +124,19 @@ static void calls_go_both_ways(void **unused)
     assert_int_equal(stand_call(STORE, "fd77:1::2", 49359, "2001:db8:1::40", 5, said),
                      0);
     assert_string_equal(said, "2001:db8:1::11");
-    /* In fragments. */
-    assert_int_equal(stand_call(CLIENT, "::", 40001, "198.51.100.11", 3000, said), 0);
-    assert_int_equal(stand_call(CLIENT, "::", 40001, "198.51.100.11", 3000, said), 0);
-    /* Of IPv6 the first tells the client how wide the tunnel is. */
-    (void)stand_call(CLIENT, "::", 40001, "2001:db8:1::11", 3000, said);
-    assert_int_equal(stand_call(CLIENT, "::", 40001, "2001:db8:1::11", 3000, said), 0);
+    /* In fragments, and whole but wider than the tunnel. */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stand_call(CLIENT, "::", 40001, "198.51.100.11", 3000, said),
+                         0);
+        assert_int_equal(stand_call(CLIENT, "::", 40001, "198.51.100.11", 1400, said),
+                         0);
+        assert_int_equal(
+            stand_call(STORE, "10.77.1.2", 49161, "198.51.100.40", 3000, said), 0);
+        assert_string_equal(said, "198.51.100.11");
+        assert_int_equal(
+            stand_call(STORE, "fd77:1::2", 49161, "2001:db8:1::40", 3000, said), 0);
+        assert_string_equal(said, "2001:db8:1::11");
+    }
     /* Not from a port of the relay's. */
     assert_int_equal(stand_call(STORE, "10.77.1.2", 49360, "198.51.100.40", 5, said),
                      EAGAIN);

@@ -139,7 +139,9 @@ static void let_in_calls(struct cm_buf *out, const struct px_state *state,
 {
     cm_buf_str(out, "        ");
     px_text_to_turn(out, state, gw, v6);
-    cm_buf_str(out, " counter name \"flows_turn\" ");
+    /* The kernel may cut what does not fit into the tunnel: of an error the caller
+     * would not know what it is about. */
+    cm_buf_fmt(out, " counter name \"flows_turn\" %s", v6 ? "" : "ip frag-off set 0 ");
     translate(out, gw, v6);
 }
 

@@ -218,16 +218,34 @@ static void untracked_chain(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, "    }\n");
 }
 
+/* What the relay says in fragments the programs leave alone. */
+static void relayed_in_pieces(struct cm_buf *out, const struct px_state *state,
+                              const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1 && state->turn.port != 0; v6++) {
+        const char *address, *ip = v6 ? "ip6" : "ip";
+        char inner[46];
+        if (px_family_count(gw, v6, &address) > 0) {
+            (v6 ? px_inner6 : px_inner4)(gw->number, 2, inner);
+            cm_buf_fmt(out, "        %s saddr %s udp sport ", ip, inner);
+            px_text_turn(out, state);
+            cm_buf_fmt(out, " %s saddr set %s accept\n", ip, address);
+        }
+    }
+}
+
 /* Tracked nowhere, so that the packets of the tunnel itself need not be looked at for
  * it: what is let in went its way, what leaves is carried. */
-static void closed_chains(struct cm_buf *out)
+static void closed_chains(struct cm_buf *out, const struct px_state *state,
+                          const struct px_gateway *gw)
 {
     cm_buf_str(out, "\n    chain to_tunnel {\n"
                     "        counter drop\n"
                     "    }\n"
                     "\n    chain from_tunnel {\n"
-                    "        counter name \"from_store\"\n"
-                    "        counter drop\n"
+                    "        counter name \"from_store\"\n");
+    relayed_in_pieces(out, state, gw);
+    cm_buf_str(out, "        counter drop\n"
                     "    }\n");
 }
 
@@ -420,7 +438,7 @@ char *px_gateway_nft(const struct px_state *state, const struct px_gateway *gw)
         from_tunnel(&out, state, gw);
         snat_chain(&out, gw);
     } else {
-        closed_chains(&out);
+        closed_chains(&out, state, gw);
     }
     cm_buf_str(&out, "}\n");
     return px_text_done(&out);

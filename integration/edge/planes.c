@@ -14,7 +14,7 @@
 #define STREAMS 4
 #define THREADS 16
 #define PINGS   3000
-#define ROUNDS  12
+#define ROUNDS  16
 
 struct result {
     double up, down;    /* bytes a second */
@@ -72,27 +72,47 @@ static double measure(const struct path *path, const struct turn *t, struct resu
     return path_cpu_s(path) - before;
 }
 
-static void measure_carrier(const struct path *path, const struct turn *t,
-                            struct result *now)
-{
-    double s = (double)t->ms / 1000;
+enum measured { STREAM_UP, STREAM_DOWN, MANY, PING, MEASURED };
 
-    *now = (struct result){0};
-    double cpu = measure(path, t, now, measure_up);
-    now->cpu_gb = now->up > 0 ? cpu / (now->up * s / 1e9) : 0;
-    measure(path, t, now, measure_down);
-    cpu = measure(path, t, now, measure_connections);
-    now->cpu_connection =
-        now->connections > 0 ? cpu * 1000 / (now->connections * s) : 0;
-    measure(path, t, now, measure_latency);
+static void measure_one(const struct path *path, const struct turn *t,
+                        struct result *now, enum measured what)
+{
+    static void (*const by[MEASURED])(const struct turn *, struct result *) = {
+        measure_up, measure_down, measure_connections, measure_latency};
+    double s = (double)t->ms / 1000, cpu = measure(path, t, now, by[what]);
+
+    if (what == STREAM_UP && now->up > 0) {
+        now->cpu_gb = cpu / (now->up * s / 1e9);
+    } else if (what == MANY && now->connections > 0) {
+        now->cpu_connection = cpu * 1000 / (now->connections * s);
+    }
 }
 
-/* Every carrier in turn, round by round, there and back: what else the machine does
- * hits all alike. */
+/* Every carrier in turn, one after the other for each figure, there and back: what else
+ * the machine does hits all alike. */
+static int measure_round(struct path *path, size_t round, struct turn *turn,
+                         struct result *now, struct series *series, struct cm_err *err)
+{
+    int rc = 0;
+
+    for (int what = 0; what < MEASURED; what++) {
+        for (int i = 0; rc == 0 && i < CARRIERS; i++) {
+            int c = round % 2 == 0 ? i : CARRIERS - 1 - i;
+            rc = path_carry(path, (enum carrier)c, &turn->address, err);
+            if (rc == 0) {
+                *now = series->of[c][round];
+                measure_one(path, turn, now, (enum measured)what);
+                series->of[c][round] = *now;
+            }
+        }
+    }
+    return rc;
+}
+
 static int measure_all(struct path *path, bool quick, struct series *series,
                        struct cm_err *err)
 {
-    struct turn turn = {.ms = quick ? 700 : 2000, .pings = quick ? PINGS / 3 : PINGS};
+    struct turn turn = {.ms = quick ? 700 : 1000, .pings = quick ? PINGS / 3 : PINGS};
     struct result *now = mmap(NULL, sizeof(*now), PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int rc = 0;
@@ -100,14 +120,7 @@ static int measure_all(struct path *path, bool quick, struct series *series,
     cm_assert(now != MAP_FAILED);
     series->rounds = quick ? 3 : ROUNDS;
     for (size_t round = 0; rc == 0 && round < series->rounds; round++) {
-        for (int i = 0; rc == 0 && i < CARRIERS; i++) {
-            int c = round % 2 == 0 ? i : CARRIERS - 1 - i;
-            rc = path_carry(path, (enum carrier)c, &turn.address, err);
-            if (rc == 0) {
-                measure_carrier(path, &turn, now);
-                series->of[c][round] = *now;
-            }
-        }
+        rc = measure_round(path, round, &turn, now, series, err);
     }
     munmap(now, sizeof(*now));
     return rc;
@@ -129,13 +142,27 @@ static double median(double *values, size_t n)
                         : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+/* The mean without the lowest and the highest quarter: what hits one round alone leaves
+ * it as it is, and all that is left counts. */
+static double middle(double *values, size_t n)
+{
+    double sum = 0;
+    size_t cut = n / 4;
+
+    qsort(values, n, sizeof(*values), by_size);
+    for (size_t i = cut; i < n - cut; i++) {
+        sum += values[i];
+    }
+    return n == 0 ? 0 : sum / (double)(n - 2 * cut);
+}
+
 static double figure(const struct series *s, enum carrier carrier, size_t round,
                      size_t field)
 {
     return *(const double *)((const char *)&s->of[carrier][round] + field);
 }
 
-/* The median round, and of the rounds' ratios to `base` the median. */
+/* The median round, and of the rounds' ratios to `base` the middle. */
 static double typical(const struct series *s, enum carrier carrier, size_t field)
 {
     double values[ROUNDS];
@@ -155,7 +182,7 @@ static double ratio(const struct series *s, enum carrier carrier, enum carrier b
         double b = figure(s, base, i, field);
         values[i] = b > 0 ? figure(s, carrier, i, field) / b : 0;
     }
-    return median(values, s->rounds);
+    return middle(values, s->rounds);
 }
 
 /* ---- rows ---- */
