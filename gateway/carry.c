@@ -358,7 +358,9 @@ static bool not_banned(const struct gw_carry_key *key, const struct gw_carry_flo
     const struct banned *banned = ctx;
     unsigned char source[CM_SOURCE_LEN];
 
-    (void)flow;
+    if (flow->egress != 0) {
+        return true; /* a ban keeps a source off our doors; mail still goes to it */
+    }
     memcpy(source, key->client, sizeof(source));
     if (cm_source_is_v6(source)) {
         memset(source + 8, 0, 8);
