@@ -19,9 +19,6 @@
  * and helpers used here are stable, and in Debian 12's 6.1. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <stdbool.h>

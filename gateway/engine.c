@@ -198,6 +198,7 @@ static void begin_to_carry(struct job *job, struct px_gateway *gw)
     }
     job->carried =
         job->carry != NULL &&
+        px_try_carried(&job->state, gw, &job->seen, &job->uncarried) == 0 &&
         (off || gw_carry_begin(job->carry, &job->state, gw, &job->uncarried) == 0);
     gw->carried = job->carried = job->carried && !gw->by_proxy;
 }

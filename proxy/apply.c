@@ -13,6 +13,7 @@
 #include "common/mem.h"
 #include "common/run.h"
 #include "cutting.h"
+#include "guard.h"
 #include "links.h"
 #include "plane.h"
 
@@ -664,6 +665,23 @@ static uint64_t bans_print(const struct px_state *state)
         print = (print ^ (uint64_t)state->bans[i].until) * UINT64_C(1099511628211);
     }
     return print;
+}
+
+int px_try_carried(const struct px_state *state, const struct px_gateway *gw,
+                   struct px_seen *seen, struct cm_err *err)
+{
+    static const char *const argv[] = {"nft", "--check", "-f", "-", NULL};
+    struct px_gateway carried = *gw;
+
+    carried.carried = true;
+    if (seen->carried || px_guard_tracks(state, &carried)) {
+        return 0;
+    }
+    char *nft = px_gateway_nft(state, &carried);
+    int rc = tool(argv, nft, NULL, err);
+    free(nft);
+    seen->carried = rc == 0;
+    return rc;
 }
 
 int px_apply_gateway(const struct px_state *state, const struct px_gateway *gw,

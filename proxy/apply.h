@@ -23,6 +23,7 @@ struct px_seen_wg {
 
 struct px_seen {
     uint64_t nft; /* table as it was read back */
+    bool carried; /* the kernel takes rules that go with programs */
     struct px_seen_wg wg[CM_GATEWAYS_MAX + 1];
 };
 
@@ -40,6 +41,10 @@ CM_MUSTUSE int px_apply_gateway(const struct px_state *state,
                                 const struct px_gateway *gw, const char *private_key,
                                 struct px_seen *seen, struct px_outcome *out,
                                 struct cm_err *err);
+/* Whether the kernel would take the rules that go with programs; changes nothing. Once
+ * it would, it is not asked again. WORLD: why not. */
+CM_MUSTUSE int px_try_carried(const struct px_state *state, const struct px_gateway *gw,
+                              struct px_seen *seen, struct cm_err *err);
 /* Gateway before it has a document: the tunnel only, rules as they are. */
 CM_MUSTUSE int px_apply_gateway_tunnel(const struct px_state *state,
                                        const struct px_gateway *gw,
