@@ -4,7 +4,7 @@
 
 find_package(PkgConfig REQUIRED)
 foreach(lib libevent libevent_pthreads libpq nanomsg jansson libcrypto ldns cmocka libcrypt
-        hiredis libcurl libnghttp2 libssl libcmark-gfm libqrencode libbpf)
+        hiredis libcurl libnghttp2 libssl libcmark-gfm libqrencode libbpf libsodium)
   pkg_check_modules(${lib} REQUIRED IMPORTED_TARGET ${lib})
 endforeach()
 find_package(Threads REQUIRED)

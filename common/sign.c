@@ -1,158 +1,117 @@
 #include "common/sign.h"
 
-#include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "common/mem.h"
 
-#define KEY_SIZE 32
-#define SIG_SIZE 64
+#define SEED crypto_sign_SEEDBYTES
+#define KEY  crypto_sign_PUBLICKEYBYTES
+#define SIG  crypto_sign_BYTES
+#define KIND sodium_base64_VARIANT_ORIGINAL
 
-void cm_sign_lean(void)
-{
-    (void)OPENSSL_init_crypto(
-        OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
-            OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS,
-        NULL);
-}
+_Static_assert(CM_SIGN_KEY_TEXT == sodium_base64_ENCODED_LEN(SEED, KIND) &&
+                   CM_SIGN_KEY_TEXT == sodium_base64_ENCODED_LEN(KEY, KIND) &&
+                   CM_SIGN_SIG_TEXT == sodium_base64_ENCODED_LEN(SIG, KIND),
+               "texts of keys and signatures have room");
 
-static int crypto_failed(struct cm_err *err, const char *what)
+/* Chooses what this processor does best, once. */
+static void ready(void)
 {
-    char text[256];
-    ERR_error_string_n(ERR_get_error(), text, sizeof(text));
-    ERR_clear_error();
-    return cm_err_set(err, CM_ERR_WORLD, "%s: %s", what, text);
+    cm_assert(sodium_init() >= 0);
 }
 
 /* Only the one spelling that encoding gives back, so that a text stands for its bytes.
  */
 static int decode(const char *text, unsigned char *out, size_t size)
 {
-    size_t text_len = (size + 2) / 3 * 4;
-    unsigned char raw[SIG_SIZE + 3];
+    unsigned char raw[SIG];
     char again[CM_SIGN_SIG_TEXT];
-    cm_assert(size <= SIG_SIZE);
+    size_t len = 0;
+    cm_assert(size <= sizeof(raw));
     int rc = -1;
-    if (strlen(text) == text_len &&
-        EVP_DecodeBlock(raw, (const unsigned char *)text, (int)text_len) > 0) {
-        EVP_EncodeBlock((unsigned char *)again, raw, (int)size);
-        if (memcmp(again, text, text_len) == 0) {
-            memcpy(out, raw, size);
-            rc = 0;
-        }
+    if (sodium_base642bin(raw, size, text, strlen(text), NULL, &len, NULL, KIND) == 0 &&
+        len == size &&
+        strcmp(sodium_bin2base64(again, sizeof(again), raw, size, KIND), text) == 0) {
+        memcpy(out, raw, size);
+        rc = 0;
     }
     cm_wipe(raw, sizeof(raw));
     cm_wipe(again, sizeof(again));
     return rc;
 }
 
-static void encode(const unsigned char *data, size_t size, char *text)
+/* The key as libsodium wants it: seed and public key. */
+static int load_secret(const char *secret,
+                       unsigned char key[crypto_sign_SECRETKEYBYTES],
+                       unsigned char public_key[KEY], struct cm_err *err)
 {
-    EVP_EncodeBlock((unsigned char *)text, data, (int)size);
-}
-
-static EVP_PKEY *load_secret(const char *secret, struct cm_err *err)
-{
-    unsigned char raw[KEY_SIZE];
-    if (decode(secret, raw, sizeof(raw)) != 0) {
-        cm_err_set(err, CM_ERR_WORLD, "the secret key is not base64 of 32 bytes");
-        return NULL;
+    unsigned char seed[SEED];
+    if (decode(secret, seed, sizeof(seed)) != 0) {
+        return cm_err_set(err, CM_ERR_WORLD,
+                          "the secret key is not base64 of 32 bytes");
     }
-    EVP_PKEY *key =
-        EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, raw, sizeof(raw));
-    cm_wipe(raw, sizeof(raw));
-    if (key == NULL) {
-        crypto_failed(err, "cannot load the secret key");
-    }
-    return key;
+    ready();
+    cm_assert(crypto_sign_seed_keypair(public_key, key, seed) == 0);
+    cm_wipe(seed, sizeof(seed));
+    return 0;
 }
 
 int cm_sign_public(const char *secret, char public_key[CM_SIGN_KEY_TEXT],
                    struct cm_err *err)
 {
-    EVP_PKEY *key = load_secret(secret, err);
-    if (key == NULL) {
+    unsigned char key[crypto_sign_SECRETKEYBYTES], raw[KEY];
+    if (load_secret(secret, key, raw, err) != 0) {
         return -1;
     }
-    unsigned char raw[KEY_SIZE];
-    size_t size = sizeof(raw);
-    int ok = EVP_PKEY_get_raw_public_key(key, raw, &size);
-    EVP_PKEY_free(key);
-    if (ok != 1) {
-        return crypto_failed(err, "cannot make the public key");
-    }
-    encode(raw, sizeof(raw), public_key);
+    cm_wipe(key, sizeof(key));
+    sodium_bin2base64(public_key, CM_SIGN_KEY_TEXT, raw, sizeof(raw), KIND);
     return 0;
 }
 
 int cm_sign_keygen(char secret[CM_SIGN_KEY_TEXT], char public_key[CM_SIGN_KEY_TEXT],
                    struct cm_err *err)
 {
-    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    if (key == NULL) {
-        return crypto_failed(err, "cannot make a key");
+    unsigned char key[crypto_sign_SECRETKEYBYTES], raw[KEY], seed[SEED];
+    ready();
+    if (crypto_sign_keypair(raw, key) != 0 ||
+        crypto_sign_ed25519_sk_to_seed(seed, key) != 0) {
+        return cm_err_set(err, CM_ERR_WORLD, "cannot make a key");
     }
-    unsigned char raw[KEY_SIZE];
-    unsigned char raw_public[KEY_SIZE];
-    size_t size = sizeof(raw);
-    size_t public_size = sizeof(raw_public);
-    int ok = EVP_PKEY_get_raw_private_key(key, raw, &size) == 1 &&
-             EVP_PKEY_get_raw_public_key(key, raw_public, &public_size) == 1;
-    EVP_PKEY_free(key);
-    if (ok) {
-        encode(raw, sizeof(raw), secret);
-        encode(raw_public, sizeof(raw_public), public_key);
-    }
-    cm_wipe(raw, sizeof(raw));
-    return ok ? 0 : crypto_failed(err, "cannot read the new key");
+    sodium_bin2base64(secret, CM_SIGN_KEY_TEXT, seed, sizeof(seed), KIND);
+    sodium_bin2base64(public_key, CM_SIGN_KEY_TEXT, raw, sizeof(raw), KIND);
+    cm_wipe(key, sizeof(key));
+    cm_wipe(seed, sizeof(seed));
+    return 0;
 }
 
 int cm_sign(const char *secret, const void *data, size_t len,
             char sig[CM_SIGN_SIG_TEXT], struct cm_err *err)
 {
-    EVP_PKEY *key = load_secret(secret, err);
-    if (key == NULL) {
+    unsigned char key[crypto_sign_SECRETKEYBYTES], public_key[KEY], raw[SIG];
+    if (load_secret(secret, key, public_key, err) != 0) {
         return -1;
     }
-    unsigned char raw[SIG_SIZE];
-    size_t size = sizeof(raw);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
-             EVP_DigestSign(ctx, raw, &size, data, len) == 1 && size == sizeof(raw);
-    EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(key);
-    if (!ok) {
-        return crypto_failed(err, "cannot sign");
-    }
-    encode(raw, sizeof(raw), sig);
+    cm_assert(crypto_sign_detached(raw, NULL, data, len, key) == 0);
+    cm_wipe(key, sizeof(key));
+    sodium_bin2base64(sig, CM_SIGN_SIG_TEXT, raw, sizeof(raw), KIND);
     return 0;
 }
 
 int cm_sign_verify(const char *public_key, const void *data, size_t len,
                    const char *sig, struct cm_err *err)
 {
-    unsigned char raw_key[KEY_SIZE];
-    unsigned char raw_sig[SIG_SIZE];
-    if (decode(public_key, raw_key, sizeof(raw_key)) != 0) {
+    unsigned char key[KEY], raw[SIG];
+    if (decode(public_key, key, sizeof(key)) != 0) {
         return cm_err_set(err, CM_ERR_REFUSE,
                           "the public key is not base64 of 32 bytes");
     }
-    if (decode(sig, raw_sig, sizeof(raw_sig)) != 0) {
+    if (decode(sig, raw, sizeof(raw)) != 0) {
         return cm_err_set(err, CM_ERR_REFUSE,
                           "the signature is not base64 of 64 bytes");
     }
-    EVP_PKEY *key =
-        EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, raw_key, sizeof(raw_key));
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int ok = key != NULL && ctx != NULL &&
-             EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
-             EVP_DigestVerify(ctx, raw_sig, sizeof(raw_sig), data, len) == 1;
-    EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(key);
-    ERR_clear_error();
-    if (!ok) {
+    ready();
+    if (crypto_sign_verify_detached(raw, data, len, key) != 0) {
         return cm_err_set(err, CM_ERR_REFUSE, "the signature does not fit the key");
     }
     return 0;

@@ -31,7 +31,6 @@
 #include "common/mem.h"
 #include "common/run.h"
 #include "common/service.h"
-#include "common/sign.h"
 #include "engine.h"
 #include "fetch.h"
 #include "proxy/apply.h"
@@ -181,7 +180,6 @@ static int run_daemon(const struct options *options)
                                               .reload = reload,
                                               .stop = stop};
     struct program p = {.options = options, .kept_flows = -1};
-    cm_sign_lean();
     stay_small();
     return cm_service_run(&def, &p);
 }

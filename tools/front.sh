@@ -5,7 +5,7 @@ build=${PORTICO_BUILD:-build}
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 packages="gcc libc6-dev make cmake ninja-build pkg-config git clang clang-format
- libopendkim-dev libbpf-dev
+ libopendkim-dev libbpf-dev libsodium-dev
  libclang-rt-14-dev libcmocka-dev libevent-dev libpq-dev libnanomsg-dev libjansson-dev
  libldns-dev libhiredis-dev libcurl4-openssl-dev libnghttp2-dev
  chromium fonts-dejavu-core
