@@ -1,5 +1,6 @@
 #include "planes.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +10,20 @@
 
 #include "netkit/netkit.h"
 
+#include "compare.h"
 #include "load.h"
 
 #define STREAMS 4
 #define THREADS 16
 #define PINGS   3000
-#define ROUNDS  16
+
+/* So many rounds at least, and more until the ratios that have a goal are known to
+ * KNOWN or it has been enough. Of a ratio that is then not known to VAGUE nothing can
+ * be said. */
+#define ROUNDS     16
+#define ROUNDS_MAX 48
+#define KNOWN      0.02
+#define VAGUE      0.05
 
 struct result {
     double up, down;    /* bytes a second */
@@ -24,10 +33,14 @@ struct result {
     double cpu_connection; /* ms */
 };
 
+enum measured { STREAM_UP, STREAM_DOWN, MANY, PING, MEASURED };
+
 struct series {
-    struct result of[CARRIERS][ROUNDS];
-    size_t rounds;
+    struct result of[CARRIERS][ROUNDS_MAX];
+    size_t rounds[MEASURED];
 };
+
+/* ---- one figure ---- */
 
 struct turn {
     const char *address;
@@ -72,8 +85,6 @@ static double measure(const struct path *path, const struct turn *t, struct resu
     return path_cpu_s(path) - before;
 }
 
-enum measured { STREAM_UP, STREAM_DOWN, MANY, PING, MEASURED };
-
 static void measure_one(const struct path *path, const struct turn *t,
                         struct result *now, enum measured what)
 {
@@ -88,24 +99,83 @@ static void measure_one(const struct path *path, const struct turn *t,
     }
 }
 
-/* Every carrier in turn, one after the other for each figure, there and back: what else
- * the machine does hits all alike. */
-static int measure_round(struct path *path, size_t round, struct turn *turn,
-                         struct result *now, struct series *series, struct cm_err *err)
-{
-    int rc = 0;
+/* ---- of many rounds ---- */
 
-    for (int what = 0; what < MEASURED; what++) {
-        for (int i = 0; rc == 0 && i < CARRIERS; i++) {
-            int c = round % 2 == 0 ? i : CARRIERS - 1 - i;
-            rc = path_carry(path, (enum carrier)c, &turn->address, err);
-            if (rc == 0) {
-                *now = series->of[c][round];
-                measure_one(path, turn, now, (enum measured)what);
-                series->of[c][round] = *now;
-            }
+static const struct figure {
+    const char *name;
+    const char *unit;
+    enum measured with;
+    size_t field;
+    double scale;
+} figures[] = {
+    {"up", "MiB/s", STREAM_UP, offsetof(struct result, up), 1.0 / (1 << 20)},
+    {"down", "MiB/s", STREAM_DOWN, offsetof(struct result, down), 1.0 / (1 << 20)},
+    {"connections", "1/s", MANY, offsetof(struct result, connections), 1},
+    {"p99", "ms", PING, offsetof(struct result, p99_ms), 1},
+    {"CPU of a gigabyte", "s", STREAM_UP, offsetof(struct result, cpu_gb), 1},
+    {"CPU of a connection", "ms", MANY, offsetof(struct result, cpu_connection), 1},
+};
+
+enum { UP, DOWN, CONNECTIONS, P99, CPU_GB, CPU_CONNECTION };
+
+/* Returns how many rounds. */
+static size_t take(const struct series *s, enum carrier carrier, int which,
+                   double out[ROUNDS_MAX])
+{
+    const struct figure *f = &figures[which];
+
+    for (size_t i = 0; i < s->rounds[f->with]; i++) {
+        out[i] = *(const double *)((const char *)&s->of[carrier][i] + f->field);
+    }
+    return s->rounds[f->with];
+}
+
+static struct comparison compared(const struct series *s, enum carrier carrier,
+                                  enum carrier base, int which)
+{
+    double its[ROUNDS_MAX], others[ROUNDS_MAX];
+    size_t n = take(s, carrier, which, its);
+
+    take(s, base, which, others);
+    return compare_rounds(its, others, n);
+}
+
+/* ---- all carriers ---- */
+
+/* What has a goal. */
+static bool is_known(const struct series *s, enum measured what)
+{
+    static const enum carrier pairs[][2] = {{CARRIER_KERNEL, CARRIER_BARE},
+                                            {CARRIER_PROXY, CARRIER_NGINX},
+                                            {CARRIER_PROXY, CARRIER_HAPROXY}};
+    bool known = s->rounds[what] >= ROUNDS;
+
+    for (int which = UP; which <= CONNECTIONS && known; which++) {
+        for (size_t i = 0; i < 3 && figures[which].with == what; i++) {
+            known &= compared(s, pairs[i][0], pairs[i][1], which).error <= KNOWN;
         }
     }
+    return known || s->rounds[what] == ROUNDS_MAX;
+}
+
+/* Every carrier, one after the other, there and back: what else the machine does hits
+ * all alike. */
+static int measure_round(struct path *path, enum measured what, struct turn *turn,
+                         struct result *now, struct series *series, struct cm_err *err)
+{
+    size_t round = series->rounds[what];
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < CARRIERS; i++) {
+        int c = round % 2 == 0 ? i : CARRIERS - 1 - i;
+        rc = path_carry(path, (enum carrier)c, &turn->address, err);
+        if (rc == 0) {
+            *now = series->of[c][round];
+            measure_one(path, turn, now, what);
+            series->of[c][round] = *now;
+        }
+    }
+    series->rounds[what] += rc == 0;
     return rc;
 }
 
@@ -118,96 +188,27 @@ static int measure_all(struct path *path, bool quick, struct series *series,
     int rc = 0;
 
     cm_assert(now != MAP_FAILED);
-    series->rounds = quick ? 3 : ROUNDS;
-    for (size_t round = 0; rc == 0 && round < series->rounds; round++) {
-        rc = measure_round(path, round, &turn, now, series, err);
+    for (int what = 0; what < MEASURED; what++) {
+        bool enough = false;
+        while (rc == 0 && !enough) {
+            rc = measure_round(path, (enum measured)what, &turn, now, series, err);
+            enough = quick ? series->rounds[what] == 3
+                           : is_known(series, (enum measured)what);
+        }
     }
     munmap(now, sizeof(*now));
     return rc;
 }
 
-/* ---- of many rounds ---- */
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof(*values), by_size);
-    return n == 0       ? 0
-           : n % 2 == 1 ? values[n / 2]
-                        : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
-/* The mean without the lowest and the highest quarter: what hits one round alone leaves
- * it as it is, and all that is left counts. */
-static double middle(double *values, size_t n)
-{
-    double sum = 0;
-    size_t cut = n / 4;
-
-    qsort(values, n, sizeof(*values), by_size);
-    for (size_t i = cut; i < n - cut; i++) {
-        sum += values[i];
-    }
-    return n == 0 ? 0 : sum / (double)(n - 2 * cut);
-}
-
-static double figure(const struct series *s, enum carrier carrier, size_t round,
-                     size_t field)
-{
-    return *(const double *)((const char *)&s->of[carrier][round] + field);
-}
-
-/* The median round, and of the rounds' ratios to `base` the middle. */
-static double typical(const struct series *s, enum carrier carrier, size_t field)
-{
-    double values[ROUNDS];
-
-    for (size_t i = 0; i < s->rounds; i++) {
-        values[i] = figure(s, carrier, i, field);
-    }
-    return median(values, s->rounds);
-}
-
-static double ratio(const struct series *s, enum carrier carrier, enum carrier base,
-                    size_t field)
-{
-    double values[ROUNDS];
-
-    for (size_t i = 0; i < s->rounds; i++) {
-        double b = figure(s, base, i, field);
-        values[i] = b > 0 ? figure(s, carrier, i, field) / b : 0;
-    }
-    return middle(values, s->rounds);
-}
-
 /* ---- rows ---- */
-
-static const struct {
-    const char *name;
-    const char *unit;
-    size_t field;
-    double scale;
-} figures[] = {
-    {"up", "MiB/s", offsetof(struct result, up), 1.0 / (1 << 20)},
-    {"down", "MiB/s", offsetof(struct result, down), 1.0 / (1 << 20)},
-    {"connections", "1/s", offsetof(struct result, connections), 1},
-    {"p99", "ms", offsetof(struct result, p99_ms), 1},
-    {"CPU of a gigabyte", "s", offsetof(struct result, cpu_gb), 1},
-    {"CPU of a connection", "ms", offsetof(struct result, cpu_connection), 1},
-};
-
-enum { UP, DOWN, CONNECTIONS, P99, CPU_GB, CPU_CONNECTION };
 
 static struct row *tell(struct rows *rows, const struct series *s, enum carrier carrier,
                         int which)
 {
     char name[28];
-    double value = typical(s, carrier, figures[which].field) * figures[which].scale;
+    double values[ROUNDS_MAX];
+    size_t n = take(s, carrier, which, values);
+    double value = compare_median(values, n) * figures[which].scale;
 
     snprintf(name, sizeof(name), "%s: %s", carrier_name(carrier), figures[which].name);
     struct row *row = rows_add(rows, name, value, figures[which].unit);
@@ -215,48 +216,49 @@ static struct row *tell(struct rows *rows, const struct series *s, enum carrier 
     return row;
 }
 
+/* For comparison; no goal. */
+static struct row *beside(struct rows *rows, const struct series *s,
+                          enum carrier carrier, enum carrier base, int which)
+{
+    struct row *row = tell(rows, s, carrier, which);
+    struct comparison c = compared(s, carrier, base, which);
+
+    row->compared_with = carrier_name(base);
+    row->ratio = c.ratio;
+    row->error = isfinite(c.error) ? c.error : 0;
+    return row;
+}
+
+/* A goal is missed when all of what the true ratio may be is on the wrong side. */
 static void at_least(struct rows *rows, const struct series *s, enum carrier carrier,
                      enum carrier base, int which, double least)
 {
-    struct row *row = tell(rows, s, carrier, which);
+    struct row *row = beside(rows, s, carrier, base, which);
 
-    row->compared_with = carrier_name(base);
-    row->ratio = ratio(s, carrier, base, figures[which].field);
     snprintf(row->goal, sizeof(row->goal), "at least %.2f", least);
-    row->ok = row->ok && row->ratio >= least;
-}
-
-/* For comparison; no goal. */
-static void beside(struct rows *rows, const struct series *s, enum carrier carrier,
-                   enum carrier base, int which)
-{
-    struct row *row = tell(rows, s, carrier, which);
-
-    row->compared_with = carrier_name(base);
-    row->ratio = ratio(s, carrier, base, figures[which].field);
+    row->ok = row->ok && row->error <= VAGUE && row->ratio + row->error >= least;
 }
 
 static void less_than(struct rows *rows, const struct series *s, enum carrier carrier,
                       enum carrier base, int which)
 {
-    struct row *row = tell(rows, s, carrier, which);
+    struct row *row = beside(rows, s, carrier, base, which);
 
-    row->compared_with = carrier_name(base);
-    row->ratio = ratio(s, carrier, base, figures[which].field);
     snprintf(row->goal, sizeof(row->goal), "under 1.00");
-    row->ok = row->ok && row->ratio > 0 && row->ratio < 1;
+    row->ok = row->ok && row->ratio > 0 && row->ratio - row->error < 1;
 }
 
 static void added(struct rows *rows, const struct series *s, enum carrier carrier)
 {
-    double values[ROUNDS];
+    double its[ROUNDS_MAX], bare[ROUNDS_MAX];
     struct row *row = tell(rows, s, carrier, P99);
+    size_t n = take(s, carrier, P99, its);
 
-    for (size_t i = 0; i < s->rounds; i++) {
-        values[i] = figure(s, carrier, i, figures[P99].field) -
-                    figure(s, CARRIER_BARE, i, figures[P99].field);
+    take(s, CARRIER_BARE, P99, bare);
+    for (size_t i = 0; i < n; i++) {
+        its[i] -= bare[i];
     }
-    double ms = median(values, s->rounds);
+    double ms = compare_median(its, n);
     row->compared_with = carrier_name(CARRIER_BARE);
     snprintf(row->goal, sizeof(row->goal), "%+.2f, under 0.30", ms);
     row->ok = row->ok && ms < 0.3;

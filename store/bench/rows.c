@@ -27,6 +27,9 @@ static void print_json(const struct rows *rows)
         } else {
             printf("null");
         }
+        if (row->error > 0) {
+            printf(", \"error\": %.3f", row->error);
+        }
         printf(", \"goal\": \"%s\", \"ok\": %s}", row->goal,
                row->ok ? "true" : "false");
     }
@@ -35,17 +38,20 @@ static void print_json(const struct rows *rows)
 
 static void print_text(const struct rows *rows)
 {
-    printf("%-28s %10s %-6s %6s %-18s %s\n", "name", "value", "unit", "ratio", "goal",
-           "ok");
+    printf("%-28s %9s %-6s %5s%-5s %-17s %s\n", "name", "value", "unit", "ratio", "",
+           "goal", "ok");
     for (size_t i = 0; i < rows->count; i++) {
         const struct row *row = &rows->items[i];
-        char ratio[16] = "-";
+        char ratio[32] = "-", error[16] = "    ";
         if (row->ratio > 0) {
             snprintf(ratio, sizeof(ratio), "%.2f", row->ratio);
         }
-        printf("%-28s %10.2f %-6s %6s %-18s %s%s%s\n", row->name, row->value, row->unit,
-               ratio, row->goal, row->ok ? "ok" : "NO",
-               row->compared_with[0] != '\0' ? ", against " : "", row->compared_with);
+        if (row->error > 0) {
+            snprintf(error, sizeof(error), "\u00b1%.2f", row->error);
+        }
+        printf("%-28s %9.2f %-6s %5s%-5s %-17s %s%s%s\n", row->name, row->value,
+               row->unit, ratio, error, row->goal, row->ok ? "ok" : "NO",
+               row->compared_with[0] != '\0' ? ", of " : "", row->compared_with);
     }
 }
 

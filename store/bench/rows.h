@@ -13,6 +13,7 @@ struct row {
     const char *unit;          /* static */
     const char *compared_with; /* static; "" for nothing */
     double ratio;              /* 0: none */
+    double error;              /* of the ratio, to each side; 0: not told */
     char goal[48];             /* "" when the row only tells */
     bool ok;
 };
@@ -25,7 +26,7 @@ struct rows {
 /* The row stays valid as long as rows. */
 struct row *rows_add(struct rows *rows, const char *name, double value,
                      const char *unit);
-/* A table of at most 90 columns, or one JSON array. Returns whether all rows are ok. */
+/* A table of at most 95 columns, or one JSON array. Returns whether all rows are ok. */
 bool rows_print(const struct rows *rows, bool json);
 
 #endif
