@@ -18,12 +18,10 @@
 #define PINGS   3000
 
 /* So many rounds at least, and more until the ratios that have a goal are known to
- * KNOWN or it has been enough. Of a ratio that is then not known to VAGUE nothing can
- * be said. */
+ * KNOWN or it has been enough. */
 #define ROUNDS     16
 #define ROUNDS_MAX 48
 #define KNOWN      0.02
-#define VAGUE      0.05
 
 struct result {
     double up, down;    /* bytes a second */
@@ -229,14 +227,15 @@ static struct row *beside(struct rows *rows, const struct series *s,
     return row;
 }
 
-/* A goal is missed when all of what the true ratio may be is on the wrong side. */
+/* What misses its goal by less than the error is open, and not ok. */
 static void at_least(struct rows *rows, const struct series *s, enum carrier carrier,
                      enum carrier base, int which, double least)
 {
     struct row *row = beside(rows, s, carrier, base, which);
 
     snprintf(row->goal, sizeof(row->goal), "at least %.2f", least);
-    row->ok = row->ok && row->error <= VAGUE && row->ratio + row->error >= least;
+    row->open = row->ok && row->ratio < least && row->ratio + row->error >= least;
+    row->ok = row->ok && row->ratio >= least;
 }
 
 static void less_than(struct rows *rows, const struct series *s, enum carrier carrier,
@@ -245,7 +244,8 @@ static void less_than(struct rows *rows, const struct series *s, enum carrier ca
     struct row *row = beside(rows, s, carrier, base, which);
 
     snprintf(row->goal, sizeof(row->goal), "under 1.00");
-    row->ok = row->ok && row->ratio > 0 && row->ratio - row->error < 1;
+    row->open = row->ok && row->ratio >= 1 && row->ratio - row->error < 1;
+    row->ok = row->ok && row->ratio > 0 && row->ratio < 1;
 }
 
 static void added(struct rows *rows, const struct series *s, enum carrier carrier)

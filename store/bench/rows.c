@@ -30,8 +30,8 @@ static void print_json(const struct rows *rows)
         if (row->error > 0) {
             printf(", \"error\": %.3f", row->error);
         }
-        printf(", \"goal\": \"%s\", \"ok\": %s}", row->goal,
-               row->ok ? "true" : "false");
+        printf(", \"goal\": \"%s\", \"ok\": %s, \"open\": %s}", row->goal,
+               row->ok ? "true" : "false", row->open ? "true" : "false");
     }
     printf("%s]\n", rows->count == 0 ? "[" : "");
 }
@@ -50,7 +50,10 @@ static void print_text(const struct rows *rows)
             snprintf(error, sizeof(error), "\u00b1%.2f", row->error);
         }
         printf("%-28s %9.2f %-6s %5s%-5s %-17s %s%s%s\n", row->name, row->value,
-               row->unit, ratio, error, row->goal, row->ok ? "ok" : "NO",
+               row->unit, ratio, error, row->goal,
+               row->ok     ? "ok"
+               : row->open ? "open"
+                           : "NO",
                row->compared_with[0] != '\0' ? ", of " : "", row->compared_with);
     }
 }

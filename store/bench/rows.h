@@ -16,6 +16,7 @@ struct row {
     double error;              /* of the ratio, to each side; 0: not told */
     char goal[48];             /* "" when the row only tells */
     bool ok;
+    bool open; /* not ok, but by less than the error: neither met nor missed */
 };
 
 struct rows {
