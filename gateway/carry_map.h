@@ -13,6 +13,7 @@
 #define GW_CARRY_FRESH     16384
 #define GW_CARRY_KNOWN     16384
 #define GW_CARRY_CALLS     8192
+#define GW_CARRY_WAYS      1024
 #define GW_CARRY_CALL_S    300  /* a call that is silent for longer is over */
 #define GW_CARRY_CALL_MAX  1280 /* the MTU of wg0 */
 
