@@ -150,19 +150,41 @@ static void header_ports(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, " accept\n");
 }
 
-/* What nearly every packet is. */
-static void open_flows(struct cm_buf *out, const struct px_state *state,
-                       const struct px_gateway *gw)
+/* What nearly every packet is: one of a tunnel itself (to none of the addresses that
+ * px_inner4 and px_inner6 give), or in a tunnel one of an open
+ * connection, which a single look-up finds among all gateways and ports. */
+static void open_flows(struct cm_buf *out, const struct px_state *state)
 {
+    cm_buf_str(out, "        meta iiftype ether ip daddr != 10.77.0.0/16 accept\n"
+                    "        meta iiftype ether ip6 daddr != fd77::/16 accept\n");
     for (int v6 = 0; v6 <= 1; v6++) {
-        char near[46];
-        (v6 ? px_inner6 : px_inner4)(gw->number, 2, near);
-        if (gw->by_header) {
-            header_ports(out, state, gw, v6);
+        const char *sep = "";
+        if (state->gateway_count == 0 || state->port_count == 0) {
+            continue;
         }
-        cm_buf_fmt(out, "        %s daddr %s tcp dport ", v6 ? "ip6" : "ip", near);
-        px_text_ports(out, state);
-        cm_buf_str(out, " " GOES_ON " accept\n");
+        cm_buf_fmt(out, "        " GOES_ON " iifname . %s daddr . tcp dport {",
+                   v6 ? "ip6" : "ip");
+        for (size_t i = 0; i < state->gateway_count; i++) {
+            int number = state->gateways[i].number;
+            char near[46];
+            (v6 ? px_inner6 : px_inner4)(number, 2, near);
+            for (size_t k = 0; k < state->port_count; k++) {
+                cm_buf_fmt(out, "%s%s\"wg%d\" . %s . %u", sep,
+                           k % 3 == 0 ? "\n            " : " ", number, near,
+                           state->ports[k]);
+                sep = ",";
+            }
+        }
+        cm_buf_str(out, " } accept\n");
+    }
+}
+
+/* From chatmail-proxy, where it cannot speak from the client's address. */
+static void header_flows(struct cm_buf *out, const struct px_state *state,
+                         const struct px_gateway *gw)
+{
+    for (int v6 = 0; v6 <= 1 && gw->by_header; v6++) {
+        header_ports(out, state, gw, v6);
     }
 }
 
@@ -248,9 +270,9 @@ static void answers(struct cm_buf *out, const struct px_state *state,
     cm_buf_str(out, " } " GOES_ON " accept\n");
 }
 
-/* The order is that of how many packets come: one of an open connection meets a rule or
- * two. Nothing here but egress "all" asks the kernel to track connections, which every
- * packet of the whole machine would pay for.
+/* The order is that of how many packets come; one of an open connection does not come
+ * here at all (open_flows). Nothing here but egress "all" asks the kernel to track
+ * connections, which every packet of the whole machine would pay for.
  *
  * That an open connection's segments are looked up nowhere is no door. Only a SYN
  * begins one (TCP fast open and a port in TIME-WAIT want a SYN too), and SYNs come
@@ -264,7 +286,7 @@ static void tunnel_chain(struct cm_buf *out, const struct px_state *state,
                          const struct px_gateway *gw)
 {
     cm_buf_fmt(out, "\n    chain tunnel_%d {\n", gw->number);
-    open_flows(out, state, gw);
+    header_flows(out, state, gw);
     if (state->egress == CM_EGRESS_ALL) {
         cm_buf_str(out, "        ct state established,related accept\n");
     }
@@ -317,6 +339,7 @@ char *px_store_nft(const struct px_state *state)
     cm_buf_str(&out,
                "\n    chain arrive {\n"
                "        type filter hook input priority filter; policy accept;\n");
+    open_flows(&out, state);
     ways(&out, state);
     inner_drop(&out, state, false);
     inner_drop(&out, state, true);
