@@ -4,10 +4,10 @@
  *   bench-edge [--quick] [--json] [PART...]    planes memory reload agent bus
  *
  * Client, gateway and store are namespaces of this machine and share its cores, so the
- * figures are a floor; the ratios are what counts. Each carrier is measured in turn,
- * round by round; a value is that of the median round, and a ratio the median of the
- * rounds' ratios, so that what else the machine does hits all alike. Exit 0 when every
- * row is ok, 1 when one is not or nothing could be measured, 2 for a mistake. */
+ * figures are a floor; the ratios are what counts. Those that are compared are measured
+ * in turn, round by round, so that what else the machine does hits all alike; a value
+ * is that of the median round, and a ratio that of compare.h. Exit 0 when every row is
+ * ok, 1 when one is not or nothing could be measured, 2 for a mistake. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
 #include "path.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,20 @@ static const char *const names[CARRIERS] = {"bare",  "kernel", "rules",
 const char *carrier_name(enum carrier carrier)
 {
     return names[carrier];
+}
+
+void path_take_core(int core)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        if (core < 0 || core == i) {
+            CPU_SET(i, &set);
+        }
+    }
+    /* A machine with a single core has no other. */
+    (void)sched_setaffinity(0, sizeof(set), &set);
 }
 
 /* ---- the network ---- */
@@ -93,8 +108,11 @@ static void wire(struct path *path)
                                "net.ipv4.tcp_tw_reuse=1");
     netkit_must(path->store, "ip addr add 10.9.0.2/24 dev home0; "
                              "ip route add default via 10.9.0.1");
+    path_take_core(PATH_GATEWAY_CORE);
     netkit_tunnel(path->gateway, "wg0", &path->tunnels[0]);
+    path_take_core(PATH_STORE_CORE);
     netkit_tunnel(path->store, "wg1", &path->tunnels[1]);
+    path_take_core(PATH_ANY_CORE);
 }
 
 /* As the agent does it. */
@@ -206,6 +224,7 @@ static void serve(struct path *path)
     netkit_stop(&path->server, SIGKILL);
     path->server = netkit_fork(path->store);
     if (path->server == 0) {
+        path_take_core(PATH_STORE_CORE);
         load_serve();
     }
     netkit_must(path->store, AWAIT_DOORS);
@@ -276,6 +295,7 @@ static void start(struct path *path, const char *const *argv)
 {
     path->plane = netkit_fork(path->gateway);
     if (path->plane == 0) {
+        path_take_core(PATH_GATEWAY_CORE);
         execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(97);
     }

@@ -37,6 +37,13 @@ struct path {
     size_t files; /* descriptors that a process may have */
 };
 
+/* The client and the gateway share a core, the store has another: machines of their
+ * own, so that neither waits for the other's work. */
+enum { PATH_ANY_CORE = -1, PATH_GATEWAY_CORE, PATH_STORE_CORE };
+
+/* For this process and those that it begins. */
+void path_take_core(int core);
+
 /* Builds it and starts the store's server. -1: no root, no namespaces, no tunnel. */
 CM_MUSTUSE int path_open(struct path *path, struct cm_err *err);
 void path_close(struct path *path);
