@@ -1,5 +1,5 @@
-/* carry_way: how a packet of the store's leaves the machine. For the BPF target only.
- */
+/* carry_way: how a packet of the store's leaves the machine. For the BPF target only,
+ * and for one object: it defines a map. */
 #ifndef GW_CARRY_WAY_H
 #define GW_CARRY_WAY_H
 

@@ -179,6 +179,9 @@ static void tell_idle(struct job *job)
 {
     struct telling telling = {.count = 0};
 
+    if (job->carry == NULL) {
+        return;
+    }
     gw_carry_stop(job->carry);
     gw_reset_open(&telling.reset);
     gw_carry_walk(job->carry, tell_and_forget, &telling);
@@ -206,12 +209,10 @@ static void begin_to_carry(struct job *job, struct px_gateway *gw)
 /* After the rules: who is out by them is not carried on past them. */
 static int settle_carried(struct job *job, const struct px_gateway *gw)
 {
-    if (job->carry == NULL) {
+    if (job->carry == NULL || gw->mode == CM_MODE_OFF) {
         return 0;
     }
-    if (gw->mode == CM_MODE_OFF) {
-        tell_idle(job);
-    } else if (!gw->carried && !gw->by_proxy) {
+    if (!gw->carried && !gw->by_proxy) {
         gw_carry_stop(job->carry);
     } else if (job->out.changed) {
         return gw_carry_obey(job->carry, &job->state, gw, &job->err);
@@ -232,11 +233,16 @@ static int bring_up(struct job *job)
         bool *changed = &job->out.changed;
         begin_to_carry(job, gw);
         if (gw_plane_enter(&job->state, gw, changed, &job->err) != 0 ||
-            px_apply_gateway(&job->state, gw, job->private_key, &job->seen, &job->out,
-                             &job->err) != 0) {
+            px_apply_gateway_rules(&job->state, gw, &job->seen, &job->out, &job->err) !=
+                0) {
             return -1;
         }
-        return settle_carried(job, gw) != 0 ||
+        if (gw->mode == CM_MODE_OFF) {
+            tell_idle(job); /* a tunnel that hangs keeps nobody from being told */
+        }
+        return px_apply_gateway_tunnel(&job->state, gw, job->private_key, &job->seen,
+                                       &job->out, &job->err) != 0 ||
+                       settle_carried(job, gw) != 0 ||
                        gw_plane_leave(gw, changed, &job->err) != 0
                    ? -1
                    : 0;

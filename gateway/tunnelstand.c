@@ -30,7 +30,6 @@
 struct stand stand;
 
 static char dir[] = "/tmp/pt-net-XXXXXX";
-static pid_t tunnel[2];
 static char secret[CM_SIGN_KEY_TEXT], cluster_key[CM_SIGN_KEY_TEXT];
 
 char *stand_file(const char *name)
@@ -458,8 +457,8 @@ int stand_up(void **unused)
     }
     wire();
     write_config();
-    netkit_tunnel(stand.host[GATEWAY], "wg0", &tunnel[0]);
-    netkit_tunnel(stand.host[STORE], "wg1", &tunnel[1]);
+    netkit_tunnel(stand.host[GATEWAY], "wg0", &stand.tunnels[0]);
+    netkit_tunnel(stand.host[STORE], "wg1", &stand.tunnels[1]);
     stand_publish(5, CM_MODE_ACTIVE);
     apply_store();
     stand.server = stand_serve(STORE);
@@ -477,8 +476,8 @@ int stand_down(void **unused)
         netkit_sh(0, "cat %s >&2", stand_file("log"));
     }
     netkit_stop(&stand.server, SIGKILL);
-    netkit_stop(&tunnel[0], SIGKILL);
-    netkit_stop(&tunnel[1], SIGKILL);
+    netkit_stop(&stand.tunnels[0], SIGKILL);
+    netkit_stop(&stand.tunnels[1], SIGKILL);
     for (int i = 0; i < HOSTS; i++) {
         netkit_stop(&stand.host[i], SIGKILL);
     }

@@ -21,6 +21,7 @@ struct stand {
     pid_t host[HOSTS];
     pid_t daemon; /* chatmail-gateway */
     pid_t server; /* the stand-in, with ports 25, 993, 5432 and UDP 3478 of the store */
+    pid_t tunnels[2]; /* wireguard-go of gateway and store; 0: the kernel's WireGuard */
     struct px_state state;    /* what the next stand_publish publishes */
     volatile unsigned *asked; /* questions that the stand-in has answered; shared */
 };

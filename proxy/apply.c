@@ -18,6 +18,7 @@
 #include "plane.h"
 
 #define TOOL_TIMEOUT_MS 20000
+#define SHOW_TIMEOUT_MS 3000 /* a wireguard-go that hangs holds up whoever asks it */
 #define LOAD_MAX        (4u << 20)
 
 /* The tunnels' own packets, which px_store_wg marks, as nft lists it. */
@@ -296,7 +297,8 @@ static bool same_peer(const char *text, const struct dump *d)
 static int read_dump(const char *ifname, char **text_r, struct cm_err *err)
 {
     const char *const argv[] = {"wg", "show", ifname, "dump", NULL};
-    return tool(argv, NULL, text_r, err);
+    struct cm_run run = {.argv = argv, .timeout_ms = SHOW_TIMEOUT_MS};
+    return cm_run_ok(&run, text_r, err);
 }
 
 /* Whether the interface is as the text says. The endpoint only has to be there: the
@@ -684,9 +686,9 @@ int px_try_carried(const struct px_state *state, const struct px_gateway *gw,
     return rc;
 }
 
-int px_apply_gateway(const struct px_state *state, const struct px_gateway *gw,
-                     const char *private_key, struct px_seen *seen,
-                     struct px_outcome *out, struct cm_err *err)
+int px_apply_gateway_rules(const struct px_state *state, const struct px_gateway *gw,
+                           struct px_seen *seen, struct px_outcome *out,
+                           struct cm_err *err)
 {
     char *nft = px_gateway_nft(state, gw);
     char *bans = px_gateway_bans(state, cm_now_wall_ms() / 1000);
@@ -695,11 +697,19 @@ int px_apply_gateway(const struct px_state *state, const struct px_gateway *gw,
     int rc = apply_nft(&t, seen, &out->changed, err);
     free(nft);
     free(bans);
-    if (rc != 0) {
-        return -1;
+    if (rc == 0) {
+        gateway_sysctls(out);
     }
-    gateway_sysctls(out);
-    return px_apply_gateway_tunnel(state, gw, private_key, seen, out, err);
+    return rc;
+}
+
+int px_apply_gateway(const struct px_state *state, const struct px_gateway *gw,
+                     const char *private_key, struct px_seen *seen,
+                     struct px_outcome *out, struct cm_err *err)
+{
+    return px_apply_gateway_rules(state, gw, seen, out, err) != 0
+               ? -1
+               : px_apply_gateway_tunnel(state, gw, private_key, seen, out, err);
 }
 
 static int remove_store(struct px_seen *seen, struct px_outcome *out,

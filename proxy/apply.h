@@ -1,8 +1,9 @@
 /* apply: makes a node's network be what plane.h says, by the system's own tools.
  *
  * Reads back first, touches only what differs, reads back again and fails when the node
- * is then not as it should be. Blocking (nft, ip, wg, at most 20 s each): on a worker
- * thread, one call at a time. Needs CAP_NET_ADMIN. */
+ * is then not as it should be. Blocking (nft, ip, wg, at most 20 s each; a tunnel that
+ * does not say how it is within 3 s fails): on a worker thread, one call at a time.
+ * Needs CAP_NET_ADMIN. */
 #ifndef PX_APPLY_H
 #define PX_APPLY_H
 
@@ -45,7 +46,11 @@ CM_MUSTUSE int px_apply_gateway(const struct px_state *state,
  * it would, it is not asked again. WORLD: why not. */
 CM_MUSTUSE int px_try_carried(const struct px_state *state, const struct px_gateway *gw,
                               struct px_seen *seen, struct cm_err *err);
-/* Gateway before it has a document: the tunnel only, rules as they are. */
+/* The two halves. The rules need no tunnel; before a gateway has a document it has the
+ * tunnel only, and rules as they are. */
+CM_MUSTUSE int px_apply_gateway_rules(const struct px_state *state,
+                                      const struct px_gateway *gw, struct px_seen *seen,
+                                      struct px_outcome *out, struct cm_err *err);
 CM_MUSTUSE int px_apply_gateway_tunnel(const struct px_state *state,
                                        const struct px_gateway *gw,
                                        const char *private_key, struct px_seen *seen,
