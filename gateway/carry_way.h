@@ -26,8 +26,8 @@ struct way {
     __u32 hop[4]; /* else: whom to ask for */
 };
 
-/* What was found in this second, of one of the destinations that share its place:
- * asking for each packet costs as much as all else that is done to it. */
+/* What was found in this second, of one of the destinations that share its place. To
+ * ask for each packet costs a download 1.5 %. */
 struct gw_carry_way {
     __u32 to[4], from[4];
     __u32 at_s;

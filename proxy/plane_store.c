@@ -151,8 +151,8 @@ static void header_ports(struct cm_buf *out, const struct px_state *state,
 }
 
 /* What nearly every packet is: one of a tunnel itself (to none of the addresses that
- * px_inner4 and px_inner6 give), or in a tunnel one of an open
- * connection, which a single look-up finds among all gateways and ports. */
+ * px_inner4 and px_inner6 give), or in a tunnel one of an open connection, which a
+ * single look-up finds among all gateways and ports. */
 static void open_flows(struct cm_buf *out, const struct px_state *state)
 {
     cm_buf_str(out, "        meta iiftype ether ip daddr != 10.77.0.0/16 accept\n"
