@@ -20,6 +20,23 @@ function(portico_library name)
   target_link_libraries(${name} PUBLIC ${P_LINK} PRIVATE ${P_PRIVATE_LINK})
 endfunction()
 
+# portico_bpf(NAME SOURCE DEPENDS headers...): programs that run in the kernel. The file
+# that clang makes of them is ${NAME_bpf}.
+find_program(CLANG clang REQUIRED)
+execute_process(COMMAND dpkg-architecture -q DEB_BUILD_MULTIARCH OUTPUT_VARIABLE here
+  OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+function(portico_bpf name source)
+  cmake_parse_arguments(P "" "" "DEPENDS" ${ARGN})
+  set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.bpf.o)
+  add_custom_command(OUTPUT ${object}
+    COMMAND ${CLANG} -std=gnu17 -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v2
+            -isystem /usr/include/${here} -I ${CMAKE_BINARY_DIR}/include/proxy
+            -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object}
+    DEPENDS ${source} ${P_DEPENDS}
+    VERBATIM)
+  set(${name}_bpf ${object} PARENT_SCOPE)
+endfunction()
+
 # portico_program(NAME SOURCES... LINK targets... COMPONENT store|gateway|chatops DIR sbin|bin)
 function(portico_program name)
   cmake_parse_arguments(P "" "COMPONENT;DIR" "SOURCES;LINK" ${ARGN})

@@ -17,11 +17,8 @@
 #include "common/mem.h"
 #include "common/source.h"
 #include "proxy/guard.h"
+#include "proxy/tclink.h"
 #include "uplink.h"
-
-/* Of our filters, among those that somebody else may have on the same link. */
-#define HANDLE   1
-#define PRIORITY 7079
 
 #define BATCH    256
 #define CPUS_MAX 1024
@@ -123,38 +120,13 @@ int gw_carry_fd(const struct gw_carry *c)
 
 /* ---- attaching ---- */
 
-static int program(const struct gw_carry *c, const char *name, __u32 *id_r)
+static int attach(const struct gw_carry *c, int link, enum px_tclink_where where,
+                  bool ours, const char *name, struct cm_err *err)
 {
-    struct bpf_prog_info info = {0};
-    __u32 len = sizeof(info);
     struct bpf_program *p = bpf_object__find_program_by_name(c->object, name);
-    int fd = p != NULL ? bpf_program__fd(p) : -1;
 
-    if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) != 0) {
-        return -1;
-    }
-    *id_r = info.id;
-    return fd;
-}
-
-static int attach(const struct gw_carry *c, int link, enum bpf_tc_attach_point where,
-                  const char *name, struct cm_err *err)
-{
-    __u32 id = 0;
-    int fd = program(c, name, &id);
-    DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = link, .attach_point = where);
-    DECLARE_LIBBPF_OPTS(bpf_tc_opts, have, .handle = HANDLE, .priority = PRIORITY);
-    DECLARE_LIBBPF_OPTS(bpf_tc_opts, want, .handle = HANDLE, .priority = PRIORITY,
-                        .prog_fd = fd, .flags = BPF_TC_F_REPLACE);
-
-    if (fd >= 0 && bpf_tc_query(&hook, &have) == 0 && have.prog_id == id) {
-        return 0;
-    }
-    int rc = fd < 0 ? -errno : bpf_tc_hook_create(&hook);
-    rc = rc == 0 || rc == -EEXIST ? bpf_tc_attach(&hook, &want) : rc;
-    return rc == 0 ? 0
-                   : cm_err_set(err, CM_ERR_WORLD, "%s on link %d: %s", name, link,
-                                strerror(-rc));
+    return px_tclink_attach(link, where, p != NULL ? bpf_program__fd(p) : -1, ours,
+                            name, err);
 }
 
 static int attach_uplinks(const struct gw_carry *c, const struct px_gateway *gw,
@@ -168,7 +140,7 @@ static int attach_uplinks(const struct gw_carry *c, const struct px_gateway *gw,
                           "no interface has a public address or a default route");
     }
     for (size_t i = 0; i < n; i++) {
-        if (attach(c, links[i].index, BPF_TC_INGRESS,
+        if (attach(c, links[i].index, PX_TCLINK_INGRESS, false,
                    links[i].ether ? "inward_ether" : "inward_bare", err) != 0) {
             return -1;
         }
@@ -285,8 +257,8 @@ int gw_carry_begin(struct gw_carry *c, const struct px_state *state,
     fill(&settings, state, gw, tunnel);
     settings.rules = c->rules;
     if (open_doors(c, state, err) != 0 || tell(c, &settings, err) != 0 ||
-        attach(c, tunnel, BPF_TC_INGRESS, "outward", err) != 0 ||
-        attach(c, tunnel, BPF_TC_EGRESS, "onward", err) != 0 ||
+        attach(c, tunnel, PX_TCLINK_INGRESS, true, "outward", err) != 0 ||
+        attach(c, tunnel, PX_TCLINK_EGRESS, true, "onward", err) != 0 ||
         attach_uplinks(c, gw, err) != 0) {
         return -1;
     }

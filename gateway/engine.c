@@ -31,6 +31,7 @@ struct job {
     bool has_document;
     bool gone;         /* the store is not reached */
     bool crowded;      /* no room for new connections */
+    bool tracked;      /* there are some in the kernel's table */
     enum cm_mode mode; /* as the document says */
     int64_t epoch;     /* found in the kernel */
     struct px_state state;
@@ -230,6 +231,7 @@ static int bring_up(struct job *job)
             shut_doors(job, gw);
         }
         gw->crowded = job->crowded;
+        gw->tracked = job->tracked;
         bool *changed = &job->out.changed;
         begin_to_carry(job, gw);
         if (gw_plane_enter(&job->state, gw, changed, &job->err) != 0 ||
@@ -511,6 +513,7 @@ static void submit(struct gw_engine *e)
     job->has_document = e->has_newest;
     job->gone = e->reach.gone;
     job->crowded = e->room.full;
+    job->tracked = e->room.tracks;
     wanted_state(e, &job->state);
     job->boot = e->boot;
     job->seen = e->seen;
@@ -730,6 +733,9 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     e->report.handshake_age_s = e->report.flows = -1;
     e->report.rx_bytes = e->report.tx_bytes = -1;
     e->report.counts = px_counts_unknown();
+    struct gw_room_sight room;
+    gw_room_measure(&room);
+    (void)gw_room_take(&e->room, &room);
     snprintf(e->report.name, sizeof(e->report.name), "%s", boot->name);
     snprintf(e->report.version, sizeof(e->report.version), "%s", PORTICO_VERSION);
     memcpy(e->private_key, private_key, sizeof(e->private_key));

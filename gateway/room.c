@@ -22,10 +22,17 @@ static bool is_full(const struct gw_room *r, const struct gw_room_sight *s)
            dropped >= forgotten;
 }
 
+static bool is_in_use(struct gw_room *r, const struct gw_room_sight *s)
+{
+    r->empty = s->used > 0 ? 0 : r->empty + (r->empty < GW_ROOM_EMPTY);
+    return s->used > 0 || (r->tracks && r->empty < GW_ROOM_EMPTY);
+}
+
 bool gw_room_take(struct gw_room *r, const struct gw_room_sight *s)
 {
     bool was = r->full;
     r->full = is_full(r, s);
+    r->tracks = is_in_use(r, s);
     r->last = *s;
     r->seen = s->dropped >= 0 && s->forgotten >= 0;
     return r->full != was;

@@ -1,5 +1,5 @@
-/* room: whether the kernel's table of connections has room for new ones. Pure but for
- * gw_room_measure.
+/* room: whether the kernel's table of connections has room for new ones, and whether
+ * there is anything in it at all. Pure but for gw_room_measure.
  *
  * A table that is full drops what is new in silence, unless it finds a connection to
  * forget that never was answered (the kernel calls that an early drop). So neither the
@@ -15,6 +15,9 @@
 #define GW_ROOM_FULL 95 /* percent: from here on drops are for want of room */
 #define GW_ROOM_FREE 90 /* below that there is room again */
 
+/* Nobody tracks connections here when the table was empty at so many looks. */
+#define GW_ROOM_EMPTY 600
+
 struct gw_room_sight {
     int64_t used, max;          /* -1: unknown */
     int64_t dropped, forgotten; /* packets, connections; since the node's start; -1 */
@@ -24,6 +27,9 @@ struct gw_room {
     struct gw_room_sight last; /* all 0 at first */
     bool seen;
     bool full;
+    bool
+        tracks; /* somebody does: our own rules in some modes, or others of this node */
+    int empty;  /* looks */
 };
 
 /* True when `full` changed. What is unknown is not full. */

@@ -59,6 +59,29 @@ static void unknown_is_not_full(void **unused)
     assert_true(take(&r, MAX, 21, 0));
 }
 
+/* Who tracks for a moment is not forgotten in the next: rules would come and go. */
+static void somebody_tracks(void **unused)
+{
+    (void)unused;
+    struct gw_room r = {0};
+    (void)take(&r, 0, 0, 0);
+    assert_false(r.tracks);
+    (void)take(&r, -1, -1, -1);
+    assert_false(r.tracks);
+    (void)take(&r, 1, 0, 0);
+    assert_true(r.tracks);
+    for (int i = 0; i < GW_ROOM_EMPTY - 1; i++) {
+        (void)take(&r, 0, 0, 0);
+        assert_true(r.tracks);
+    }
+    (void)take(&r, 1, 0, 0);
+    for (int i = 0; i < GW_ROOM_EMPTY; i++) {
+        assert_true(r.tracks);
+        (void)take(&r, 0, 0, 0);
+    }
+    assert_false(r.tracks);
+}
+
 static void counters_are_found_by_name(void **unused)
 {
     (void)unused;
@@ -90,6 +113,7 @@ int main(void)
         cmocka_unit_test(full_is_what_drops),
         cmocka_unit_test(flood_without_answer),
         cmocka_unit_test(unknown_is_not_full),
+        cmocka_unit_test(somebody_tracks),
         cmocka_unit_test(counters_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,7 +62,8 @@ char *px_gateway_pf_wg(const struct px_state *state, const struct px_gateway *gw
  * public source addresses (bus: from its own inner address) only. What begins no TCP
  * connection passes to the mail ports unseen; and with egress `gateways` what may be an
  * answer to mail, from port 25 or 443. Connections are tracked with egress `all` only.
- */
+ * Where programs judge (state->judged, store/ingress) the rules keep what the machine
+ * says to itself, and that nothing is forwarded. */
 char *px_store_nft(const struct px_state *state);
 char *px_store_wg(const struct px_state *state, const struct px_gateway *gw,
                   const char *private_key);

@@ -195,11 +195,15 @@ static void from_inside(struct cm_buf *out, const struct px_state *state,
 
 /* What this node lives by does not need a place in the table of connections, which may
  * be full: the tunnel, the bus in it, and the RST for who then comes new (the first
- * packet of its direction: sequence 0). */
+ * packet of its direction: sequence 0). Where nobody tracks there is no such chain,
+ * which every packet that leaves would pass. */
 static void untracked_chain(struct cm_buf *out, const struct px_state *state,
                             const struct px_gateway *gw)
 {
     char near[46], far[46];
+    if (px_guards_input(gw) && !px_guard_tracks(state, gw) && !gw->tracked) {
+        return;
+    }
     px_inner4(gw->number, 1, near);
     px_inner4(gw->number, 2, far);
     cm_buf_fmt(out,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "not_public.h"
 #include "text.h"
 
 /* The mark on WireGuard's own packets, so that with egress "all" they do not go into
@@ -31,18 +32,18 @@ static void tunnel_set(struct cm_buf *out)
     cm_buf_str(out, " }\n    }\n");
 }
 
-/* Sources that no client on the Internet has. The documentation networks are not in it:
- * the lab lives there. */
 static void foreign_set(struct cm_buf *out)
 {
-    cm_buf_str(out,
-               "\n    set not_public {\n"
-               "        type ipv4_addr; flags interval\n"
-               "        elements = { 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, "
-               "127.0.0.0/8,\n"
-               "                     169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24,\n"
-               "                     192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3 }\n"
-               "    }\n");
+    const char *sep = "";
+
+    cm_buf_str(out, "\n    set not_public {\n"
+                    "        type ipv4_addr; flags interval\n"
+                    "        elements = { ");
+#define ELEMENT(a, b, c, d, bits)                                                      \
+    cm_buf_fmt(out, "%s%d.%d.%d.%d/%d", sep, a, b, c, d, bits);                        \
+    sep = (a) == 127 || ((a) == 192 && (b) == 0) ? ",\n                     " : ", ";
+    PX_NOT_PUBLIC(ELEMENT)
+    cm_buf_str(out, " }\n    }\n");
 }
 
 /* "{ 10.77.1.2, 10.77.2.2 }" */
@@ -329,32 +330,52 @@ static void gateway_chain(struct cm_buf *out, const struct px_state *state, int 
     cm_buf_str(out, "        counter drop\n    }\n");
 }
 
+/* What this machine says to itself. */
+static void own_talk(struct cm_buf *out, const struct px_state *state)
+{
+    header_drop(out, state);
+    relay_drop(out, state);
+}
+
+/* For every packet that is for this machine. */
+static void arrive(struct cm_buf *out, const struct px_state *state)
+{
+    foreign_set(out);
+    cm_buf_str(out, "\n    chain arrive {\n"
+                    "        type filter hook input priority filter; policy accept;\n");
+    open_flows(out, state);
+    ways(out, state);
+    inner_drop(out, state, false);
+    inner_drop(out, state, true);
+    cm_buf_str(out, "        meta iiftype != loopback accept\n");
+    own_talk(out, state);
+    cm_buf_str(out, "    }\n"
+                    "\n    chain shut {\n"
+                    "        counter drop\n"
+                    "    }\n");
+    for (size_t i = 0; i < state->gateway_count; i++) {
+        gateway_chain(out, state, state->gateways[i].number);
+        tunnel_chain(out, state, &state->gateways[i]);
+    }
+}
+
+/* No chain at `input`: each packet of a tunnel would pass it twice. */
+static void arrive_judged(struct cm_buf *out, const struct px_state *state)
+{
+    cm_buf_str(out, "\n    chain own_talk {\n"
+                    "        type filter hook ingress device \"lo\" priority filter; "
+                    "policy accept;\n");
+    own_talk(out, state);
+    cm_buf_str(out, "    }\n");
+}
+
 char *px_store_nft(const struct px_state *state)
 {
     struct cm_buf out;
     cm_buf_init(&out, PX_TEXT_MAX);
     px_text_table_open(&out);
     tunnel_set(&out);
-    foreign_set(&out);
-    cm_buf_str(&out,
-               "\n    chain arrive {\n"
-               "        type filter hook input priority filter; policy accept;\n");
-    open_flows(&out, state);
-    ways(&out, state);
-    inner_drop(&out, state, false);
-    inner_drop(&out, state, true);
-    /* The rest is about what this machine says to itself. */
-    cm_buf_str(&out, "        meta iiftype != loopback accept\n");
-    header_drop(&out, state);
-    relay_drop(&out, state);
-    cm_buf_str(&out, "    }\n"
-                     "\n    chain shut {\n"
-                     "        counter drop\n"
-                     "    }\n");
-    for (size_t i = 0; i < state->gateway_count; i++) {
-        gateway_chain(&out, state, state->gateways[i].number);
-        tunnel_chain(&out, state, &state->gateways[i]);
-    }
+    (state->judged ? arrive_judged : arrive)(&out, state);
     cm_buf_str(&out,
                "\n    chain onward {\n"
                "        type filter hook forward priority filter; policy accept;\n"

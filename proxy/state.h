@@ -39,6 +39,7 @@ struct px_gateway {
     bool agentless;    /* nobody reports: it is set up by hand */
     bool crowded;      /* in no document: its node has no room for new connections */
     bool carried;      /* in no document: programs of its node carry what is open */
+    bool tracked;      /* in no document: other rules of its node track connections */
     char addresses[CM_ADDRESSES_MAX][46]; /* public, v4 and v6, numeric */
     size_t address_count;
     char endpoint[64]; /* host the store dials, numeric or name */
@@ -83,6 +84,8 @@ struct px_state {
     size_t ban_count;
     struct px_gateway gateways[CM_GATEWAYS_MAX];
     size_t gateway_count; /* sorted by number */
+    bool judged; /* in no document: programs judge what comes out of the store's
+                    tunnels (store/ingress) */
 };
 
 /* Canonical JSON without epoch wrapper or signature; caller frees. */

@@ -60,6 +60,8 @@ static void gateway_carried(void **unused)
     state.gateways[1].address_count = 2;
     state.gateways[1].carried = true;
     golden("carried_v4_two.nft", px_gateway_nft(&state, &state.gateways[1]));
+    state.gateways[1].tracked = true;
+    golden("carried_tracked.nft", px_gateway_nft(&state, &state.gateways[1]));
     /* A full table of connections is none of theirs, as long as all are let in. */
     state.gateways[1].crowded = true;
     char *text = px_gateway_nft(&state, &state.gateways[1]);
@@ -198,6 +200,9 @@ static void by_header(void **unused)
     gw->by_header = true;
     golden("header.conf", px_gateway_proxy(&state, gw));
     golden("header_store.nft", px_store_nft(&state));
+    state.judged = true;
+    golden("header_judged.nft", px_store_nft(&state));
+    state.judged = false;
     char *text = px_gateway_nft(&state, gw);
     assert_null(strstr(text, "transparent"));
     free(text);
@@ -275,6 +280,9 @@ static void store_tools(void **unused)
     (void)unused;
     struct px_state state = px_sample();
     golden("store.nft", px_store_nft(&state));
+    state.judged = true;
+    golden("store_judged.nft", px_store_nft(&state));
+    state.judged = false;
     golden("store_v4_endpoint.wg",
            px_store_wg(&state, &state.gateways[0], PX_SAMPLE_PRIVATE));
     golden("store_v6_endpoint.wg",

@@ -18,25 +18,26 @@
  * decides; a directory may always include itself. */
 static const struct direction {
     const char *from;
-    const char *may[8];
+    const char *may[10];
 } directions[] = {
     {"common/", {"common/"}},
     {"proxy/", {"common/", "proxy/"}},
     {"gateway/", {"common/", "proxy/"}},
-    {"store/cluster/", {"common/", "proxy/"}},
+    {"store/cluster/", {"common/", "proxy/", "ingress/"}},
+    {"store/ingress/", {"common/", "proxy/"}},
     {"store/", {"common/"}},
     {"ops/probe/", {"common/", "probe/"}},
     {"ops/", {"common/", "proxy/", "ops/", "probe/"}},
     {"integration/",
-     {"common/", "proxy/", "ops/", "lab/", "chat/", "probe/", "deploy/",
-      "integration/"}},
+     {"common/", "proxy/", "ops/", "lab/", "chat/", "probe/", "deploy/", "integration/",
+      "ingress/"}},
     {"tools/", {NULL}},
     {"cmake/", {NULL}},
 };
 
-static const char *const rooms[] = {"common/", "proxy/", "gateway/",    "store/",
-                                    "ops/",    "lab/",   "chat/",       "probe/",
-                                    "deploy/", "road/",  "integration/"};
+static const char *const rooms[] = {"common/", "proxy/", "gateway/", "store/",
+                                    "ops/",    "lab/",   "chat/",    "probe/",
+                                    "deploy/", "road/",  "ingress/", "integration/"};
 
 struct dir_sum {
     char path[256];
@@ -83,7 +84,8 @@ static const struct direction *direction_of(const char *path)
 
 static bool may_include(const struct direction *d, const char *target)
 {
-    for (size_t i = 0; i < 8 && d->may[i] != NULL; i++) {
+    for (size_t i = 0; i < sizeof(d->may) / sizeof(d->may[0]) && d->may[i] != NULL;
+         i++) {
         if (strncmp(target, d->may[i], strlen(d->may[i])) == 0) {
             return true;
         }

@@ -1,6 +1,8 @@
 #include "path.h"
 
+#include <fcntl.h>
 #include <sched.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,8 @@
 #include "proxy/wgkey.h"
 
 #include "carry/carry.h"
+#include "ingress/ingress.h"
+#include "proxy/tclink.h"
 #include "load.h"
 
 #define PUBLIC "198.51.100.11"
@@ -129,28 +133,59 @@ static int apply_in_gateway(const struct path *path, struct px_state *state,
     return px_apply_gateway(state, gw, path->keys[0], seen, out, err);
 }
 
-/* In that host: the whole state there. */
-static int applied_in(const struct path *path, pid_t host, const struct px_state *state,
+static int apply_in_store(const struct path *path, struct px_state *state,
+                          struct px_seen *seen, struct px_outcome *out,
+                          struct cm_err *err)
+{
+    state->judged = path->carrier != CARRIER_RULES;
+    if (state->judged) {
+        struct ingress *ingress = ingress_new(err);
+        if (ingress == NULL || ingress_settle(ingress, state, err) != 0) {
+            return -1;
+        }
+    }
+    return px_apply_store(state, path->keys[1], seen, out, err);
+}
+
+/* In that host: the whole state there. The process that did it stays. */
+static pid_t apply_in(const struct path *path, pid_t host, const struct px_state *state,
                       struct cm_err *err)
 {
-    pid_t pid = netkit_fork(host);
-    int status = 1;
+    int done[2];
+    char ok = 0;
+    struct px_seen seen = {0};
+    struct px_outcome out = {0};
+    struct px_state now = *state;
 
+    cm_assert(pipe2(done, O_CLOEXEC) == 0);
+    pid_t pid = netkit_fork(host);
     if (pid == 0) {
-        struct px_seen seen = {0};
-        struct px_outcome out = {0};
-        struct cm_err why;
-        struct px_state now = *state;
-        int rc = host == path->store
-                     ? px_apply_store(state, path->keys[1], &seen, &out, &why)
-                     : apply_in_gateway(path, &now, &seen, &out, &why);
-        if (rc != 0) {
-            fprintf(stderr, "%s\n", why.text);
+        if ((host == path->store ? apply_in_store : apply_in_gateway)(path, &now, &seen,
+                                                                      &out, err) != 0) {
+            fprintf(stderr, "%s\n", err->text);
+            _exit(1);
         }
-        _exit(rc == 0 ? 0 : 1);
+        (void)!write(done[1], "y", 1);
+        for (;;) {
+            pause();
+        }
     }
-    waitpid(pid, &status, 0);
-    return status == 0 ? 0 : cm_err_set(err, CM_ERR_WORLD, "the network was not made");
+    close(done[1]);
+    if (read(done[0], &ok, 1) != 1) {
+        cm_err_set(err, CM_ERR_WORLD, "the network was not made");
+        netkit_stop(&pid, SIGKILL);
+        pid = -1;
+    }
+    close(done[0]);
+    return pid;
+}
+
+static int apply_store(struct path *path, const struct px_state *state,
+                       struct cm_err *err)
+{
+    netkit_stop(&path->judges, SIGKILL);
+    path->judges = apply_in(path, path->store, state, err);
+    return path->judges > 0 ? 0 : -1;
 }
 
 static struct px_state made; /* with its keys */
@@ -202,7 +237,12 @@ static int apply_gateway(struct path *path, bool by_proxy, struct cm_err *err)
 {
     made.epoch = ++path->epoch;
     made.gateways[0].by_proxy = by_proxy;
-    return applied_in(path, path->gateway, &made, err);
+    pid_t pid = apply_in(path, path->gateway, &made, err);
+    if (pid < 0) {
+        return -1;
+    }
+    netkit_stop(&pid, SIGKILL);
+    return 0;
 }
 
 /* As many as we want, or as we may have. */
@@ -249,8 +289,7 @@ int path_open(struct path *path, struct cm_err *err)
         return -1;
     }
     made.epoch = ++path->epoch;
-    if (applied_in(path, path->store, &made, err) != 0 ||
-        apply_gateway(path, false, err) != 0) {
+    if (apply_store(path, &made, err) != 0 || apply_gateway(path, false, err) != 0) {
         return -1;
     }
     serve(path);
@@ -265,6 +304,7 @@ void path_close(struct path *path)
 {
     netkit_stop(&path->plane, SIGTERM);
     netkit_stop(&path->server, SIGKILL);
+    netkit_stop(&path->judges, SIGKILL);
     for (int i = 0; i < 2; i++) {
         netkit_stop(&path->tunnels[i], SIGKILL);
     }
@@ -377,6 +417,26 @@ static int carry_haproxy(struct path *path, struct cm_err *err)
     return rc;
 }
 
+/* As if no program had ever been there. */
+static void clear_links(struct path *path)
+{
+    const pid_t hosts[] = {path->gateway, path->store};
+    static const char *const links[] = {"wg0", "wg1"};
+
+    netkit_stop(&path->judges, SIGKILL);
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = netkit_fork(hosts[i]);
+        if (pid == 0) {
+            int link = (int)if_nametoindex(links[i]);
+            px_tclink_detach(link, PX_TCLINK_INGRESS);
+            px_tclink_detach(link, PX_TCLINK_EGRESS);
+            netkit_sh(0, "tc qdisc del dev %s clsact 2>/dev/null; true", links[i]);
+            _exit(0);
+        }
+        waitpid(pid, NULL, 0);
+    }
+}
+
 int path_carry(struct path *path, enum carrier carrier, const char **address_r,
                struct cm_err *err)
 {
@@ -390,8 +450,9 @@ int path_carry(struct path *path, enum carrier carrier, const char **address_r,
               PROXY_ROUTES " down; nft delete table inet chatmail "
                            "2>/dev/null; nft delete table inet chatmail_cutting "
                            "2>/dev/null; conntrack -F 2>/dev/null; "
-                           "for d in pub0 out0 wg0; do "
+                           "for d in pub0 out0; do "
                            "tc qdisc del dev $d clsact 2>/dev/null; done; true");
+    clear_links(path);
     path->carrier = carrier;
     /* An address for each: what connection tracking remembers of one carrier is not met
      * by the next. */
@@ -407,7 +468,7 @@ int path_carry(struct path *path, enum carrier carrier, const char **address_r,
                   "nft delete table inet chatmail_cutting 2>/dev/null; true");
         return 0;
     }
-    if (applied_in(path, path->store, &made, err) != 0) {
+    if (apply_store(path, &made, err) != 0) {
         return -1;
     }
     return proxies[carrier] == NULL ? apply_gateway(path, false, err)

@@ -28,7 +28,8 @@ struct gw_carry;
 struct path {
     pid_t client, gateway, store;
     pid_t tunnels[2], server;
-    pid_t plane; /* of the proxies; 0 */
+    pid_t plane;  /* of the proxies; 0 */
+    pid_t judges; /* keeps the store's programs, as its agent does; 0 */
     char dir[64];
     char keys[2][64]; /* private keys, gateway's and store's */
     int64_t epoch;

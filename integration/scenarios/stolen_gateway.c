@@ -396,11 +396,12 @@ static int odd_all(struct stage *stage, const char *netns, const struct scan *sc
 
 /* Only where all of the store's packets leave by gateways the kernel keeps a table.
  * What is in it already may be of a moment ago, when a run tried whether nat can be
- * had. */
+ * had. And programs judge, or rules. */
 static int untracked(struct stage *stage, struct cm_err *err)
 {
     return scene_sh(&stage->scene, "store", 0, NULL, err,
-                    "nft list table inet chatmail | grep -q 'goto tunnel_1' && "
+                    "nft list table inet chatmail |"
+                    " grep -qE 'chain own_talk|goto tunnel_1' && "
                     "! nft list ruleset | grep -wE 'ct|type nat|notrack'");
 }
 

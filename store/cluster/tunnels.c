@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/run.h"
+#include "ingress/ingress.h"
 
 #define UNIT_MS 20000
 
@@ -21,6 +22,7 @@ struct pass {
     struct px_state state;
     const char *private_key;
     struct px_seen *seen;
+    struct ingress *ingress; /* NULL: rules do it */
     bool with_egress;
     int egress[CM_GATEWAYS_MAX];
     size_t egress_count;
@@ -38,6 +40,7 @@ struct tunnels {
     struct cm_timer *timer;
     struct tunnels_hooks hooks;
     struct px_seen seen;
+    struct ingress *ingress;
     struct pass pass;
     bool busy, again, freeing;
     bool has_state;
@@ -133,6 +136,26 @@ static void redial(struct pass *p)
     }
 }
 
+/* Before a tunnel gets its key, and before the rules rely on it. */
+static void judge(struct pass *p)
+{
+    p->state.judged = p->ingress != NULL && p->state.gateway_count > 0 &&
+                      ingress_can(&p->state) &&
+                      ingress_settle(p->ingress, &p->state, &p->warning) == 0;
+}
+
+/* A tunnel that was made anew meanwhile has nobody yet who judges; one of rules has
+ * two.
+ */
+static void judge_on(struct pass *p)
+{
+    if (p->state.judged && !ingress_holds(p->ingress)) {
+        (void)!ingress_settle(p->ingress, &p->state, &p->warning);
+    } else if (p->ingress != NULL && !p->state.judged) {
+        ingress_stop(p->ingress);
+    }
+}
+
 static void run_pass(void *arg)
 {
     struct pass *p = arg;
@@ -141,11 +164,15 @@ static void run_pass(void *arg)
     if (p->changed) {
         await_links(p);
     }
+    judge(p);
     if (px_apply_store(&p->state, p->private_key, p->seen, &out, &p->failed) == 0) {
         p->failed.kind = CM_ERR_NONE;
+        judge_on(p);
     }
     p->changed = p->changed || out.changed;
-    p->warning = out.warning;
+    if (out.warning.kind != CM_ERR_NONE) {
+        p->warning = out.warning;
+    }
     if (p->with_egress) {
         struct px_outcome routes = {0};
         if (px_apply_egress(&p->state, p->egress, p->egress_count, &routes,
@@ -231,6 +258,7 @@ static void start_pass(struct tunnels *t)
     t->pass = (struct pass){.state = t->state,
                             .private_key = t->private_key,
                             .seen = &t->seen,
+                            .ingress = t->ingress,
                             .with_egress = t->with_egress,
                             .egress_count = t->egress_count};
     memcpy(t->pass.egress, t->egress, sizeof(t->egress));
@@ -251,6 +279,16 @@ static void on_timer(void *ctx)
     start_pass(ctx);
 }
 
+static void load_programs(struct tunnels *t)
+{
+    struct cm_err err;
+
+    t->ingress = ingress_new(&err);
+    if (t->ingress == NULL) {
+        cm_log_err(CM_LOG_WARNING, "not_judged", &err);
+    }
+}
+
 struct tunnels *tunnels_new(struct cm_loop *loop, const char *private_key,
                             const struct tunnels_hooks *hooks)
 {
@@ -259,6 +297,7 @@ struct tunnels *tunnels_new(struct cm_loop *loop, const char *private_key,
     t->timer = cm_timer_new(loop, on_timer, t);
     t->hooks = *hooks;
     t->private_key = private_key;
+    load_programs(t);
     for (int n = 0; n <= CM_GATEWAYS_MAX; n++) {
         t->facts[n] = unknown;
     }
@@ -274,6 +313,7 @@ void tunnels_free(struct tunnels **tunnels)
     t->freeing = true;
     cm_work_free(&t->work);
     cm_timer_free(&t->timer);
+    ingress_free(&t->ingress);
     free(t);
     *tunnels = NULL;
 }

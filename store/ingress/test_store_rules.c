@@ -1,7 +1,8 @@
-/* The store's rules in a real kernel, packet by packet. "wg1" is a TUN device, so the
- * test is the gateway at the other end of the tunnel, stolen or not, and says whatever
- * bytes it likes. A counter before the rules and one behind them tell what became of
- * each. Needs root, nft and /dev/net/tun. */
+/* What comes out of a tunnel into the store, in a real kernel, packet by packet; judged
+ * by rules, and then once more by programs. "wg1" is a TUN device, so the test is the
+ * gateway at the other end of the tunnel, stolen or not, and says whatever bytes it
+ * likes. The device's own counter and one behind all tell what became of each. Needs
+ * root, nft and /dev/net/tun. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -23,8 +24,9 @@
 #include "common/file.h"
 #include "common/mem.h"
 #include "common/run.h"
-#include "plane.h"
-#include "sample.h"
+#include "ingress.h"
+#include "proxy/plane.h"
+#include "proxy/sample.h"
 
 enum { NOTHING = 0, FIN = 1, SYN = 2, RST = 4, ACK = 16, XMAS = 0x29 };
 enum { TCP = 6, UDP = 17, ICMP = 1, ICMP6 = 58, FRAGMENT = 44 };
@@ -38,7 +40,7 @@ enum { TCP = 6, UDP = 17, ICMP = 1, ICMP6 = 58, FRAGMENT = 44 };
 #define HOME    "10.9.0.2" /* the store's other addresses */
 #define NEAR_2  "10.77.2.2"
 
-static int tunnel = -1;
+static int tunnel = -1, home = -1; /* the home network: home0 */
 
 /* ---- the store ---- */
 
@@ -53,25 +55,30 @@ static void tool(const char *const *argv, const char *input, char **text_r)
 #define TOOL(...) tool((const char *const[]){__VA_ARGS__, NULL}, NULL, NULL)
 
 static const char watch[] = "table inet watch {\n"
-                            " counter came { }\n"
                             " counter in { }\n"
-                            " chain before {\n"
-                            "  type filter hook input priority -10\n"
-                            "  iifname wg1 counter name came\n"
-                            " }\n"
                             " chain behind {\n"
                             "  type filter hook input priority 10\n"
                             "  iifname wg1 counter name in\n"
                             " }\n"
                             "}\n";
 
+static struct ingress *programs; /* NULL: rules judge */
+
 static void load(enum cm_egress egress)
 {
     struct px_state state = px_sample();
+    struct cm_err err;
     state.egress = egress;
+    state.judged = programs != NULL && ingress_can(&state);
+    if (state.judged && ingress_settle(programs, &state, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
     char *text = px_store_nft(&state);
     tool((const char *const[]){"nft", "-f", "-", NULL}, text, NULL);
     free(text);
+    if (programs != NULL && !state.judged) {
+        ingress_stop(programs);
+    }
 }
 
 static int64_t came, in; /* packets, at the last count() */
@@ -85,25 +92,46 @@ static int64_t after(const char *text, const char *name)
     return strtoll(at + strlen("packets "), NULL, 10);
 }
 
+static int64_t packets_of_device(void)
+{
+    char *text = NULL;
+    struct cm_err err;
+    long long bytes, packets = -1;
+    if (cm_file_read("/proc/self/net/dev", 4096, &text, NULL, &err) != 1) {
+        fail_msg("%s", err.text);
+    }
+    const char *at = strstr(text, "wg1:");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "wg1: %lld %lld", &bytes, &packets), 2);
+    free(text);
+    return packets;
+}
+
 static void count(void)
 {
     const char *const argv[] = {"nft",  "list",  "counters", "table",
                                 "inet", "watch", NULL};
     char *text = NULL;
     tool(argv, NULL, &text);
-    came = after(text, "counter came {");
+    came = packets_of_device();
     in = after(text, "counter in {");
     free(text);
+}
+
+static int make_link(const char *name)
+{
+    struct ifreq wanted = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+    snprintf(wanted.ifr_name, sizeof(wanted.ifr_name), "%s", name);
+    return fd >= 0 && ioctl(fd, TUNSETIFF, &wanted) == 0 ? fd : -1;
 }
 
 static int set_up(void **unused)
 {
     (void)unused;
-    struct ifreq wanted = {.ifr_flags = IFF_TUN | IFF_NO_PI};
-    snprintf(wanted.ifr_name, sizeof(wanted.ifr_name), "wg1");
     if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0 ||
-        (tunnel = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK)) < 0 ||
-        ioctl(tunnel, TUNSETIFF, &wanted) != 0) {
+        (tunnel = make_link("wg1")) < 0 || (home = make_link("home0")) < 0) {
         fprintf(stderr, "needs root, network namespaces and TUN\n");
         exit(77);
     }
@@ -113,6 +141,8 @@ static int set_up(void **unused)
     TOOL("ip", "addr", "add", NEAR "/30", "dev", "wg1");
     TOOL("ip", "-6", "addr", "add", NEAR6 "/64", "dev", "wg1", "nodad");
     TOOL("ip", "link", "set", "wg1", "mtu", "1280", "up");
+    TOOL("ip", "link", "set", "home0", "up");
+    TOOL("ip", "route", "add", "192.168.77.0/24", "dev", "home0");
     TOOL("ip", "route", "add", "default", "dev", "wg1", "src", NEAR);
     TOOL("ip", "-6", "route", "add", "default", "dev", "wg1", "src", NEAR6);
     tool((const char *const[]){"nft", "-f", "-", NULL}, watch, NULL);
@@ -206,7 +236,7 @@ static void say(const struct packet *p)
 /* What the store has said since, that protocol only; false: nothing. */
 static bool hear(struct packet *p, int protocol)
 {
-    for (int64_t end = cm_now_mono_ms() + 1000; cm_now_mono_ms() < end;) {
+    for (int64_t end = cm_now_mono_ms() + 500; cm_now_mono_ms() < end;) {
         ssize_t n = read(tunnel, p->bytes, sizeof(p->bytes));
         if (n > 0 && p->bytes[0] >> 4 == 4 && p->bytes[9] == protocol) {
             p->len = (size_t)n;
@@ -541,6 +571,85 @@ static void calls_and_conntrack(void **unused)
     }
 }
 
+/* All of the above once more, on a machine that is new. */
+static int set_up_programs(void **unused)
+{
+    struct cm_err err;
+    close(tunnel);
+    close(home);
+    set_up(unused);
+    programs = ingress_new(&err);
+    if (programs == NULL) {
+        fail_msg("%s", err.text);
+    }
+    return 0;
+}
+
+static int tear_down_programs(void **unused)
+{
+    (void)unused;
+    ingress_free(&programs);
+    return 0;
+}
+
+static int listen_on(uint16_t port)
+{
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    return fd;
+}
+
+/* A SYN comes there. True: whoever listens has it, and his answer goes where answers
+ * from this address go, into the tunnel. */
+static bool begins(int link, struct ends ends, unsigned sport)
+{
+    struct packet p, answer;
+    unsigned char *t = head(&p, ends, TCP, 20);
+
+    put16(t, sport);
+    put16(t + 2, 993);
+    t[12] = 5 << 4;
+    t[13] = SYN;
+    seal(&p, TCP, 16);
+    while (read(tunnel, answer.bytes, sizeof(answer.bytes)) > 0) {
+    }
+    assert_int_equal(write(link, p.bytes, p.len), p.len);
+    for (int i = 0; i < 8 && hear(&answer, TCP); i++) { /* others are said again */
+        if (answer.bytes[22] == sport >> 8 && answer.bytes[23] == (sport & 0xff)) {
+            return answer.bytes[33] == (SYN | ACK);
+        }
+    }
+    return false;
+}
+
+/* It reaches the store by its own addresses, and not by those of a tunnel, whoever it
+ * claims to be. */
+static void the_home_network(void **unused)
+{
+    (void)unused;
+    int listener = listen_on(993);
+    unsigned sport = programs != NULL ? 42000 : 41000;
+
+    load(CM_EGRESS_GATEWAYS);
+    assert_true(begins(tunnel, client[0], sport));
+    assert_false(begins(home, client[0], sport + 1));
+    assert_false(begins(home, gateway[0], sport + 2));
+    assert_false(begins(home, (struct ends){"192.168.77.7", NEAR}, sport + 3));
+    assert_true(begins(home, (struct ends){CLIENT, HOME}, sport + 4));
+
+    /* The machine itself does. */
+    struct sockaddr_in near = {.sin_family = AF_INET, .sin_port = htons(993)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    inet_pton(AF_INET, NEAR, &near.sin_addr);
+    assert_int_equal(connect(fd, (struct sockaddr *)&near, sizeof(near)), 0);
+    close(fd);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,6 +660,10 @@ int main(void)
         cmocka_unit_test(answers),
         cmocka_unit_test(errors),
         cmocka_unit_test(pieces),
+        cmocka_unit_test(the_home_network),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    int by_rules = cmocka_run_group_tests_name("rules", tests, set_up, NULL);
+    int by_programs = cmocka_run_group_tests_name("programs", tests, set_up_programs,
+                                                  tear_down_programs);
+    return by_rules + by_programs;
 }
