@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "common/mem.h"
 #include "common/source.h"
 #include "proxy/guard.h"
+#include "proxy/programs.h"
 #include "proxy/tclink.h"
 #include "uplink.h"
 
@@ -32,18 +32,6 @@ struct gw_carry {
 };
 
 /* ---- loading ---- */
-
-/* What libbpf has to say goes where an error's text goes, not to stderr. */
-static char complaint[160];
-
-static int listen_to(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-    if (level == LIBBPF_WARN && complaint[0] == '\0') {
-        vsnprintf(complaint, sizeof(complaint), fmt, ap);
-        complaint[strcspn(complaint, "\n")] = '\0';
-    }
-    return 0;
-}
 
 static int find_maps(struct gw_carry *c)
 {
@@ -92,11 +80,10 @@ struct gw_carry *gw_carry_new(int kept, struct cm_err *err)
 {
     struct gw_carry *c = cm_calloc(1, sizeof(*c));
 
-    libbpf_set_print(listen_to);
-    complaint[0] = '\0';
+    px_programs_listen();
     if (load(c, kept) != 0) {
         cm_err_set(err, CM_ERR_WORLD, "programs for open connections: %s",
-                   complaint[0] != '\0' ? complaint : strerror(errno));
+                   px_programs_complaint());
         gw_carry_free(&c);
     }
     return c;

@@ -16,6 +16,7 @@
 #include "plane.h"
 #include "proxy/apply.h"
 #include "proxy/daemon/pulse.h"
+#include "proxy/guard.h"
 #include "reach.h"
 #include "report.h"
 #include "reset.h"
@@ -31,7 +32,8 @@ struct job {
     bool has_document;
     bool gone;         /* the store is not reached */
     bool crowded;      /* no room for new connections */
-    bool tracked;      /* there are some in the kernel's table */
+    bool tracked;      /* by others of this node; the kernel's table grows */
+    bool ours;         /* and by the rules in force */
     enum cm_mode mode; /* as the document says */
     int64_t epoch;     /* found in the kernel */
     struct px_state state;
@@ -74,6 +76,7 @@ struct gw_engine {
     bool shut;           /* the rules in force are those for a store that is gone */
     struct gw_room room;
     bool crowded;     /* the rules in force are those for a full table */
+    bool ours;        /* they track connections */
     int64_t epoch;    /* high-water mark */
     int64_t in_force; /* put in force by this process; -1: none yet */
     char *early;      /* came before we knew what is in force */
@@ -239,6 +242,7 @@ static int bring_up(struct job *job)
                 0) {
             return -1;
         }
+        job->ours = px_guard_tracks(&job->state, gw) || !px_guards_input(gw);
         if (gw->mode == CM_MODE_OFF) {
             tell_idle(job); /* a tunnel that hangs keeps nobody from being told */
         }
@@ -275,6 +279,7 @@ static void run_job(void *arg)
         job->rc = bring_up(job);
     }
     gw_room_measure(&job->room);
+    job->room.ours = job->ours;
     gw_report_measure(job->boot.number, &job->tally, job->carried ? job->carry : NULL,
                       &job->facts, &job->flows, &job->measured);
 }
@@ -468,6 +473,7 @@ static void job_done(void *arg)
     e->tally = job->tally;
     e->facts = job->facts;
     e->flows = job->flows;
+    e->ours = job->ours;
     e->report.handshake_age_s = job->measured.handshake_age_s;
     e->report.rx_bytes = job->measured.rx_bytes;
     e->report.tx_bytes = job->measured.tx_bytes;
@@ -514,6 +520,7 @@ static void submit(struct gw_engine *e)
     job->gone = e->reach.gone;
     job->crowded = e->room.full;
     job->tracked = e->room.tracks;
+    job->ours = e->ours;
     wanted_state(e, &job->state);
     job->boot = e->boot;
     job->seen = e->seen;
@@ -733,9 +740,7 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     e->report.handshake_age_s = e->report.flows = -1;
     e->report.rx_bytes = e->report.tx_bytes = -1;
     e->report.counts = px_counts_unknown();
-    struct gw_room_sight room;
-    gw_room_measure(&room);
-    (void)gw_room_take(&e->room, &room);
+    e->ours = true;
     snprintf(e->report.name, sizeof(e->report.name), "%s", boot->name);
     snprintf(e->report.version, sizeof(e->report.version), "%s", PORTICO_VERSION);
     memcpy(e->private_key, private_key, sizeof(e->private_key));

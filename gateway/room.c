@@ -22,17 +22,19 @@ static bool is_full(const struct gw_room *r, const struct gw_room_sight *s)
            dropped >= forgotten;
 }
 
-static bool is_in_use(struct gw_room *r, const struct gw_room_sight *s)
+static bool is_used_by_others(struct gw_room *r, const struct gw_room_sight *s)
 {
-    r->empty = s->used > 0 ? 0 : r->empty + (r->empty < GW_ROOM_EMPTY);
-    return s->used > 0 || (r->tracks && r->empty < GW_ROOM_EMPTY);
+    bool grew = r->seen && !r->last.ours && !s->ours && s->used > r->last.used;
+
+    r->quiet = grew ? 0 : r->quiet + (r->quiet < GW_ROOM_QUIET);
+    return grew || (r->tracks && r->quiet < GW_ROOM_QUIET);
 }
 
 bool gw_room_take(struct gw_room *r, const struct gw_room_sight *s)
 {
     bool was = r->full;
     r->full = is_full(r, s);
-    r->tracks = is_in_use(r, s);
+    r->tracks = is_used_by_others(r, s);
     r->last = *s;
     r->seen = s->dropped >= 0 && s->forgotten >= 0;
     return r->full != was;
@@ -92,7 +94,10 @@ static int64_t number(const char *path)
 
 void gw_room_measure(struct gw_room_sight *sight_r)
 {
-    *sight_r = (struct gw_room_sight){number(PROC "count"), number(PROC "max"), -1, -1};
+    *sight_r = (struct gw_room_sight){.used = number(PROC "count"),
+                                      .max = number(PROC "max"),
+                                      .dropped = -1,
+                                      .forgotten = -1};
     FILE *stat = fopen(STAT, "re");
     if (stat != NULL) {
         gw_room_counters(stat, sight_r);

@@ -1,5 +1,5 @@
 /* room: whether the kernel's table of connections has room for new ones, and whether
- * there is anything in it at all. Pure but for gw_room_measure.
+ * others than we put them there. Pure but for gw_room_measure.
  *
  * A table that is full drops what is new in silence, unless it finds a connection to
  * forget that never was answered (the kernel calls that an early drop). So neither the
@@ -15,12 +15,13 @@
 #define GW_ROOM_FULL 95 /* percent: from here on drops are for want of room */
 #define GW_ROOM_FREE 90 /* below that there is room again */
 
-/* Nobody tracks connections here when the table was empty at so many looks. */
-#define GW_ROOM_EMPTY 600
+/* For so many looks after a table has grown somebody is taken to track connections. */
+#define GW_ROOM_QUIET 3600
 
 struct gw_room_sight {
     int64_t used, max;          /* -1: unknown */
     int64_t dropped, forgotten; /* packets, connections; since the node's start; -1 */
+    bool ours; /* the rules in force are of the kind that tracks connections */
 };
 
 struct gw_room {
@@ -29,10 +30,12 @@ struct gw_room {
     bool full;
     bool
         tracks; /* somebody does: our own rules in some modes, or others of this node */
-    int empty;  /* looks */
+    int quiet;  /* looks */
 };
 
-/* True when `full` changed. What is unknown is not full. */
+/* True when `full` changed. What is unknown is not full. What our own rules have put
+ * into the table stays there for days; so others are known by a table that grows while
+ * our rules put in nothing. */
 bool gw_room_take(struct gw_room *room, const struct gw_room_sight *sight);
 
 /* The text of /proc/net/stat/nf_conntrack: sums over all processors, -1 when a column

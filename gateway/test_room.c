@@ -11,7 +11,7 @@
 
 static bool take(struct gw_room *r, int64_t used, int64_t dropped, int64_t forgotten)
 {
-    struct gw_room_sight s = {used, MAX, dropped, forgotten};
+    struct gw_room_sight s = {used, MAX, dropped, forgotten, false};
     return gw_room_take(r, &s);
 }
 
@@ -59,25 +59,31 @@ static void unknown_is_not_full(void **unused)
     assert_true(take(&r, MAX, 21, 0));
 }
 
-/* Who tracks for a moment is not forgotten in the next: rules would come and go. */
-static void somebody_tracks(void **unused)
+static void others_make_it_grow(void **unused)
 {
     (void)unused;
     struct gw_room r = {0};
-    (void)take(&r, 0, 0, 0);
+    struct gw_room_sight ours = {500, MAX, 0, 0, true};
+    (void)gw_room_take(&r, &ours);
+    ours.used = 900; /* by our own rules */
+    (void)gw_room_take(&r, &ours);
     assert_false(r.tracks);
-    (void)take(&r, -1, -1, -1);
+    (void)take(&r, 901, 0, 0); /* the last of them */
     assert_false(r.tracks);
-    (void)take(&r, 1, 0, 0);
+    (void)take(&r, 901, 0, 0);
+    (void)take(&r, 300, 0, 0);
+    assert_false(r.tracks);
+    (void)take(&r, 301, 0, 0);
     assert_true(r.tracks);
-    for (int i = 0; i < GW_ROOM_EMPTY - 1; i++) {
-        (void)take(&r, 0, 0, 0);
+    /* Rules that came and went with every look would forget whom they know. */
+    for (int i = 0; i < GW_ROOM_QUIET - 1; i++) {
+        (void)take(&r, 100, 0, 0);
         assert_true(r.tracks);
     }
-    (void)take(&r, 1, 0, 0);
-    for (int i = 0; i < GW_ROOM_EMPTY; i++) {
+    (void)take(&r, 101, 0, 0);
+    for (int i = 0; i < GW_ROOM_QUIET; i++) {
         assert_true(r.tracks);
-        (void)take(&r, 0, 0, 0);
+        (void)take(&r, 100, 0, 0);
     }
     assert_false(r.tracks);
 }
@@ -113,7 +119,7 @@ int main(void)
         cmocka_unit_test(full_is_what_drops),
         cmocka_unit_test(flood_without_answer),
         cmocka_unit_test(unknown_is_not_full),
-        cmocka_unit_test(somebody_tracks),
+        cmocka_unit_test(others_make_it_grow),
         cmocka_unit_test(counters_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,8 +5,9 @@
  * data planes, though the store sees no difference.
  *
  * The thief is edge1 with its daemon stopped and its side of the tunnel opened wide.
- * What got past the store's firewall is seen by the store itself: a table of ours in
- * front of it and one behind it remember ports. So silence proves something. */
+ * What got past the store's firewall is seen by the store itself: somebody looks at the
+ * link in front of it, and a table of ours behind it remembers ports. So silence proves
+ * something. The firewall is programs the first time, and rules the second. */
 #include "scenario.h"
 
 #include <arpa/inet.h>
@@ -19,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arrivals.h"
 #include "cluster.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -29,7 +31,7 @@
 #include "unit.h"
 
 #define KNOCK_MS 2500
-#define PORTS    65535
+#define PORTS    ARRIVALS_PORTS
 #define PACE     400 /* packets, then a pause: the tunnel's queue holds 500 */
 #define PAUSE_US 15000
 #define ROUNDS   12
@@ -104,25 +106,13 @@ static int knock(struct stage *stage, const char *netns, const struct target *t,
 
 #define WATCH "inet lab_watch"
 
-/* One pair of chains before our firewall, one behind it. %1$s ip or ip6, %2$s whose
- * packets, %3$s of which family: others come by edge1 at the same time. */
+/* Behind our firewall. %1$s ip or ip6, %2$s whose packets, %3$s of which family: others
+ * come by edge1 at the same time. */
 static const char watch[] =
     "table " WATCH " {\n"
-    " set tcp_came { type inet_service; size 65535; flags dynamic; }\n"
-    " set odd_came { type inet_service; size 65535; flags dynamic; }\n"
-    " set udp_came { type inet_service; size 65535; flags dynamic; }\n"
     " set tcp_in { type inet_service; size 65535; flags dynamic; }\n"
     " set odd_in { type inet_service; size 65535; flags dynamic; }\n"
     " set udp_in { type inet_service; size 65535; flags dynamic; }\n"
-    " chain before {\n"
-    "  type filter hook input priority -10\n"
-    "  iifname != wg1 accept\n"
-    "  meta nfproto != %3$s accept\n"
-    "  %1$s saddr != %2$s accept\n"
-    "  tcp flags & (syn | ack) == syn add @tcp_came { tcp dport }\n"
-    "  tcp flags & (syn | ack) != syn add @odd_came { tcp dport }\n"
-    "  meta l4proto udp add @udp_came { udp dport }\n"
-    " }\n"
     " chain behind {\n"
     "  type filter hook input priority 10\n"
     "  iifname != wg1 accept\n"
@@ -214,28 +204,7 @@ static void poke(const struct scan *scan, int type, int port)
     close(fd);
 }
 
-/* Ports of which a packet has come to the store, or may be tried no more. */
-struct came {
-    bool tcp[PORTS + 1], udp[PORTS + 1];
-};
-
-/* "1-24, 26, 28-65535" */
-static void mark(const char *ranges, bool came[PORTS + 1])
-{
-    for (const char *at = ranges; *at != '\0';) {
-        char *end;
-        long first = strtol(at, &end, 10), last = first;
-        if (*end == '-') {
-            last = strtol(end + 1, &end, 10);
-        }
-        for (long p = first; p >= 1 && p <= last && p <= PORTS; p++) {
-            came[p] = true;
-        }
-        at = end == at ? "" : end + strspn(end, ", ");
-    }
-}
-
-static bool all_of(const bool came[PORTS + 1])
+static bool all_of(const volatile bool came[PORTS + 1])
 {
     for (int port = 1; port <= PORTS; port++) {
         if (!came[port]) {
@@ -246,7 +215,7 @@ static bool all_of(const bool came[PORTS + 1])
 }
 
 static _Noreturn void be_scanner(const char *netns, const struct scan *scan,
-                                 const struct came *came)
+                                 const volatile struct arrivals *came)
 {
     int fd = open(netns, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) {
@@ -269,31 +238,13 @@ static _Noreturn void be_scanner(const char *netns, const struct scan *scan,
     _exit(0);
 }
 
-static int who_came(struct stage *stage, struct came *came, struct cm_err *err)
-{
-    char *tcp = NULL, *udp = NULL;
-    int rc = ports_of(stage, "tcp_came", &tcp, err);
-    if (rc == 0) {
-        rc = ports_of(stage, "udp_came", &udp, err);
-    }
-    if (rc == 0) {
-        mark(tcp, came->tcp);
-        mark(udp, came->udp);
-    }
-    free(tcp);
-    free(udp);
-    return rc;
-}
-
 /* As often as it takes until the store has seen a packet to every port; a round tries
  * those that it has not, for a busy tunnel loses some of every burst. */
-static int scan_all(struct stage *stage, const char *netns, const struct scan *scan,
+static int scan_all(const char *netns, const struct scan *scan, struct arrivals *came,
                     struct cm_err *err)
 {
-    struct came *came = cm_calloc(1, sizeof *came);
     bool all = false;
-    int rc = watch_anew(stage, scan->source, err);
-    for (int round = 0; rc == 0 && !all && round < ROUNDS; round++) {
+    for (int round = 0; !all && round < ROUNDS; round++) {
         int status = -1;
         fflush(NULL);
         pid_t pid = fork();
@@ -302,17 +253,15 @@ static int scan_all(struct stage *stage, const char *netns, const struct scan *s
             be_scanner(netns, scan, came);
         }
         cm_assert(waitpid(pid, &status, 0) == pid);
+        if (status != 0) {
+            return cm_err_set(err, CM_ERR_WORLD, "the scan did not run");
+        }
         stage_sleep_ms(500);
-        rc = status != 0 ? cm_err_set(err, CM_ERR_WORLD, "the scan did not run")
-                         : who_came(stage, came, err);
         all = all_of(came->tcp) && all_of(came->udp);
     }
-    if (rc == 0 && !all) {
-        rc = cm_err_set(err, CM_ERR_WORLD, "not every port was tried in %d rounds",
-                        ROUNDS);
-    }
-    free(came);
-    return rc;
+    return all ? 0
+               : cm_err_set(err, CM_ERR_WORLD, "not every port was tried in %d rounds",
+                            ROUNDS);
 }
 
 static int reaches_only(struct stage *stage, const char *set, const char *want,
@@ -364,13 +313,11 @@ static _Noreturn void be_odd(const char *netns, const struct scan *scan)
 
 /* Until one to each of those ports has come. The firewall is what is asked: their sums
  * are wrong. */
-static int odd_all(struct stage *stage, const char *netns, const struct scan *scan,
-                   struct cm_err *err)
+static int odd_all(const char *netns, const struct scan *scan,
+                   const volatile struct arrivals *came, struct cm_err *err)
 {
-    bool *came = cm_calloc(PORTS + 1, sizeof *came), all = false;
-    int rc = 0;
-    for (int round = 0; rc == 0 && !all && round < ROUNDS; round++) {
-        char *ports = NULL;
+    bool all = false;
+    for (int round = 0; !all && round < ROUNDS; round++) {
         int status = -1;
         fflush(NULL);
         pid_t pid = fork();
@@ -379,24 +326,41 @@ static int odd_all(struct stage *stage, const char *netns, const struct scan *sc
             be_odd(netns, scan);
         }
         cm_assert(waitpid(pid, &status, 0) == pid);
+        if (status != 0) {
+            return cm_err_set(err, CM_ERR_WORLD, "the odd scan did not run");
+        }
         stage_sleep_ms(200);
-        rc = status != 0 ? cm_err_set(err, CM_ERR_WORLD, "the odd scan did not run")
-                         : ports_of(stage, "odd_came", &ports, err);
-        mark(rc == 0 ? ports : "", came);
-        free(ports);
         all = true;
         for (size_t i = 0; i < ODD_PORTS; i++) {
-            all = all && came[odd_ports[i]];
+            all = all && came->odd[odd_ports[i]];
         }
     }
-    free(came);
-    return rc == 0 && !all ? cm_err_set(err, CM_ERR_WORLD, "odd segments do not come")
-                           : rc;
+    return all ? 0 : cm_err_set(err, CM_ERR_WORLD, "odd segments do not come");
+}
+
+static int scan_from(struct stage *stage, const char *netns, const struct scan *scan,
+                     struct cm_err *err)
+{
+    struct arrivals *came = NULL;
+    pid_t watcher = -1;
+    char store[64];
+    int rc = -1;
+    if (watch_anew(stage, scan->source, err) == 0 &&
+        scene_netns(&stage->scene, "store", store, err) == 0 &&
+        arrivals_begin(store, "wg1", scan->source, &came, &watcher, err) == 0 &&
+        scan_all(netns, scan, came, err) == 0 && odd_all(netns, scan, came, err) == 0 &&
+        reaches_only(stage, "odd_in", scan->odd, scan, err) == 0 &&
+        reaches_only(stage, "tcp_in", scan->tcp, scan, err) == 0 &&
+        reaches_only(stage, "udp_in", scan->udp, scan, err) == 0) {
+        rc = 0;
+    }
+    arrivals_end(&came, &watcher);
+    return rc;
 }
 
 /* Only where all of the store's packets leave by gateways the kernel keeps a table.
  * What is in it already may be of a moment ago, when a run tried whether nat can be
- * had. And programs judge, or rules. */
+ * had. */
 static int untracked(struct stage *stage, struct cm_err *err)
 {
     return scene_sh(&stage->scene, "store", 0, NULL, err,
@@ -414,11 +378,7 @@ static int every_port(struct stage *stage, const char *netns, struct cm_err *err
         return -1;
     }
     for (size_t i = 0; i < sizeof scans / sizeof scans[0]; i++) {
-        if (scan_all(stage, netns, &scans[i], err) != 0 ||
-            odd_all(stage, netns, &scans[i], err) != 0 ||
-            reaches_only(stage, "odd_in", scans[i].odd, &scans[i], err) != 0 ||
-            reaches_only(stage, "tcp_in", scans[i].tcp, &scans[i], err) != 0 ||
-            reaches_only(stage, "udp_in", scans[i].udp, &scans[i], err) != 0) {
+        if (scan_from(stage, netns, &scans[i], err) != 0) {
             return cm_err_prefix(err, "scan from %s", scans[i].what);
         }
     }
@@ -574,12 +534,39 @@ static int play(struct stage *stage, struct cm_err *err)
     return steal(stage, err) != 0 ? -1 : repent(stage, err);
 }
 
+/* As on a machine whose kernel refuses programs, or as this one is. */
+static int judge_by(struct stage *stage, bool rules, struct cm_err *err)
+{
+    static const char plain[] = "d=/run/systemd/system/chatmail-cluster.service.d; "
+                                "mkdir -p $d; printf '[Service]\\n"
+                                "CapabilityBoundingSet=\\n"
+                                "CapabilityBoundingSet=CAP_NET_ADMIN\\n'"
+                                " >$d/plain.conf",
+                      back[] = "rm -rf /run/systemd/system/chatmail-cluster.service.d";
+    return scene_sh(&stage->scene, "store", 0, NULL, err,
+                    "%s; systemctl daemon-reload && systemctl restart chatmail-cluster",
+                    rules ? plain : back) != 0
+               ? -1
+               : scene_until(&stage->scene, "store", 30, err,
+                             "nft list table inet chatmail | grep -q '%s'",
+                             rules ? "goto tunnel_1" : "chain own_talk");
+}
+
 int scenario_stolen_gateway(struct stage *stage, struct cm_err *err)
 {
-    return plane_each(stage, play, err);
+    if (judge_by(stage, false, err) != 0 || play(stage, err) != 0) {
+        return cm_err_prefix(err, "kernel plane");
+    }
+    if (plane_set(stage, true, err) != 0 || judge_by(stage, true, err) != 0) {
+        return -1;
+    }
+    stage_note(stage, "by proxy, and by rules");
+    return play(stage, err) != 0 ? cm_err_prefix(err, "proxy plane") : 0;
 }
 
 int scenario_gateway_honest(struct stage *stage, struct cm_err *err)
 {
-    return repent(stage, err) != 0 ? -1 : plane_back(stage, err);
+    return repent(stage, err) != 0 || judge_by(stage, false, err) != 0
+               ? -1
+               : plane_back(stage, err);
 }

@@ -151,7 +151,7 @@ static void judge_on(struct pass *p)
 {
     if (p->state.judged && !ingress_holds(p->ingress)) {
         (void)!ingress_settle(p->ingress, &p->state, &p->warning);
-    } else if (p->ingress != NULL && !p->state.judged) {
+    } else if (!p->state.judged) {
         ingress_stop(p->ingress);
     }
 }

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "common/mem.h"
 #include "ingress_map.h"
 #include "ingress_object.h"
+#include "proxy/programs.h"
 #include "proxy/tclink.h"
 
 _Static_assert(INGRESS_TUNNELS == CM_GATEWAYS_MAX + 1, "");
@@ -34,18 +34,6 @@ struct ingress {
 };
 
 /* ---- loading ---- */
-
-/* What libbpf has to say goes where an error's text goes, not to stderr. */
-static char complaint[160];
-
-static int listen_to(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-    if (level == LIBBPF_WARN && complaint[0] == '\0') {
-        vsnprintf(complaint, sizeof(complaint), fmt, ap);
-        complaint[strcspn(complaint, "\n")] = '\0';
-    }
-    return 0;
-}
 
 static int load(struct ingress *g)
 {
@@ -66,11 +54,10 @@ struct ingress *ingress_new(struct cm_err *err)
 {
     struct ingress *g = cm_calloc(1, sizeof(*g));
 
-    libbpf_set_print(listen_to);
-    complaint[0] = '\0';
+    px_programs_listen();
     if (load(g) != 0) {
         cm_err_set(err, CM_ERR_WORLD, "programs for the tunnels: %s",
-                   complaint[0] != '\0' ? complaint : strerror(errno));
+                   px_programs_complaint());
         ingress_free(&g);
     }
     return g;
@@ -282,9 +269,11 @@ void ingress_stop(struct ingress *g)
             px_tclink_detach((int)links[n], PX_TCLINK_INGRESS);
         }
     }
-    bpf_link__destroy(g->near);
-    g->near = NULL;
-    g->settled = false;
+    if (g != NULL) {
+        bpf_link__destroy(g->near);
+        g->near = NULL;
+        g->settled = false;
+    }
 }
 
 bool ingress_holds(const struct ingress *g)

@@ -31,7 +31,8 @@ bool ingress_can(const struct px_state *state);
  * rules are loaded that rely on it. */
 CM_MUSTUSE int ingress_settle(struct ingress *ingress, const struct px_state *state,
                               struct cm_err *err);
-/* They let in everything: once rules judge. */
+/* They are taken away: once rules judge. NULL: those that an earlier process has left.
+ */
 void ingress_stop(struct ingress *ingress);
 
 /* Whether what was settled still holds: no tunnel has been made anew since. */

@@ -1,0 +1,11 @@
+/* programs: of the kernel (eBPF), loaded by libbpf, with what that has to say where an
+ * error's text goes, and not on stderr. */
+#ifndef PX_PROGRAMS_H
+#define PX_PROGRAMS_H
+
+/* From here on libbpf's first complaint is kept. */
+void px_programs_listen(void);
+/* It; or what errno says when there was none. Valid until the next of these calls. */
+const char *px_programs_complaint(void);
+
+#endif
