@@ -76,6 +76,7 @@ struct gw_engine {
     bool shut;           /* the rules in force are those for a store that is gone */
     struct gw_room room;
     bool crowded;     /* the rules in force are those for a full table */
+    bool tracked;     /* they are those for a node where others track connections */
     bool ours;        /* they track connections */
     int64_t epoch;    /* high-water mark */
     int64_t in_force; /* put in force by this process; -1: none yet */
@@ -348,9 +349,11 @@ static void applied(struct gw_engine *e, struct job *job)
     e->report.applied_epoch = job->state.epoch;
     snprintf(e->report.applied_mode, sizeof(e->report.applied_mode), "%s",
              cm_mode_name(job->mode));
-    bool turned = e->shut != job->gone || e->crowded != job->crowded;
+    bool turned = e->shut != job->gone || e->crowded != job->crowded ||
+                  e->tracked != job->tracked;
     e->shut = job->gone;
     e->crowded = job->crowded;
+    e->tracked = job->tracked;
     if (news) {
         char epoch[24];
         snprintf(epoch, sizeof(epoch), "%" PRId64, job->state.epoch);

@@ -71,8 +71,9 @@ int plane_back(struct stage *stage, struct cm_err *err)
 int plane_carries(struct stage *stage, bool *yes_r, struct cm_err *err)
 {
     char *said = NULL;
-    int status = stage_ask(stage, "edge1", NULL, &said, err,
-                           "tc filter show dev wg0 ingress | grep -q outward");
+    int status =
+        stage_ask(stage, "edge1", NULL, &said, err,
+                  "nft list table inet chatmail | grep -q 'notrack meta mark set'");
     free(said);
     *yes_r = status == 0;
     return status < 0 ? -1 : 0;
