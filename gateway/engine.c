@@ -17,6 +17,7 @@
 #include "proxy/apply.h"
 #include "proxy/daemon/pulse.h"
 #include "proxy/guard.h"
+#include "proxy/programs.h"
 #include "reach.h"
 #include "report.h"
 #include "reset.h"
@@ -728,6 +729,7 @@ static void load_programs(struct gw_engine *e, int kept_flows)
     } else {
         cm_log_err(CM_LOG_WARNING, "not_carried", &err);
     }
+    px_programs_loaded();
 }
 
 struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot,
@@ -747,10 +749,10 @@ struct gw_engine *gw_engine_new(struct cm_loop *loop, const struct gw_boot *boot
     snprintf(e->report.name, sizeof(e->report.name), "%s", boot->name);
     snprintf(e->report.version, sizeof(e->report.version), "%s", PORTICO_VERSION);
     memcpy(e->private_key, private_key, sizeof(e->private_key));
+    load_programs(e, kept_flows); /* before the first thread */
     e->work = cm_work_new(loop, 1, 2);
     e->knock = gw_knock_new(loop);
     start_pulse(e, loop);
-    load_programs(e, kept_flows);
     e->tick = cm_timer_new(loop, tick, e);
     cm_timer_set(e->tick, 0);
     return e;

@@ -119,13 +119,12 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
         load_key(p->options->key, key, err) != 0) {
         return -1;
     }
-    p->fetch = gw_fetch_new(cm_service_loop(svc), p->boot.name, &fetch_hooks, err);
-    if (p->fetch != NULL) {
-        p->engine = gw_engine_new(cm_service_loop(svc), &p->boot, key, p->kept_flows,
-                                  &engine_hooks);
-    }
+    p->engine = gw_engine_new(cm_service_loop(svc), &p->boot, key, p->kept_flows,
+                              &engine_hooks);
     cm_wipe(key, sizeof(key));
+    p->fetch = gw_fetch_new(cm_service_loop(svc), p->boot.name, &fetch_hooks, err);
     if (p->fetch == NULL) {
+        gw_engine_free(&p->engine);
         return -1;
     }
     return gw_fetch_target(p->fetch, p->boot.number, p->boot.bus_port, err);

@@ -8,4 +8,8 @@ void px_programs_listen(void);
 /* It; or what errno says when there was none. Valid until the next of these calls. */
 const char *px_programs_complaint(void);
 
+/* All are loaded: this thread, those that it begins and the programs that it runs give
+ * up CAP_PERFMON, with which others could be loaded that read the kernel's memory. */
+void px_programs_loaded(void);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/pkt_cls.h>
 #include <sched.h>
 #include <stdio.h>
@@ -20,7 +21,9 @@
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 
+#include "common/file.h"
 #include "common/run.h"
+#include "programs.h"
 #include "tclink.h"
 
 #define LO 1
@@ -138,6 +141,26 @@ static void no_such_link(void **unused)
     assert_non_null(strstr(err.text, "verdict on link 4711"));
 }
 
+/* It needs no more than CAP_NET_ADMIN and CAP_BPF for what is loaded. */
+static void what_is_loaded_can_be_attached(void **unused)
+{
+    char *status = NULL;
+    struct cm_err err;
+
+    (void)unused;
+    px_programs_loaded();
+    assert_int_equal(
+        cm_file_read("/proc/thread-self/status", 65536, &status, NULL, &err), 1);
+    const char *effective = strstr(status, "\nCapEff:");
+    assert_non_null(effective);
+    unsigned long long set = strtoull(effective + strlen("\nCapEff:"), NULL, 16);
+    assert_true((set >> CAP_NET_ADMIN & 1) == 1 && (set >> CAP_PERFMON & 1) == 0);
+    free(status);
+    put(drops, true);
+    assert_false(is_open());
+    px_tclink_detach(LO, PX_TCLINK_INGRESS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +168,8 @@ int main(void)
         cmocka_unit_test(what_was_a_filter_goes),
         cmocka_unit_test(filters_of_others_stay),
         cmocka_unit_test(no_such_link),
+        cmocka_unit_test(
+            what_is_loaded_can_be_attached), /* the last: nothing is given back */
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

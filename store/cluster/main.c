@@ -35,9 +35,11 @@
 #include "figures.h"
 #include "figures_ports.h"
 #include "health.h"
+#include "ingress/ingress.h"
 #include "keygen.h"
 #include "ledger.h"
 #include "outside.h"
+#include "proxy/programs.h"
 #include "proxy/wgkey.h"
 #include "serving_file.h"
 #include "status.h"
@@ -78,6 +80,7 @@ struct cluster {
     int spent_said[CM_GATEWAYS_MAX + 1]; /* percent of the budget, by number */
     struct desk *desk;
     struct tunnels *tunnels;
+    struct ingress *ingress; /* NULL: rules judge */
     struct control *control;
     struct control_call *publishing;
     struct cm_timer *judge;
@@ -396,6 +399,18 @@ static void open_books(struct cluster *c, struct cm_loop *loop)
     c->fence = fence_new(&fence);
 }
 
+/* Before the first thread: none shall keep what only this needs. */
+static struct ingress *load_programs(void)
+{
+    struct cm_err err;
+    struct ingress *ingress = ingress_new(&err);
+    if (ingress == NULL) {
+        cm_log_err(CM_LOG_WARNING, "not_judged", &err);
+    }
+    px_programs_loaded();
+    return ingress;
+}
+
 static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
 {
     struct cluster *c = ctx;
@@ -410,6 +425,7 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
                                                   "'chatmail-cluster keygen'")
                           : -1;
     }
+    c->ingress = load_programs();
     health_init(&c->health);
     vanish_init(&c->vanish);
     c->outside = outside_new(loop, &c->health);
@@ -422,7 +438,7 @@ static int start(struct cm_service *svc, void *ctx, struct cm_err *err)
                                     .newest = on_newest,
                                     .ctx = c};
     c->desk = desk_new(loop, &desk);
-    c->tunnels = tunnels_new(loop, c->wg_key, &tunnels);
+    c->tunnels = tunnels_new(loop, c->wg_key, c->ingress, &tunnels);
     struct waker_options waker = {.done = on_woken, .ctx = c};
     c->waker = waker_new(loop, &waker);
     c->control = control_new(loop, on_call, c);
@@ -445,6 +461,7 @@ static void stop(void *ctx)
     outside_free(&c->outside);
     waker_free(&c->waker);
     tunnels_free(&c->tunnels);
+    ingress_free(&c->ingress);
     desk_free(&c->desk);
     cm_timer_free(&c->judge);
     free(c->egress_text);

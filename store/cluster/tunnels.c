@@ -40,7 +40,7 @@ struct tunnels {
     struct cm_timer *timer;
     struct tunnels_hooks hooks;
     struct px_seen seen;
-    struct ingress *ingress;
+    struct ingress *ingress; /* NULL: rules do it */
     struct pass pass;
     bool busy, again, freeing;
     bool has_state;
@@ -279,25 +279,15 @@ static void on_timer(void *ctx)
     start_pass(ctx);
 }
 
-static void load_programs(struct tunnels *t)
-{
-    struct cm_err err;
-
-    t->ingress = ingress_new(&err);
-    if (t->ingress == NULL) {
-        cm_log_err(CM_LOG_WARNING, "not_judged", &err);
-    }
-}
-
 struct tunnels *tunnels_new(struct cm_loop *loop, const char *private_key,
-                            const struct tunnels_hooks *hooks)
+                            struct ingress *ingress, const struct tunnels_hooks *hooks)
 {
     struct tunnels *t = cm_calloc(1, sizeof(*t));
     t->work = cm_work_new(loop, 1, 1);
     t->timer = cm_timer_new(loop, on_timer, t);
     t->hooks = *hooks;
     t->private_key = private_key;
-    load_programs(t);
+    t->ingress = ingress;
     for (int n = 0; n <= CM_GATEWAYS_MAX; n++) {
         t->facts[n] = unknown;
     }
@@ -313,7 +303,6 @@ void tunnels_free(struct tunnels **tunnels)
     t->freeing = true;
     cm_work_free(&t->work);
     cm_timer_free(&t->timer);
-    ingress_free(&t->ingress);
     free(t);
     *tunnels = NULL;
 }

@@ -17,6 +17,7 @@
 #define TUNNELS_REDIAL_MS 6000
 
 struct tunnels;
+struct ingress; /* ingress/ingress.h */
 
 struct tunnels_hooks {
     /* After each pass: addresses may have come. */
@@ -24,9 +25,10 @@ struct tunnels_hooks {
     void *ctx;
 };
 
-/* private_key: WireGuard, base64; borrowed for the object's life. */
+/* private_key: WireGuard, base64. ingress: NULL where rules judge. Both are borrowed
+ * for the object's life. */
 struct tunnels *tunnels_new(struct cm_loop *loop, const char *private_key,
-                            const struct tunnels_hooks *hooks);
+                            struct ingress *ingress, const struct tunnels_hooks *hooks);
 void tunnels_free(struct tunnels **tunnels); /* waits for the tools that run */
 /* The state to keep from now on. */
 void tunnels_want(struct tunnels *tunnels, const struct px_state *state);
