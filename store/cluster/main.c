@@ -361,6 +361,11 @@ static void add_metrics(struct cm_buf *out, void *ctx)
     figures_ports_write(out, &c->state, &c->health);
     cm_metric_gauge(out, "chatmail_cluster_bans", "Sources that are banned.",
                     (double)bans_count(c->bans, cm_now_wall_ms() / 1000));
+    if (c->ingress != NULL) {
+        cm_metric_counter(out, "chatmail_cluster_tunnel_dropped_packets_total",
+                          "What came out of tunnels and was not let in.",
+                          ingress_dropped(c->ingress));
+    }
 }
 
 static void on_accept(int fd, void *ctx)

@@ -24,7 +24,8 @@ _Static_assert(INGRESS_TUNNELS == CM_GATEWAYS_MAX + 1, "");
 struct ingress {
     struct bpf_object *object;
     int arrive; /* descriptors of a program, and of maps */
-    int tunnels, ports, own;
+    int tunnels, ports, own, dropped;
+    int cpus;
     struct bpf_link *near;           /* NULL: not attached */
     uint32_t kinds[INGRESS_PORTS];   /* as told */
     unsigned links[INGRESS_TUNNELS]; /* as settled; 0: was not there */
@@ -47,7 +48,12 @@ static int load(struct ingress *g)
     g->tunnels = bpf_object__find_map_fd_by_name(g->object, "tunnels");
     g->ports = bpf_object__find_map_fd_by_name(g->object, "ports");
     g->own = bpf_object__find_map_fd_by_name(g->object, "own");
-    return g->arrive >= 0 && g->tunnels >= 0 && g->ports >= 0 && g->own >= 0 ? 0 : -1;
+    g->dropped = bpf_object__find_map_fd_by_name(g->object, "dropped");
+    g->cpus = libbpf_num_possible_cpus();
+    return g->arrive >= 0 && g->tunnels >= 0 && g->ports >= 0 && g->own >= 0 &&
+                   g->dropped >= 0 && g->cpus > 0
+               ? 0
+               : -1;
 }
 
 struct ingress *ingress_new(struct cm_err *err)
@@ -274,6 +280,20 @@ void ingress_stop(struct ingress *g)
         g->near = NULL;
         g->settled = false;
     }
+}
+
+uint64_t ingress_dropped(const struct ingress *g)
+{
+    uint64_t *each = cm_calloc((size_t)g->cpus, sizeof(*each)), sum = 0;
+    uint32_t zero = 0;
+
+    if (bpf_map_lookup_elem(g->dropped, &zero, each) == 0) {
+        for (int i = 0; i < g->cpus; i++) {
+            sum += each[i];
+        }
+    }
+    free(each);
+    return sum;
 }
 
 bool ingress_holds(const struct ingress *g)

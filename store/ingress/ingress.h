@@ -14,6 +14,8 @@
 #ifndef INGRESS_H
 #define INGRESS_H
 
+#include <stdint.h>
+
 #include "common/err.h"
 #include "proxy/state.h"
 
@@ -34,6 +36,9 @@ CM_MUSTUSE int ingress_settle(struct ingress *ingress, const struct px_state *st
 /* They are taken away: once rules judge. NULL: those that an earlier process has left.
  */
 void ingress_stop(struct ingress *ingress);
+
+/* Packets that were dropped since the programs were loaded. */
+uint64_t ingress_dropped(const struct ingress *ingress);
 
 /* Whether what was settled still holds: no tunnel has been made anew since. */
 bool ingress_holds(const struct ingress *ingress);

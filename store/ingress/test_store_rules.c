@@ -63,22 +63,33 @@ static const char watch[] = "table inet watch {\n"
                             "}\n";
 
 static struct ingress *programs; /* NULL: rules judge */
+static bool by_programs;         /* those of the last load() */
+
+static void load_state(struct px_state *state)
+{
+    struct cm_err err;
+    state->judged = by_programs = programs != NULL && ingress_can(state);
+    if (by_programs && ingress_settle(programs, state, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    char *text = px_store_nft(state);
+    tool((const char *const[]){"nft", "-f", "-", NULL}, text, NULL);
+    free(text);
+    if (programs != NULL && !by_programs) {
+        ingress_stop(programs);
+    }
+}
 
 static void load(enum cm_egress egress)
 {
     struct px_state state = px_sample();
-    struct cm_err err;
     state.egress = egress;
-    state.judged = programs != NULL && ingress_can(&state);
-    if (state.judged && ingress_settle(programs, &state, &err) != 0) {
-        fail_msg("%s", err.text);
-    }
-    char *text = px_store_nft(&state);
-    tool((const char *const[]){"nft", "-f", "-", NULL}, text, NULL);
-    free(text);
-    if (programs != NULL && !state.judged) {
-        ingress_stop(programs);
-    }
+    load_state(&state);
+}
+
+static int64_t dropped(void)
+{
+    return by_programs ? (int64_t)ingress_dropped(programs) : 0;
 }
 
 static int64_t came, in; /* packets, at the last count() */
@@ -238,7 +249,7 @@ static bool hear(struct packet *p, int protocol)
 {
     for (int64_t end = cm_now_mono_ms() + 500; cm_now_mono_ms() < end;) {
         ssize_t n = read(tunnel, p->bytes, sizeof(p->bytes));
-        if (n > 0 && p->bytes[0] >> 4 == 4 && p->bytes[9] == protocol) {
+        if (n > 0 && p->bytes[p->bytes[0] >> 4 == 4 ? 9 : 6] == protocol) {
             p->len = (size_t)n;
             return true;
         }
@@ -251,9 +262,12 @@ static bool hear(struct packet *p, int protocol)
 
 static void judged(const struct packet *p, bool let_in, const char *what)
 {
-    int64_t came_before = came, in_before = in;
+    int64_t came_before = came, in_before = in, dropped_before = dropped();
     say(p);
     count();
+    if (by_programs) {
+        assert_int_equal(dropped() - dropped_before, let_in ? 0 : 1);
+    }
     if (came != came_before + 1) {
         fail_msg("%s: did not come", what);
     }
@@ -619,8 +633,9 @@ static bool begins(int link, struct ends ends, unsigned sport)
     }
     assert_int_equal(write(link, p.bytes, p.len), p.len);
     for (int i = 0; i < 8 && hear(&answer, TCP); i++) { /* others are said again */
-        if (answer.bytes[22] == sport >> 8 && answer.bytes[23] == (sport & 0xff)) {
-            return answer.bytes[33] == (SYN | ACK);
+        const unsigned char *a = answer.bytes + (is_v6(ends.to) ? 40 : 20);
+        if (a[2] == sport >> 8 && a[3] == (sport & 0xff)) {
+            return a[13] == (SYN | ACK);
         }
     }
     return false;
@@ -650,6 +665,32 @@ static void the_home_network(void **unused)
     close(listener);
 }
 
+/* In fd77:N::2 N is written as in 10.77.N.2, in decimal. */
+static void a_tunnel_above_nine(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    int listener = listen_on(993), link = make_link("wg12");
+    unsigned sport = programs != NULL ? 44000 : 43000;
+    static const struct ends right[] = {{CLIENT, "10.77.12.2"},
+                                        {CLIENT6, "fd77:12::2"}},
+                             wrong[] = {{CLIENT, NEAR}, {CLIENT6, "fd77:c::2"}};
+
+    TOOL("ip", "addr", "add", "10.77.12.2/30", "dev", "wg12");
+    TOOL("ip", "-6", "addr", "add", "fd77:12::2/64", "dev", "wg12", "nodad");
+    TOOL("ip", "-6", "addr", "add", "fd77:c::2/64", "dev", "wg12", "nodad");
+    TOOL("ip", "link", "set", "wg12", "up");
+    state.gateways[1].number = 12;
+    load_state(&state);
+    for (int v6 = 0; v6 <= 1; v6++) {
+        assert_true(begins(link, right[v6], sport++));
+        assert_false(begins(link, wrong[v6], sport++));
+        assert_false(begins(tunnel, right[v6], sport++));
+    }
+    close(link);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -661,9 +702,10 @@ int main(void)
         cmocka_unit_test(errors),
         cmocka_unit_test(pieces),
         cmocka_unit_test(the_home_network),
+        cmocka_unit_test(a_tunnel_above_nine),
     };
-    int by_rules = cmocka_run_group_tests_name("rules", tests, set_up, NULL);
-    int by_programs = cmocka_run_group_tests_name("programs", tests, set_up_programs,
+    int of_rules = cmocka_run_group_tests_name("rules", tests, set_up, NULL);
+    int of_programs = cmocka_run_group_tests_name("programs", tests, set_up_programs,
                                                   tear_down_programs);
-    return by_rules + by_programs;
+    return of_rules + of_programs;
 }
