@@ -23,12 +23,12 @@ static const struct allowed {
 } allowed[] = {
     {"chatmail-cluster.service", 24, "always",
      "root with CAP_NET_ADMIN: links, addresses, routes and packet filter of the "
-     "store"},
+     "store; CAP_BPF: programs that judge what comes out of tunnels; CAP_PERFMON until "
+     "these are loaded"},
     {"chatmail-gateway.service", 24, "always",
-     "root with CAP_NET_ADMIN: the same of a gateway; CAP_BPF, CAP_PERFMON: programs "
-     "that carry "
-     "open "
-     "connections; CAP_NET_RAW: asks for an echo, ends connections"},
+     "root with CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON: the same of a gateway, and "
+     "programs that carry open connections; CAP_NET_RAW: asks for an echo, ends "
+     "connections"},
     {"chatmail-tunnel@", 24, "always",
      "root with CAP_NET_ADMIN and /dev/net/tun: makes links"},
     {"chatmail-proxy.service", 20, "on-failure",
@@ -43,9 +43,9 @@ static const char units_script[] =
     " sed 's/@/@judged/' | sort";
 
 /* Each line that comes out says what is wrong with $u. A daemon runs as a user of its
- * own, or as root with one capability or none (to read all only chatmail-tls); it has a
- * watchdog and is started again.
- */
+ * own, or as root with one capability or none (to read all only chatmail-tls; to load
+ * programs those with tunnels, and no thread of theirs keeps CAP_PERFMON, bit 38); it
+ * has a watchdog and is started again. */
 static const char judge_script[] =
     "u=%s\n"
     "systemd-analyze security --no-pager --threshold=%d $u >/tmp/judged 2>&1 ||"
@@ -58,9 +58,14 @@ static const char judge_script[] =
     "    ''|cap_net_admin) ;;\n"
     "    'cap_net_admin cap_net_raw cap_perfmon cap_bpf')\n"
     "      [ $u = chatmail-gateway.service ] || echo is root and may load programs;;\n"
+    "    'cap_net_admin cap_perfmon cap_bpf')\n"
+    "      [ $u = chatmail-cluster.service ] || echo is root and may load programs;;\n"
     "    cap_dac_read_search) [ $u = chatmail-tls.service ] || echo reads all;;\n"
     "    *) echo is root with capabilities;; esac;;\n"
     "esac\n"
+    "p=$(get MainPID)\n"
+    "[ $p = 0 ] || cat /proc/$p/task/*/status | grep CapPrm: | while read x caps; do\n"
+    "  [ $((0x$caps >> 38 & 1)) = 0 ] || echo keeps CAP_PERFMON; done\n"
     "[ $(get Type) != notify ] || [ $(get WatchdogUSec) != 0 ] || echo no watchdog\n"
     "[ $(get Type) != notify ] || [ $(get Restart) = %s ] || echo not started "
     "again as wanted\n";
