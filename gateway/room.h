@@ -28,9 +28,8 @@ struct gw_room {
     struct gw_room_sight last; /* all 0 at first */
     bool seen;
     bool full;
-    bool
-        tracks; /* somebody does: our own rules in some modes, or others of this node */
-    int quiet;  /* looks */
+    bool tracks; /* others of this node track connections, too */
+    int quiet;   /* looks since the table grew by them */
 };
 
 /* True when `full` changed. What is unknown is not full. What our own rules have put

@@ -147,7 +147,7 @@ struct packet {
     __u32 from_port, port; /* TCP, UDP */
     bool goes_on;          /* TCP: begins nothing */
     __u8 type;             /* ICMP */
-    __u32 from[4], to[4];
+    __u32 from[4];
 };
 
 INLINE bool read4(struct __sk_buff *skb, struct packet *p)
@@ -163,11 +163,9 @@ INLINE bool read4(struct __sk_buff *skb, struct packet *p)
     p->later_piece = (ip.frag_off & bpf_htons(LATER_PIECE4)) != 0;
     p->protocol = ip.protocol;
     p->at = ip.ihl * 4u;
-    p->from[0] = p->to[0] = 0;
-    p->from[1] = p->to[1] = 0;
-    p->from[2] = p->to[2] = bpf_htonl(0xffff);
+    p->from[0] = p->from[1] = 0;
+    p->from[2] = bpf_htonl(0xffff);
     p->from[3] = ip.saddr;
-    p->to[3] = ip.daddr;
     return true;
 }
 
@@ -185,9 +183,8 @@ INLINE bool read6(struct __sk_buff *skb, struct packet *p)
         return false;
     }
     __builtin_memcpy(p->from, &ip.saddr, sizeof(p->from));
-    __builtin_memcpy(p->to, &ip.daddr, sizeof(p->to));
     p->v6 = 1;
-    p->tunnel = number6(p->to, 2);
+    p->tunnel = number6(ip.daddr.in6_u.u6_addr32, 2);
     p->by_gateway = p->tunnel != 0 && number6(p->from, 1) == p->tunnel;
     p->from_public = is_public6(p->from);
     p->protocol = ip.nexthdr;
