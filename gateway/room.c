@@ -24,17 +24,20 @@ static bool is_full(const struct gw_room *r, const struct gw_room_sight *s)
 
 static bool is_used_by_others(struct gw_room *r, const struct gw_room_sight *s)
 {
-    bool grew = r->seen && !r->last.ours && !s->ours && s->used > r->last.used;
+    bool grew = r->seen && !r->last.ours && !s->ours && r->settle == 0 &&
+                s->used > r->last.used;
 
     r->quiet = grew ? 0 : r->quiet + (r->quiet < GW_ROOM_QUIET);
-    return grew || (r->tracks && r->quiet < GW_ROOM_QUIET);
+    return grew || (r->others && r->quiet < GW_ROOM_QUIET);
 }
 
 bool gw_room_take(struct gw_room *r, const struct gw_room_sight *s)
 {
     bool was = r->full;
     r->full = is_full(r, s);
-    r->tracks = is_used_by_others(r, s);
+    r->others = is_used_by_others(r, s);
+    r->settle = s->ours ? GW_ROOM_SETTLES : r->settle - (r->settle > 0);
+    r->tracks = r->others || r->settle > 0;
     r->last = *s;
     r->seen = s->dropped >= 0 && s->forgotten >= 0;
     return r->full != was;

@@ -1,5 +1,5 @@
 /* room: whether the kernel's table of connections has room for new ones, and whether
- * others than we put them there. Pure but for gw_room_measure.
+ * something else than the rules in force puts them there. Pure but for gw_room_measure.
  *
  * A table that is full drops what is new in silence, unless it finds a connection to
  * forget that never was answered (the kernel calls that an early drop). So neither the
@@ -18,6 +18,10 @@
 /* For so many looks after a table has grown somebody is taken to track connections. */
 #define GW_ROOM_QUIET 3600
 
+/* For so many looks after our own rules tracked connections the kernel may still do so:
+ * it stops some time after the rules are gone. */
+#define GW_ROOM_SETTLES 5
+
 struct gw_room_sight {
     int64_t used, max;          /* -1: unknown */
     int64_t dropped, forgotten; /* packets, connections; since the node's start; -1 */
@@ -28,8 +32,10 @@ struct gw_room {
     struct gw_room_sight last; /* all 0 at first */
     bool seen;
     bool full;
-    bool tracks; /* others of this node track connections, too */
-    int quiet;   /* looks since the table grew by them */
+    bool tracks; /* others of this node track connections, or the kernel still does */
+    bool others;
+    int quiet;  /* looks since the table grew by others */
+    int settle; /* looks until what our own rules began has ended */
 };
 
 /* True when `full` changed. What is unknown is not full. What our own rules have put

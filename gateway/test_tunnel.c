@@ -69,7 +69,7 @@ static void takes_no_place_in_the_table(void **unused)
         skip();
     }
     assert_int_equal(netkit_sh(stand.host[GATEWAY],
-                               "! grep -qE 'port=(993|51820|471[0-2])' "
+                               "! grep -E 'port=(993|51820|471[0-2])' "
                                "/proc/net/nf_conntrack"),
                      0);
     assert_int_equal(netkit_sh(stand.host[GATEWAY],
