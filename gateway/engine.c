@@ -31,12 +31,12 @@ struct job {
     struct gw_engine *engine;
     bool apply;
     bool has_document;
-    bool gone;         /* the store is not reached */
-    bool crowded;      /* no room for new connections */
-    bool tracked;      /* by others of this node; the kernel's table grows */
-    bool ours;         /* and by the rules in force */
-    enum cm_mode mode; /* as the document says */
-    int64_t epoch;     /* found in the kernel */
+    bool gone;               /* the store is not reached */
+    bool crowded;            /* no room for new connections */
+    bool tracked;            /* by others of this node; the kernel's table grows */
+    bool ours;               /* and by the rules in force */
+    enum cm_mode mode;       /* as the document says */
+    struct px_loaded loaded; /* found in the kernel, before there is a document */
     struct px_state state;
     struct gw_boot boot;
     char private_key[PX_WG_KEY_TEXT];
@@ -259,13 +259,14 @@ static int bring_up(struct job *job)
      * Without any, shut what the tunnel could reach. */
     struct px_state *state = cm_malloc(sizeof(*state));
     gw_boot_state(&job->boot, state);
-    int found = px_loaded_epoch(&job->epoch, &job->err);
+    int found = px_loaded(&job->loaded, &job->err);
     int rc = found < 0 ? -1 : 0;
     if (found == 0) {
         rc = px_apply_gateway(state, &state->gateways[0], job->private_key, &job->seen,
                               &job->out, &job->err);
         job->seen.nft = 0;
     } else if (found == 1) {
+        job->ours = job->loaded.tracks;
         rc = px_apply_gateway_tunnel(state, &state->gateways[0], job->private_key,
                                      &job->seen, &job->out, &job->err);
     }
@@ -391,9 +392,9 @@ static void apply_failed(struct gw_engine *e, const struct job *job)
 static void tunnel_up(struct gw_engine *e, const struct job *job)
 {
     e->report.error[0] = 0;
-    if (job->epoch > e->epoch) {
-        e->epoch = job->epoch;
-        e->report.applied_epoch = job->epoch;
+    if (job->loaded.epoch > e->epoch) {
+        e->epoch = job->loaded.epoch;
+        e->report.applied_epoch = job->loaded.epoch;
     }
     if (e->state == GW_STARTING) {
         change(e, GW_WAITING, "tunnel configured, asking for the document");
@@ -484,6 +485,9 @@ static void job_done(void *arg)
     e->report.flows = job->measured.flows;
     e->report.counts = job->measured.counts;
     note_carried(e, job);
+    if (job->loaded.spares) {
+        gw_room_found(&e->room);
+    }
     note_room(e, &job->room);
     note_reach(e);
     if (job->apply) {

@@ -245,8 +245,8 @@ static int show_in_force(struct cm_err *err)
     static const char *const argv[] = {"nft",  "list",     "table",
                                        "inet", "chatmail", NULL};
     struct cm_run run = {.argv = argv, .timeout_ms = 20000};
-    int64_t epoch = 0;
-    int found = px_loaded_epoch(&epoch, err);
+    struct px_loaded loaded;
+    int found = px_loaded(&loaded, err);
     if (found < 0) {
         return -1;
     }
@@ -258,7 +258,7 @@ static int show_in_force(struct cm_err *err)
     if (cm_run_ok(&run, &text, err) != 0) {
         return -1;
     }
-    printf("# in force: epoch %" PRId64 "\n%s", epoch, text);
+    printf("# in force: epoch %" PRId64 "\n%s", loaded.epoch, text);
     free(text);
     return 0;
 }

@@ -31,6 +31,12 @@ static bool is_used_by_others(struct gw_room *r, const struct gw_room_sight *s)
     return grew || (r->others && r->quiet < GW_ROOM_QUIET);
 }
 
+void gw_room_found(struct gw_room *r)
+{
+    r->others = true;
+    r->quiet = 0;
+}
+
 bool gw_room_take(struct gw_room *r, const struct gw_room_sight *s)
 {
     bool was = r->full;

@@ -38,6 +38,10 @@ struct gw_room {
     int settle; /* looks until what our own rules began has ended */
 };
 
+/* A former run of this program took somebody else to track connections, and its rules
+ * are still there. */
+void gw_room_found(struct gw_room *room);
+
 /* True when `full` changed. What is unknown is not full. What our own rules have put
  * into the table stays there for days; so others are known by a table that grows while
  * our rules put in nothing. */

@@ -105,6 +105,20 @@ static void our_own_rules_linger(void **unused)
     assert_true(r.tracks);
 }
 
+/* Else a restart of the agent would change rules that serve people. */
+static void a_restart_goes_on_where_it_was(void **unused)
+{
+    (void)unused;
+    struct gw_room r = {0};
+    gw_room_found(&r);
+    for (int i = 1; i < GW_ROOM_QUIET; i++) {
+        (void)take(&r, 100, 0, 0);
+        assert_true(r.tracks);
+    }
+    (void)take(&r, 100, 0, 0);
+    assert_false(r.tracks);
+}
+
 static void counters_are_found_by_name(void **unused)
 {
     (void)unused;
@@ -138,6 +152,7 @@ int main(void)
         cmocka_unit_test(unknown_is_not_full),
         cmocka_unit_test(others_make_it_grow),
         cmocka_unit_test(our_own_rules_linger),
+        cmocka_unit_test(a_restart_goes_on_where_it_was),
         cmocka_unit_test(counters_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,12 +79,16 @@ static int64_t epoch_of(const char *table)
     return 0;
 }
 
-int px_loaded_epoch(int64_t *epoch_r, struct cm_err *err)
+int px_loaded(struct px_loaded *loaded_r, struct cm_err *err)
 {
     char *text = NULL;
     int rc = read_table(true, &text, err);
+    *loaded_r = (struct px_loaded){.epoch = 0};
     if (rc == 1) {
-        *epoch_r = epoch_of(text);
+        loaded_r->epoch = epoch_of(text);
+        loaded_r->tracks =
+            strstr(text, "ct stat") != NULL || strstr(text, "type nat") != NULL;
+        loaded_r->spares = strstr(text, "\tchain untracked {") != NULL;
     }
     free(text);
     return rc;

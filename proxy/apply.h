@@ -33,8 +33,15 @@ struct px_outcome {
     struct cm_err warning; /* kind NONE when there is none; things go on without it */
 };
 
-/* Epoch of the table that is loaded. 1 found, 0 no table of ours, -1. */
-CM_MUSTUSE int px_loaded_epoch(int64_t *epoch_r, struct cm_err *err);
+/* What the table that is loaded says of itself. */
+struct px_loaded {
+    int64_t epoch;
+    bool tracks; /* its rules make the kernel track connections */
+    bool spares; /* gateway: it keeps the tunnel and the bus untracked (gw->tracked) */
+};
+
+/* 1 found, 0 no table of ours, -1. */
+CM_MUSTUSE int px_loaded(struct px_loaded *loaded_r, struct cm_err *err);
 
 /* Gateway: rules, then sysctls, then tunnel, so that nothing is open without rules.
  * Without "wg0" kind RETRY. */

@@ -75,10 +75,10 @@ static void gateway_all_modes(void **unused)
     (void)unused;
     struct px_state state = px_sample();
     struct px_seen seen = {0};
-    int64_t epoch = -1;
+    struct px_loaded loaded;
     struct cm_err err;
     struct px_outcome out = {0};
-    assert_int_equal(px_loaded_epoch(&epoch, &err), 0);
+    assert_int_equal(px_loaded(&loaded, &err), 0);
     assert_int_equal(px_apply_gateway(&state, &state.gateways[0], PX_SAMPLE_PRIVATE,
                                       &seen, &out, &err),
                      -1);
@@ -86,8 +86,8 @@ static void gateway_all_modes(void **unused)
     make_tunnel("wg0");
     apply_gateway(&state, &seen, true);
     apply_gateway(&state, &seen, false);
-    assert_int_equal(px_loaded_epoch(&epoch, &err), 1);
-    assert_int_equal(epoch, 17);
+    assert_int_equal(px_loaded(&loaded, &err), 1);
+    assert_int_equal(loaded.epoch, 17);
     for (int mode = CM_MODE_ACTIVE; mode <= CM_MODE_OFF; mode++) {
         state.epoch++;
         state.gateways[0].mode = (enum cm_mode)mode;
@@ -127,7 +127,7 @@ static void bans_come_and_go(void **unused)
     (void)unused;
     struct px_state state = px_sample();
     struct px_seen seen = {0};
-    int64_t epoch;
+    struct px_loaded loaded;
     struct cm_err err;
     state.epoch = 40;
     state.bans[0].until = state.bans[1].until = cm_now_wall_ms() / 1000 + 1000;
@@ -147,8 +147,8 @@ static void bans_come_and_go(void **unused)
     apply_gateway(&state, &seen, false);
     state.epoch = 42;
     apply_gateway(&state, &seen, true);
-    assert_int_equal(px_loaded_epoch(&epoch, &err), 1);
-    assert_int_equal(epoch, 42);
+    assert_int_equal(px_loaded(&loaded, &err), 1);
+    assert_int_equal(loaded.epoch, 42);
     has_ban("203.0.113.66", true);
     seen = (struct px_seen){0};
     apply_gateway(&state, &seen, false); /* a new process finds it so */
@@ -159,16 +159,43 @@ static void bans_come_and_go(void **unused)
     has_ban("203.0.113.66", true);
 }
 
+/* By which a restarted agent goes on as it was. */
+static void what_is_loaded_says_of_itself(void **unused)
+{
+    (void)unused;
+    struct px_state state = px_sample();
+    struct px_gateway *gw = &state.gateways[0];
+    struct px_seen seen = {0};
+    struct px_outcome out = {0};
+    struct px_loaded loaded;
+    struct cm_err err;
+    static const struct {
+        bool carried, tracked, tracks, spares;
+    } kinds[] = {{false, false, true, true},
+                 {true, true, false, true},
+                 {true, false, false, false}};
+    for (size_t i = 0; i < 3; i++) {
+        gw->carried = kinds[i].carried;
+        gw->tracked = kinds[i].tracked;
+        state.epoch++;
+        assert_int_equal(px_apply_gateway_rules(&state, gw, &seen, &out, &err), 0);
+        assert_int_equal(px_loaded(&loaded, &err), 1);
+        assert_int_equal(loaded.epoch, state.epoch);
+        assert_int_equal(loaded.tracks, kinds[i].tracks);
+        assert_int_equal(loaded.spares, kinds[i].spares);
+    }
+}
+
 /* A table that a version before 1.2 has loaded says its epoch in a comment. */
 static void older_table(void **unused)
 {
     (void)unused;
-    int64_t epoch = 0;
+    struct px_loaded loaded;
     struct cm_err err;
     SH("nft", "delete", "table", "inet", "chatmail");
     SH("nft", "add table inet chatmail { comment \"epoch 1234\"; }");
-    assert_int_equal(px_loaded_epoch(&epoch, &err), 1);
-    assert_int_equal(epoch, 1234);
+    assert_int_equal(px_loaded(&loaded, &err), 1);
+    assert_int_equal(loaded.epoch, 1234);
 }
 
 static void gateway_repairs(void **unused)
@@ -319,6 +346,7 @@ int main(void)
         cmocka_unit_test(gateway_all_modes),
         cmocka_unit_test(gateway_repairs),
         cmocka_unit_test(bans_come_and_go),
+        cmocka_unit_test(what_is_loaded_says_of_itself),
         cmocka_unit_test(older_table),
         cmocka_unit_test(store_and_egress),
         cmocka_unit_test(sessions_of_one_gateway_end),
