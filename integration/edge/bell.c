@@ -250,7 +250,9 @@ static int ring(struct bell *bell, int epochs, int64_t *worst_ms, struct cm_err 
 
 static void start(struct bell *bell, struct path *path)
 {
-    /* A wire of its own: nothing of the planes is on it. */
+    /* A wire of its own: nothing of the planes is on it. What judges at the store knows
+     * that 10.77.1.2 is reached by wg1 only. */
+    path_clear_links(path);
     netkit_must(path->store,
                 "nft delete table inet chatmail 2>/dev/null; "
                 "for n in $(seq %d); do "

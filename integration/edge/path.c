@@ -417,8 +417,7 @@ static int carry_haproxy(struct path *path, struct cm_err *err)
     return rc;
 }
 
-/* As if no program had ever been there. */
-static void clear_links(struct path *path)
+void path_clear_links(struct path *path)
 {
     const pid_t hosts[] = {path->gateway, path->store};
     static const char *const links[] = {"wg0", "wg1"};
@@ -452,7 +451,7 @@ int path_carry(struct path *path, enum carrier carrier, const char **address_r,
                            "2>/dev/null; conntrack -F 2>/dev/null; "
                            "for d in pub0 out0; do "
                            "tc qdisc del dev $d clsact 2>/dev/null; done; true");
-    clear_links(path);
+    path_clear_links(path);
     path->carrier = carrier;
     /* An address for each: what connection tracking remembers of one carrier is not met
      * by the next. */

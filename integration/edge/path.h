@@ -54,6 +54,8 @@ CM_MUSTUSE int path_carry(struct path *path, enum carrier carrier,
                           const char **address_r, struct cm_err *err);
 /* How many connections a proxy can carry here, by its descriptors. */
 size_t path_connections(const struct path *path);
+/* The tunnels' ends as if no program had ever been there. */
+void path_clear_links(struct path *path);
 /* The same rules, with the next epoch. */
 CM_MUSTUSE int path_reload(struct path *path, struct cm_err *err);
 
