@@ -485,7 +485,7 @@ static void job_done(void *arg)
     e->report.flows = job->measured.flows;
     e->report.counts = job->measured.counts;
     note_carried(e, job);
-    if (job->loaded.spares) {
+    if (job->loaded.others) {
         gw_room_found(&e->room);
     }
     note_room(e, &job->room);

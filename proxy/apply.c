@@ -88,7 +88,8 @@ int px_loaded(struct px_loaded *loaded_r, struct cm_err *err)
         loaded_r->epoch = epoch_of(text);
         loaded_r->tracks =
             strstr(text, "ct stat") != NULL || strstr(text, "type nat") != NULL;
-        loaded_r->spares = strstr(text, "\tchain untracked {") != NULL;
+        loaded_r->others =
+            !loaded_r->tracks && strstr(text, "\tchain untracked {") != NULL;
     }
     free(text);
     return rc;

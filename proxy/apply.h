@@ -37,7 +37,8 @@ struct px_outcome {
 struct px_loaded {
     int64_t epoch;
     bool tracks; /* its rules make the kernel track connections */
-    bool spares; /* gateway: it keeps the tunnel and the bus untracked (gw->tracked) */
+    bool others; /* gateway: they do not, and were made for others that do (gw->tracked)
+                  */
 };
 
 /* 1 found, 0 no table of ours, -1. */

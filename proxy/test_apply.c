@@ -170,8 +170,8 @@ static void what_is_loaded_says_of_itself(void **unused)
     struct px_loaded loaded;
     struct cm_err err;
     static const struct {
-        bool carried, tracked, tracks, spares;
-    } kinds[] = {{false, false, true, true},
+        bool carried, tracked, tracks, others;
+    } kinds[] = {{false, false, true, false},
                  {true, true, false, true},
                  {true, false, false, false}};
     for (size_t i = 0; i < 3; i++) {
@@ -182,7 +182,7 @@ static void what_is_loaded_says_of_itself(void **unused)
         assert_int_equal(px_loaded(&loaded, &err), 1);
         assert_int_equal(loaded.epoch, state.epoch);
         assert_int_equal(loaded.tracks, kinds[i].tracks);
-        assert_int_equal(loaded.spares, kinds[i].spares);
+        assert_int_equal(loaded.others, kinds[i].others);
     }
 }
 
